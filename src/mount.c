@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: MIT */
+/* The process that was started only waits: a child does everything (so no thread is ever lost in a fork), keeps the terminal until the tree is ready,
+ * then leaves it and tells its parent how it went. */
+#include "mount.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "config.h"
+#include "control.h"
+#include "log.h"
+#include "pages.h"
+#include "proto/imap.h"
+#include "secrets.h"
+
+typedef struct {
+	const MountArguments *arguments;
+	char *mountpoint; /* absolute */
+	Config *config;
+	Secrets *secrets;
+	UtilFd lock_fd;
+	TlsContext *tls_context;
+	BackendConfig backend;
+	Account *account;
+	Log *log;
+	Tree *tree;
+	Fs *fs; /* atomic: news may come before it is there */
+	PagesSource pages;
+	GCancellable *cancel;
+	GThread *signals;
+	gint stopping; /* atomic */
+} Mount;
+
+static int
+exit_code(const GError *error)
+{
+	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+		return 128 + SIGINT;
+	if (error->domain != MAILFS_ERROR)
+		return EX_CANTCREAT;
+	switch ((MailfsError) error->code) {
+	case MAILFS_ERROR_USAGE:
+		return EX_USAGE;
+	case MAILFS_ERROR_CONFIG:
+	case MAILFS_ERROR_UNSUPPORTED:
+		return EX_CONFIG;
+	case MAILFS_ERROR_MOUNTPOINT:
+		return EX_NOINPUT;
+	case MAILFS_ERROR_HOST_UNKNOWN:
+		return EX_NOHOST;
+	case MAILFS_ERROR_TLS:
+	case MAILFS_ERROR_PROTOCOL:
+	case MAILFS_ERROR_INVALID:
+		return EX_PROTOCOL;
+	case MAILFS_ERROR_LOGIN:
+	case MAILFS_ERROR_TOKEN:
+	case MAILFS_ERROR_DENIED:
+		return EX_NOPERM;
+	case MAILFS_ERROR_OFFLINE:
+	case MAILFS_ERROR_TIMEOUT:
+	case MAILFS_ERROR_LIMIT:
+	case MAILFS_ERROR_BUSY:
+	case MAILFS_ERROR_NOT_FOUND:
+	case MAILFS_ERROR_STALE:
+	case MAILFS_ERROR_QUOTA:
+	case MAILFS_ERROR_TOO_BIG:
+	case MAILFS_ERROR_READ_ONLY:
+		return EX_UNAVAILABLE;
+	}
+	return EX_SOFTWARE;
+}
+
+int
+mount_complain(const GError *error)
+{
+	g_autofree char *text = util_printable(error->message, -1, 2000);
+
+	fprintf(stderr, "mailfs: %s\n", text);
+	return exit_code(error);
+}
+
+/* --- news, from the account's threads ----------------------------------------------------------------------- */
+
+static Fs *
+fs_of(Mount *mount)
+{
+	return g_atomic_pointer_get(&mount->fs);
+}
+
+static void
+on_listing(gpointer user, Mailbox *mailbox)
+{
+	if (fs_of(user) != NULL)
+		fs_listing_changed(fs_of(user), mailbox);
+}
+
+static void
+on_gone(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid, const char *name)
+{
+	if (fs_of(user) != NULL)
+		fs_message_gone(fs_of(user), mailbox, serial, uid, name);
+}
+
+static void
+on_changed(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
+{
+	if (fs_of(user) != NULL)
+		fs_message_changed(fs_of(user), serial, uid);
+}
+
+static void
+on_renumbered(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_serial)
+{
+	if (fs_of(user) != NULL && old_serial != 0)
+		fs_directory_void(fs_of(user), mailbox);
+}
+
+static void
+on_folders(gpointer user)
+{
+	if (fs_of(user) != NULL)
+		fs_folders_changed(fs_of(user));
+}
+
+static void
+on_folder_gone(gpointer user, Mailbox *mailbox)
+{
+	if (fs_of(user) != NULL)
+		fs_directory_void(fs_of(user), mailbox);
+}
+
+static void
+on_log(gpointer user, const char *text)
+{
+	Mount *mount = user;
+
+	log_line(mount->log, "%s", text);
+}
+
+static void
+on_failed(gpointer user, const char *operation, const GError *error)
+{
+	Mount *mount = user;
+
+	log_line(mount->log, "%s: %s", operation, error->message);
+}
+
+static const AccountNews account_news = {
+	.mailbox = {.listing = on_listing, .gone = on_gone, .changed = on_changed, .renumbered = on_renumbered},
+	.folders = on_folders,
+	.folder_gone = on_folder_gone,
+	.log = on_log,
+};
+
+/* --- signals ------------------------------------------------------------------------------------------------ */
+
+static void
+signal_set(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGHUP);
+	sigaddset(set, SIGUSR1);
+}
+
+/* SIGUSR1 ends the thread; SIGHUP connects anew; the first SIGTERM or SIGINT unmounts, the second one does not wait for it. */
+static gpointer
+signals_run(gpointer data)
+{
+	Mount *mount = data;
+	sigset_t set;
+	int signal;
+
+	signal_set(&set);
+	while (sigwait(&set, &signal) == 0) {
+		if (signal == SIGUSR1)
+			break;
+		if (signal == SIGHUP) {
+			if (mount->account != NULL && account_pool(mount->account) != NULL)
+				pool_retry(account_pool(mount->account));
+			continue;
+		}
+		if (g_atomic_int_exchange(&mount->stopping, 1))
+			_exit(128 + signal);
+		g_cancellable_cancel(mount->cancel);
+		if (fs_of(mount) != NULL)
+			fs_stop(fs_of(mount));
+	}
+	return NULL;
+}
+
+static void
+signals_start(Mount *mount)
+{
+	sigset_t set;
+
+	/* In every thread that is still to come: they go to the one that waits for them. */
+	signal_set(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	mount->signals = g_thread_new("signals", signals_run, mount);
+}
+
+/* --- building ----------------------------------------------------------------------------------------------- */
+
+static gboolean
+check_mountpoint(Mount *mount, GError **error)
+{
+	const char *given = mount->arguments->mountpoint;
+	gboolean cleared = FALSE;
+	struct stat st;
+
+	mount->mountpoint = g_canonicalize_filename(given, NULL);
+	if (!control_clear_stale(mount->mountpoint, &cleared, error))
+		return FALSE;
+	if (cleared)
+		fprintf(stderr, "mailfs: %s: a dead mount of mailfs was there and has been detached\n", mount->mountpoint);
+	if (stat(mount->mountpoint, &st) != 0) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_MOUNTPOINT, "mountpoint %s: %s%s", given, g_strerror(errno),
+			    errno == ENOENT ? "; make it first: mkdir -p" : "");
+		return FALSE;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_MOUNTPOINT, "mountpoint %s is not a directory", given);
+		return FALSE;
+	}
+	if (access("/dev/fuse", F_OK) != 0) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_MOUNTPOINT,
+			    "/dev/fuse is missing: load the fuse module (modprobe fuse), or give the container this device");
+		return FALSE;
+	}
+	return TRUE;
+}
+
+/* One process owns an account's cache. The lock goes with the process, however it ends. */
+static gboolean
+lock_cache(Mount *mount, GError **error)
+{
+	g_autofree char *path = g_build_filename(mount->config->cache_dir, "lock", NULL);
+	char owner[512] = "";
+	g_autofree char *text = NULL;
+	ssize_t n;
+
+	if (g_str_has_prefix(mount->config->cache_dir, mount->mountpoint) &&
+	    strchr("/", mount->config->cache_dir[strlen(mount->mountpoint)]) != NULL) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG, "the cache directory %s lies inside the mountpoint",
+			    mount->config->cache_dir);
+		return FALSE;
+	}
+	if (g_mkdir_with_parents(mount->config->cache_dir, 0700) != 0 || chmod(mount->config->cache_dir, 0700) != 0 ||
+	    (mount->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0) {
+		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "cache directory %s: %s", mount->config->cache_dir,
+			    g_strerror(errno));
+		return FALSE;
+	}
+	if (flock(mount->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+		n = pread(mount->lock_fd, owner, sizeof owner - 1, 0);
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_BUSY,
+			    "%s is mounted already%s%s; one process owns an account's cache: use that mount, or give this one another cache-dir",
+			    mount->config->account, n > 0 ? " by " : "", n > 0 ? g_strchomp(owner) : "");
+		return FALSE;
+	}
+	text = g_strdup_printf("process %d on %s\n", (int) getpid(), mount->mountpoint);
+	if (ftruncate(mount->lock_fd, 0) != 0 || pwrite(mount->lock_fd, text, strlen(text), 0) < 0)
+		g_debug("lock: %s", g_strerror(errno));
+	return TRUE;
+}
+
+/* Terminals answer while SIGINT is not blocked: a prompt must be left by Ctrl-C. */
+static gboolean
+load_secrets(Mount *mount, GError **error)
+{
+	sigset_t interrupt;
+
+	sigemptyset(&interrupt);
+	sigaddset(&interrupt, SIGINT);
+	pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
+	mount->secrets = secrets_new(mount->config, mount->arguments->environment, mount->cancel, error);
+	pthread_sigmask(SIG_BLOCK, &interrupt, NULL);
+	return mount->secrets != NULL;
+}
+
+static gboolean
+build_account(Mount *mount, GError **error)
+{
+	const Config *config = mount->config;
+	AccountConfig account = {
+		.backend_new = imap_backend_new,
+		.backend = &mount->backend,
+		.connections = config->connections,
+		.dir_time_us = config->dir_time * G_USEC_PER_SEC,
+		.cache_dir = config->cache_dir,
+		.cache_size = config->cache_size,
+		.names_uid = config->names == CONFIG_NAMES_UID,
+		.folders = (const char *const *) config->folders,
+		.subscribed = config->subscribed,
+	};
+
+	if (config->server.tls != TLS_NONE) {
+		mount->tls_context = tls_context_new(config->tls_ca, config->tls_fingerprint, error);
+		if (mount->tls_context == NULL)
+			return FALSE;
+	}
+	mount->backend = (BackendConfig){
+		.host = config->server.host,
+		.port = config->server.port,
+		.tls = config->server.tls,
+		.tls_context = mount->tls_context,
+		.insecure_plaintext = config->insecure_plaintext,
+		.user = config->server.user,
+		.auth = config->auth,
+		.auth_token = secrets_is_token(mount->secrets),
+		.secret = secrets_secret(mount->secrets),
+		.timeout_ms = config->timeout * 1000,
+		.read_only = TRUE,
+		.compress = TRUE,
+	};
+	mount->account = account_new(&account, &account_news, mount, error);
+	return mount->account != NULL;
+}
+
+static gboolean
+build_fs(Mount *mount, GError **error)
+{
+	const Config *config = mount->config;
+	TreeConfig tree = {
+		.account = mount->account,
+		.pages = pages_all(),
+		.page_user = &mount->pages,
+		.authserv_id = config->authserv_id,
+		.uid = config->uid,
+		.gid = config->gid,
+		.umask = config->umask,
+		.read_only = config->ro,
+	};
+	FsConfig fs = {
+		.account = mount->account,
+		.mountpoint = mount->mountpoint,
+		.source = config->identity,
+		.fuse_options = config->fuse_options,
+		.allow_other = config->allow_other,
+		.attr_time = config->dir_time,
+		.failed = on_failed,
+		.user = mount,
+	};
+	Fs *built;
+
+	mount->tree = fs.tree = tree_new(&tree);
+	built = fs_new(&fs, error);
+	if (built == NULL)
+		return FALSE;
+	mount->pages = (PagesSource){
+		.config = config,
+		.mountpoint = mount->mountpoint,
+		.account = mount->account,
+		.log = mount->log,
+		.fs = built,
+		.since = g_get_real_time() / G_USEC_PER_SEC,
+	};
+	g_atomic_pointer_set(&mount->fs, built);
+	return fs_mount(built, error);
+}
+
+static gboolean
+mount_build(Mount *mount, GError **error)
+{
+	g_autofree char *reason = NULL;
+	gboolean offline = FALSE;
+
+	mount->config = config_load(mount->arguments->source, mount->arguments->options, NULL, mount->cancel, error);
+	if (mount->config == NULL)
+		return FALSE;
+	if (mount->config->kind == CONFIG_POP3) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
+			    "%s: this version of mailfs mounts IMAP accounts only; use an imaps:// URL if the server offers it",
+			    mount->config->account);
+		return FALSE;
+	}
+	if (!check_mountpoint(mount, error) || !lock_cache(mount, error) || !load_secrets(mount, error) || !build_account(mount, error))
+		return FALSE;
+	if (!account_start(mount->account, mount->cancel, &offline, &reason, error)) {
+		g_prefix_error(error, "%s: ", mount->config->server.host);
+		return FALSE;
+	}
+	if (offline)
+		log_line(mount->log, "%s cannot be reached (%s): mounted offline, with what the cache holds", mount->config->server.host,
+			 reason);
+	else
+		config_remember(mount->config);
+	return build_fs(mount, error);
+}
+
+static void
+mount_take_down(Mount *mount)
+{
+	if (mount->account != NULL)
+		account_stop(mount->account);
+	fs_free(mount->fs);
+	tree_free(mount->tree);
+	account_free(mount->account);
+	tls_context_free(mount->tls_context);
+	secrets_free(mount->secrets);
+	config_free(mount->config);
+	log_free(mount->log);
+	util_close_fd(&mount->lock_fd);
+	g_free(mount->mountpoint);
+}
+
+/* --- telling that it is ready ------------------------------------------------------------------------------- */
+
+/* sd_notify(3), without its library. */
+static void
+notify_service_manager(void)
+{
+	const char *path = g_getenv("NOTIFY_SOCKET");
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	g_auto(UtilFd) fd = -1;
+	gsize len;
+
+	if (path == NULL || (len = strlen(path)) >= sizeof address.sun_path || (*path != '/' && *path != '@'))
+		return;
+	memcpy(address.sun_path, path, len);
+	if (*path == '@')
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *) &address,
+			      offsetof(struct sockaddr_un, sun_path) + len) < 0)
+		g_debug("NOTIFY_SOCKET: %s", g_strerror(errno));
+}
+
+static void
+leave_terminal(int ready_fd)
+{
+	guint8 code = 0;
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	setsid();
+	if (chdir("/") != 0)
+		g_debug("chdir: %s", g_strerror(errno));
+	for (int fd = 0; fd <= 2 && null_fd >= 0; fd++)
+		dup2(null_fd, fd);
+	if (null_fd > 2)
+		close(null_fd);
+	if (write(ready_fd, &code, 1) != 1)
+		g_debug("the waiting process is gone");
+	close(ready_fd);
+}
+
+/* @ready_fd: -1 in the foreground. */
+static int
+serve(const MountArguments *arguments, int ready_fd)
+{
+	Mount mount = {.arguments = arguments, .lock_fd = -1, .cancel = g_cancellable_new()};
+	g_autoptr(GError) error = NULL;
+	int code = EX_OK;
+
+	mount.log = log_new(TRUE);
+	signals_start(&mount);
+	if (!mount_build(&mount, &error)) {
+		code = mount_complain(error);
+	} else {
+		if (ready_fd >= 0) {
+			log_set_stderr(mount.log, FALSE);
+			leave_terminal(ready_fd);
+		} else {
+			notify_service_manager();
+		}
+		secrets_harden();
+		if (!fs_run(mount.fs))
+			code = EX_SOFTWARE;
+	}
+	/* From here on signals have nothing to stop. */
+	kill(getpid(), SIGUSR1);
+	g_thread_join(mount.signals);
+	mount_take_down(&mount);
+	g_object_unref(mount.cancel);
+	return code;
+}
+
+static int
+wait_until_ready(pid_t child, int ready_fd)
+{
+	guint8 code;
+	ssize_t n;
+	int status;
+
+	do
+		n = read(ready_fd, &code, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1)
+		return code;
+	/* The child ended without a word on the pipe: it has complained already. */
+	if (waitpid(child, &status, 0) == child && WIFEXITED(status))
+		return WEXITSTATUS(status);
+	return EX_SOFTWARE;
+}
+
+int
+mount_run(const MountArguments *arguments)
+{
+	int ready[2];
+	pid_t child;
+
+	if (arguments->foreground)
+		return serve(arguments, -1);
+	if (pipe2(ready, O_CLOEXEC) != 0 || (child = fork()) < 0) {
+		fprintf(stderr, "mailfs: cannot go to the background: %s\n", g_strerror(errno));
+		return EX_OSERR;
+	}
+	if (child == 0) {
+		close(ready[0]);
+		return serve(arguments, ready[1]);
+	}
+	close(ready[1]);
+	return wait_until_ready(child, ready[0]);
+}

@@ -1,0 +1,741 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine of the IMAP line. Commands are written as soon as they are known and answered whenever the server likes. A
+ * server works through them in order, so the oldest command in flight is the one it is busy with: what it says unasked
+ * is judged by that. Data that somebody waits for goes to the tasks in the order of their start; the rest is
+ * news. */
+#include "proto/imap.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/util.h"
+#include "proto/imap-private.h"
+
+#define WINDOW		16 /* requests under way */
+#define IDLE_AFTER	(1 * G_TIME_SPAN_SECOND)
+#define IDLE_RENEW	(5 * G_TIME_SPAN_MINUTE) /* NAT boxes forget a silent line after that */
+#define NOOP_EVERY	(60 * G_TIME_SPAN_SECOND)
+#define READS_A_RECEIVE 16 /* of 64 KiB: then the session's other work has its turn */
+
+gboolean
+imap_backend_can(const ImapBackend *self, const char *capability)
+{
+	for (guint i = 0; i < self->base.capabilities->len; i++)
+		if (strcmp(g_ptr_array_index(self->base.capabilities, i), capability) == 0)
+			return TRUE;
+	return FALSE;
+}
+
+void
+imap_backend_clear_capabilities(ImapBackend *self)
+{
+	g_ptr_array_set_size(self->base.capabilities, 0);
+	self->literal_plus = FALSE;
+	self->capabilities_told = FALSE;
+}
+
+/* Commands -------------------------------------------------------------------------------------------------------- */
+
+ImapCommand *
+imap_command_new(ImapBackend *self, const char *verb)
+{
+	ImapCommand *command = g_new0(ImapCommand, 1);
+
+	g_snprintf(command->tag, sizeof command->tag, "m%u", ++self->next_tag);
+	command->verb = verb;
+	command->writer = imap_writer_new(command->tag, verb, self->literal_plus);
+	return command;
+}
+
+void
+imap_command_free(ImapCommand *command)
+{
+	if (command == NULL)
+		return;
+	imap_writer_free(command->writer);
+	if (command->pieces != NULL)
+		g_ptr_array_unref(command->pieces);
+	g_free(command);
+}
+
+/* Writes what may be written: nothing behind a literal that waits for its "+", nothing into IDLE. */
+static void
+write_unsent(ImapBackend *self)
+{
+	ImapCommand *command;
+
+	while (!self->wants_continue && (command = g_queue_peek_head(&self->unsent)) != NULL) {
+		gsize len;
+		gconstpointer data;
+
+		if (self->idle == IMAP_IDLE_ASKED)
+			return;
+		if (self->idle == IMAP_IDLE_ON) {
+			wire_send(self->base.wire, "DONE\r\n", 6);
+			self->idle = IMAP_IDLE_ENDING;
+		}
+		data = g_bytes_get_data(g_ptr_array_index(command->pieces, command->sent++), &len);
+		wire_send(self->base.wire, data, len);
+		if (command->sent < command->pieces->len) {
+			self->wants_continue = TRUE;
+			return;
+		}
+		g_queue_pop_head(&self->unsent);
+		g_ptr_array_set_size(command->pieces, 0); /* there may be a password inside */
+		if (command->is_idle)
+			self->idle = IMAP_IDLE_ASKED;
+	}
+}
+
+gboolean
+imap_backend_submit(ImapBackend *self, ImapCommand *command, GError **error)
+{
+	command->pieces = imap_writer_finish(command->writer, error);
+	g_clear_pointer(&command->writer, imap_writer_free);
+	if (command->pieces == NULL) {
+		imap_command_free(command);
+		return FALSE;
+	}
+	g_debug("imap %s: %s %s", self->config->host, command->tag, command->verb);
+	if (command->task != NULL)
+		command->task->commands++;
+	if (g_queue_is_empty(&self->commands) || self->idle == IMAP_IDLE_ON)
+		self->waiting_since = g_get_monotonic_time();
+	g_queue_push_tail(&self->commands, command);
+	g_queue_push_tail(&self->unsent, command);
+	write_unsent(self);
+	return TRUE;
+}
+
+gboolean
+imap_task_submit(ImapBackend *self, ImapTask *task, guint step, const char *verb,
+		 const char *arguments, GError **error)
+{
+	ImapCommand *command = imap_command_new(self, verb);
+
+	command->task = task;
+	command->step = step;
+	if (arguments != NULL)
+		imap_writer_raw(command->writer, arguments);
+	return imap_backend_submit(self, command, error);
+}
+
+/* Tasks ----------------------------------------------------------------------------------------------------------- */
+
+ImapTask *
+imap_task_new(ImapBackend *self, Request *request, const ImapTaskOps *ops, gpointer own)
+{
+	ImapTask *task = g_new0(ImapTask, 1);
+
+	task->ops = ops;
+	task->request = request;
+	task->own = own;
+	g_queue_push_tail(&self->tasks, task);
+	self->base.under_way++;
+	return task;
+}
+
+void
+imap_task_fail(ImapTask *task, GError *error)
+{
+	if (task->error == NULL)
+		task->error = error;
+	else
+		g_error_free(error);
+}
+
+static void
+end_task(ImapBackend *self, ImapTask *task)
+{
+	Request *request = g_steal_pointer(&task->request);
+	const MailboxState *state = NULL;
+
+	if (self->body == task)
+		imap_backend_drop_body(self, task->error);
+	g_queue_remove(&self->tasks, task);
+	self->base.under_way--;
+	if (task->error == NULL && task->ops->state != NULL)
+		state = task->ops->state(task);
+	request_finish(request, state, task->error);
+	if (task->ops->free != NULL)
+		task->ops->free(task);
+	g_clear_error(&task->error);
+	g_free(task);
+}
+
+void
+imap_task_settle(ImapBackend *self, ImapTask *task)
+{
+	if (task->commands == 0)
+		end_task(self, task);
+}
+
+static ImapTask *
+sync_task(const ImapBackend *self)
+{
+	for (GList *link = self->tasks.head; link != NULL; link = link->next)
+		if (imap_task_is_sync(link->data))
+			return link->data;
+	return NULL;
+}
+
+/* Selecting ------------------------------------------------------------------------------------------------------- */
+
+gboolean
+imap_backend_is_selected(const ImapBackend *self, const Request *request)
+{
+	guint32 wanted = request->kind == REQUEST_SYNC ? request->known.uidvalidity : request->uidvalidity;
+
+	if (g_strcmp0(self->base.selected, request->mailbox) != 0)
+		return FALSE;
+	/* Another numbering than the line's: a new EXAMINE tells who is right. */
+	return self->examine != NULL || wanted == self->mailbox.uidvalidity ||
+	       (request->kind == REQUEST_SYNC && wanted == 0);
+}
+
+gboolean
+imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, const char *parameters,
+		     GError **error)
+{
+	ImapCommand *command;
+
+	if (imap_backend_is_selected(self, task->request))
+		return TRUE;
+	command = imap_command_new(self, "EXAMINE");
+	command->task = task;
+	command->step = step;
+	command->is_examine = TRUE;
+	imap_writer_mailbox(command->writer, task->request->mailbox);
+	if (parameters != NULL)
+		imap_writer_raw(command->writer, parameters);
+	if (!imap_backend_submit(self, command, error))
+		return FALSE;
+	g_free(self->previous);
+	self->previous = g_steal_pointer(&self->base.selected);
+	self->previous_changed = self->changed;
+	self->changed = FALSE;
+	self->base.selected = g_strdup(task->request->mailbox);
+	self->mailbox = (MailboxState){0};
+	self->uidvalidity_told = FALSE;
+	self->examine = command;
+	return TRUE;
+}
+
+/* Every task in flight is for the mailbox of this EXAMINE: none was started while others were under way. */
+static void
+examine_completed(ImapBackend *self, const ImapResponse *tagged)
+{
+	g_autoptr(GError) refusal = NULL;
+
+	self->examine = NULL;
+	g_clear_pointer(&self->previous, g_free);
+	if (tagged->status != IMAP_STATUS_OK) {
+		MailfsError otherwise =
+			tagged->status == IMAP_STATUS_NO ? MAILFS_ERROR_DENIED : MAILFS_ERROR_PROTOCOL;
+
+		refusal = imap_refusal(self, tagged, "EXAMINE", otherwise, TRUE);
+		g_clear_pointer(&self->base.selected, g_free);
+	}
+	for (GList *link = self->tasks.head; link != NULL; link = link->next) {
+		ImapTask *task = link->data;
+		const Request *request = task->request;
+
+		if (request->mailbox == NULL || request->kind == REQUEST_QUOTA)
+			continue;
+		if (refusal != NULL)
+			imap_task_fail(task, g_error_copy(refusal));
+		else if (request->kind != REQUEST_SYNC && request->uidvalidity != self->mailbox.uidvalidity)
+			imap_task_fail(task, g_error_new(MAILFS_ERROR, MAILFS_ERROR_STALE,
+							 "the server has numbered this mailbox anew (UIDVALIDITY "
+							 "%u, was %u)",
+							 self->mailbox.uidvalidity, request->uidvalidity));
+	}
+}
+
+/* Responses ------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+protocol_error(GError **error, const ImapBackend *self, const char *what)
+{
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_PROTOCOL, "%s %s", self->config->host, what);
+	return FALSE;
+}
+
+/* What the server says unasked is about the mailbox before, as long as it has not begun with EXAMINE. */
+static gboolean
+is_about_previous(ImapBackend *self)
+{
+	return self->examine != NULL && g_queue_peek_head(&self->commands) != self->examine;
+}
+
+static gboolean
+may_show(const ImapBackend *self)
+{
+	return self->secured || self->config->tls == TLS_NONE;
+}
+
+/* The codes by which EXAMINE describes a mailbox; a change of UIDVALIDITY at any other time ends the line. */
+static gboolean
+take_mailbox_code(ImapBackend *self, const char *code, GError **error)
+{
+	gboolean opening = self->examine != NULL && g_queue_peek_head(&self->commands) == self->examine;
+	guint64 number;
+
+	if (imap_code_number(code, "UIDVALIDITY", G_MAXUINT32, &number)) {
+		if (opening) {
+			self->mailbox.uidvalidity = (guint32)number;
+			self->uidvalidity_told = TRUE;
+		} else if (self->base.selected != NULL && self->examine == NULL &&
+			   number != self->mailbox.uidvalidity)
+			return protocol_error(error, self, "numbered an open mailbox anew");
+	} else if (opening && imap_code_number(code, "UIDNEXT", G_MAXUINT32, &number))
+		self->mailbox.uidnext = (guint32)number;
+	else if (opening && imap_code_number(code, "HIGHESTMODSEQ", G_MAXINT64, &number))
+		self->mailbox.highestmodseq = number;
+	else if (opening && imap_code_is(code, "NOMODSEQ"))
+		self->mailbox.highestmodseq = 0;
+	return TRUE;
+}
+
+static gboolean
+untagged_status(ImapBackend *self, const ImapResponse *response, GError **error)
+{
+	if (response->status == IMAP_STATUS_BYE) {
+		if (self->leaving)
+			return TRUE;
+		g_propagate_error(error,
+				  imap_refusal(self, response, "(BYE)", MAILFS_ERROR_OFFLINE, may_show(self)));
+		return FALSE;
+	}
+	if (!self->greeted) {
+		self->greeted = TRUE;
+		self->preauth = response->status == IMAP_STATUS_PREAUTH;
+		if (response->status != IMAP_STATUS_OK && !self->preauth)
+			return protocol_error(error, self, "does not greet as an IMAP server does");
+	}
+	if (imap_code_is(response->code, "ALERT") && may_show(self) && self->news->alert != NULL)
+		self->news->alert(self->user, response->text);
+	if (imap_code_is(response->code, "CAPABILITY") && !self->logged_in)
+		imap_backend_take_capabilities(self, response->code + strlen("CAPABILITY"));
+	return response->code == NULL || take_mailbox_code(self, response->code, error);
+}
+
+static void
+take_capability_response(ImapBackend *self, const ImapResponse *response)
+{
+	g_autoptr(GString) words = g_string_new(NULL);
+
+	for (guint i = 1; i < response->n_tokens; i++)
+		if (response->tokens[i].type == IMAP_TOKEN_ATOM)
+			g_string_append_printf(words, "%s ", response->tokens[i].text);
+	imap_backend_take_capabilities(self, words->str);
+}
+
+/* Answers to the commands of a login; at any other time they are of no interest. */
+static void
+take_login_data(ImapBackend *self, const ImapResponse *response)
+{
+	const ImapToken *word = &response->tokens[0];
+
+	if (imap_token_is_atom(word, "CAPABILITY"))
+		take_capability_response(self, response);
+	else if (imap_token_is_atom(word, "NAMESPACE"))
+		imap_backend_take_namespaces(self, response);
+	for (guint i = 1; i < response->n_tokens; i++) {
+		const ImapToken *token = &response->tokens[i];
+
+		if (imap_token_is_atom(word, "ENABLED") && imap_token_is_atom(token, "QRESYNC"))
+			self->qresync = TRUE;
+		else if (imap_token_is_atom(word, "ID") && token->type != IMAP_TOKEN_STREAMED &&
+			 g_ascii_strcasecmp(token->text, "iCloud") == 0)
+			self->icloud = TRUE;
+	}
+}
+
+/* EXISTS and EXPUNGE: the count moves by @change. */
+static void
+count_moved(ImapBackend *self, gint64 change)
+{
+	ImapTask *sync = sync_task(self);
+	gint64 count = (gint64)self->mailbox.count + change;
+
+	self->mailbox.count = (guint32)CLAMP(count, 0, G_MAXUINT32);
+	if (self->examine != NULL || change == 0)
+		return;
+	if (sync == NULL || !imap_task_sync_counts(self, sync, change))
+		self->changed = TRUE;
+}
+
+/* TRUE: it was one of "n EXISTS", "n EXPUNGE", "n RECENT". */
+static gboolean
+take_count(ImapBackend *self, const ImapResponse *response)
+{
+	const ImapToken *word = &response->tokens[1];
+	guint64 number;
+
+	if (response->n_tokens < 2 || response->tokens[0].type != IMAP_TOKEN_ATOM ||
+	    !imap_parse_number(response->tokens[0].text, response->tokens[0].size, G_MAXUINT32, &number))
+		return FALSE;
+	if (imap_token_is_atom(word, "EXISTS"))
+		count_moved(self, (gint64)number - (gint64)self->mailbox.count);
+	else if (imap_token_is_atom(word, "EXPUNGE"))
+		/* During EXAMINE it can only be a late word about the mailbox before. */
+		count_moved(self, self->examine != NULL ? 0 : -1);
+	else
+		return imap_token_is_atom(word, "RECENT");
+	return TRUE;
+}
+
+static void
+count_vanished(ImapBackend *self, const ImapResponse *response)
+{
+	const ImapToken *last = &response->tokens[response->n_tokens - 1];
+	g_autoptr(UidSet) uids = NULL;
+
+	if (response->n_tokens != 2 || last->type != IMAP_TOKEN_ATOM)
+		return; /* (EARLIER): not in the count any more */
+	uids = uidset_parse(last->text, last->size, 500000);
+	if (uids != NULL)
+		count_moved(self, -(gint64)MIN(uidset_count(uids), self->mailbox.count));
+}
+
+static gboolean
+untagged_data(ImapBackend *self, const ImapResponse *response)
+{
+	gboolean vanished;
+	gboolean about_mailbox;
+
+	if (response->n_tokens == 0)
+		return TRUE;
+	if (!self->logged_in) {
+		take_login_data(self, response);
+		return TRUE;
+	}
+	vanished = imap_token_is_atom(&response->tokens[0], "VANISHED");
+	about_mailbox = vanished || (response->tokens[0].type == IMAP_TOKEN_ATOM &&
+				     g_ascii_isdigit(response->tokens[0].text[0]));
+	if (about_mailbox && is_about_previous(self)) {
+		self->previous_changed = TRUE;
+		return TRUE;
+	}
+	if (take_count(self, response))
+		return TRUE;
+	if (vanished && self->examine == NULL)
+		count_vanished(self, response);
+	for (GList *link = self->tasks.head; link != NULL; link = link->next) {
+		ImapTask *task = link->data;
+
+		if (task->ops->data(self, task, response))
+			return TRUE;
+	}
+	if (about_mailbox && self->base.selected != NULL && self->examine == NULL)
+		self->changed = TRUE;
+	return TRUE;
+}
+
+static gboolean
+continuation(ImapBackend *self, const ImapResponse *response, GError **error)
+{
+	ImapCommand *head = g_queue_peek_head(&self->commands);
+
+	if (self->idle == IMAP_IDLE_ASKED) {
+		self->idle = IMAP_IDLE_ON;
+		self->idle_since = g_get_monotonic_time();
+		write_unsent(self);
+	} else if (self->wants_continue) {
+		self->wants_continue = FALSE;
+		write_unsent(self);
+	} else if (head != NULL && head->more != NULL)
+		return head->more(self, head->more_user, response->text, error);
+	return TRUE;
+}
+
+static ImapCommand *
+take_command(ImapBackend *self, const char *tag)
+{
+	for (GList *link = self->commands.head; link != NULL; link = link->next) {
+		ImapCommand *command = link->data;
+
+		if (strcmp(command->tag, tag) != 0)
+			continue;
+		if (command->sent == 0)
+			return NULL; /* answered before it was asked */
+		if (g_queue_remove(&self->unsent, command))
+			self->wants_continue = FALSE;
+		g_queue_delete_link(&self->commands, link);
+		return command;
+	}
+	return NULL;
+}
+
+static void
+task_command_completed(ImapBackend *self, const ImapCommand *command, const ImapResponse *tagged)
+{
+	ImapTask *task = command->task;
+
+	task->commands--;
+	task->ops->completed(self, task, command, tagged);
+	imap_task_settle(self, task);
+}
+
+static gboolean
+tagged(ImapBackend *self, const ImapResponse *response, GError **error)
+{
+	ImapCommand *command = take_command(self, response->tag);
+
+	if (command == NULL)
+		return protocol_error(error, self, "answers a command that was not sent");
+	if (response->status != IMAP_STATUS_OK && response->status != IMAP_STATUS_NO &&
+	    response->status != IMAP_STATUS_BAD) {
+		/* Out of the queue, but its task still counts it: the line is lost, which ends the task. */
+		imap_command_free(command);
+		return protocol_error(error, self, "ends a command with neither OK, NO nor BAD");
+	}
+	if (imap_code_is(response->code, "CAPABILITY") && !self->logged_in)
+		imap_backend_take_capabilities(self, response->code + strlen("CAPABILITY"));
+	if (imap_code_is(response->code, "ALERT") && may_show(self) && self->news->alert != NULL)
+		self->news->alert(self->user, response->text);
+	if (command->is_idle) {
+		self->idle = IMAP_IDLE_OFF;
+		self->no_idle = response->status != IMAP_STATUS_OK;
+	}
+	if (command == self->examine)
+		examine_completed(self, response);
+	if (command->answer != NULL) {
+		command->answer->done = TRUE;
+		command->answer->status = response->status;
+		command->answer->code = g_strdup(response->code);
+		command->answer->text = g_strdup(response->text);
+	}
+	if (command->task != NULL)
+		task_command_completed(self, command, response);
+	imap_command_free(command);
+	self->quiet_since = self->waiting_since = g_get_monotonic_time();
+	write_unsent(self);
+	return TRUE;
+}
+
+static gboolean
+response_came(gpointer user, const ImapResponse *response, GError **error)
+{
+	ImapBackend *self = user;
+	gboolean streamed = FALSE;
+
+	for (guint i = 0; i < response->n_tokens; i++)
+		streamed = streamed || response->tokens[i].type == IMAP_TOKEN_STREAMED;
+	/* Its own response was not understood, or it would have come before this one. */
+	if (self->body != NULL && !streamed)
+		imap_backend_drop_body(self, NULL);
+	if (!self->greeted && response->status == IMAP_STATUS_NONE)
+		return protocol_error(error, self, "does not greet as an IMAP server does");
+	if (response->status == IMAP_STATUS_CONTINUE)
+		return continuation(self, response, error);
+	if (strcmp(response->tag, "*") != 0)
+		return tagged(self, response, error);
+	if (response->status != IMAP_STATUS_NONE)
+		return untagged_status(self, response, error);
+	return untagged_data(self, response);
+}
+
+static const ImapParserEvents parser_events = {
+	.response = response_came,
+	.literal = imap_backend_literal,
+	.literal_data = imap_backend_literal_data,
+};
+
+void
+imap_backend_new_parser(ImapBackend *self)
+{
+	imap_parser_free(self->parser);
+	self->parser = imap_parser_new(&parser_events, self);
+}
+
+/* The slots ------------------------------------------------------------------------------------------------------- */
+
+static gboolean
+backend_can_start(const Backend *base, const Request *request)
+{
+	const ImapBackend *self = (const ImapBackend *)base;
+
+	if (base->under_way >= WINDOW)
+		return FALSE;
+	if (request->kind == REQUEST_LIST || request->kind == REQUEST_QUOTA)
+		return TRUE;
+	if (!imap_backend_is_selected(self, request))
+		return base->under_way == 0;
+	/* Two syncs at once could not tell whose answers are whose, and one must know the numbering it starts from. */
+	return request->kind != REQUEST_SYNC || (sync_task(self) == NULL && self->examine == NULL);
+}
+
+static void
+backend_start(Backend *base, Request *request)
+{
+	ImapBackend *self = (ImapBackend *)base;
+
+	switch (request->kind) {
+	case REQUEST_LIST:
+		imap_task_start_list(self, request);
+		break;
+	case REQUEST_QUOTA:
+		imap_task_start_quota(self, request);
+		break;
+	case REQUEST_SYNC:
+		imap_task_start_sync(self, request);
+		break;
+	case REQUEST_FETCH:
+		imap_task_start_fetch(self, request);
+		break;
+	case REQUEST_HEADERS:
+		imap_task_start_headers(self, request);
+		break;
+	}
+}
+
+/* News that came during a sync is told after it: the listener would think that the sync has it. */
+static void
+tell_news(ImapBackend *self)
+{
+	if (self->previous_changed && self->previous != NULL)
+		self->news->changed(self->user, self->previous);
+	self->previous_changed = FALSE;
+	if (!self->changed || sync_task(self) != NULL)
+		return;
+	self->changed = FALSE;
+	if (self->base.selected != NULL && self->news->changed != NULL)
+		self->news->changed(self->user, self->base.selected);
+}
+
+static gboolean
+backend_receive(Backend *base, GError **error)
+{
+	ImapBackend *self = (ImapBackend *)base;
+	gboolean dry = FALSE;
+
+	for (guint i = 0; i < READS_A_RECEIVE && !dry; i++) {
+		gssize n = wire_fill(base->wire, error);
+		const guint8 *data;
+		gsize len;
+
+		if (n < 0)
+			return FALSE;
+		if (n > 0)
+			self->last_byte = g_get_monotonic_time();
+		data = wire_peek(base->wire, &len);
+		dry = len == 0;
+		if (!dry && !imap_parser_feed(self->parser, data, len, error))
+			return FALSE;
+		wire_consume(base->wire, len);
+	}
+	if (dry)
+		for (GList *link = self->tasks.head; link != NULL; link = link->next) {
+			ImapTask *task = link->data;
+
+			if (task->ops->dry != NULL)
+				task->ops->dry(task);
+		}
+	tell_news(self);
+	return TRUE;
+}
+
+static gint64
+submit_own(ImapBackend *self, const char *verb, gint64 now)
+{
+	ImapCommand *command = imap_command_new(self, verb);
+
+	command->is_idle = strcmp(verb, "IDLE") == 0;
+	/* Without arguments there is nothing that could be refused. */
+	if (!imap_backend_submit(self, command, NULL))
+		return -1;
+	return now + self->config->timeout_ms * G_TIME_SPAN_MILLISECOND;
+}
+
+static gint64
+backend_tick(Backend *base, gint64 now, GError **error)
+{
+	ImapBackend *self = (ImapBackend *)base;
+	gint64 timeout = self->config->timeout_ms * G_TIME_SPAN_MILLISECOND;
+	gboolean idles = base->selected != NULL && !self->no_idle && imap_backend_can(self, "IDLE");
+	gint64 due;
+
+	if (!g_queue_is_empty(&self->commands) && self->idle != IMAP_IDLE_ON) {
+		due = MAX(self->last_byte, self->waiting_since) + timeout;
+		if (now < due)
+			return due;
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT, "%s has not answered for %u seconds",
+			    self->config->host, self->config->timeout_ms / 1000);
+		return -1;
+	}
+	if (self->idle == IMAP_IDLE_ON) {
+		due = self->idle_since + IDLE_RENEW;
+		if (now < due)
+			return due;
+		wire_send(base->wire, "DONE\r\n", 6);
+		self->idle = IMAP_IDLE_ENDING;
+		self->waiting_since = now;
+		return now + timeout;
+	}
+	due = self->quiet_since + (idles ? IDLE_AFTER : NOOP_EVERY);
+	if (now < due)
+		return due;
+	return submit_own(self, idles ? "IDLE" : "NOOP", now);
+}
+
+static void
+backend_free(Backend *base, const GError *error)
+{
+	ImapBackend *self = (ImapBackend *)base;
+	g_autoptr(GError) lost = g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "the line to %s was lost",
+					     self->config->host);
+	ImapTask *task;
+
+	if (error == NULL)
+		error = lost;
+	imap_backend_drop_body(self, error);
+	while ((task = g_queue_peek_head(&self->tasks)) != NULL) {
+		imap_task_fail(task, g_error_copy(error));
+		end_task(self, task);
+	}
+	g_queue_clear(&self->unsent);
+	g_queue_clear_full(&self->commands, (GDestroyNotify)imap_command_free);
+	imap_parser_free(self->parser);
+	wire_free(base->wire);
+	g_free(base->selected);
+	g_free(self->previous);
+	g_ptr_array_unref(base->capabilities);
+	if (self->namespaces != NULL)
+		g_ptr_array_unref(self->namespaces);
+	g_string_free(self->keywords, TRUE);
+	g_byte_array_unref(self->header);
+	g_clear_error(&self->body_error);
+	g_free(self);
+}
+
+static const BackendOps backend_ops = {
+	.name = "imap",
+	.login = imap_backend_login,
+	.start = backend_start,
+	.can_start = backend_can_start,
+	.receive = backend_receive,
+	.tick = backend_tick,
+	.logout = imap_backend_logout,
+	.free = backend_free,
+};
+
+Backend *
+imap_backend_new(const BackendConfig *config, const BackendNews *news, gpointer user)
+{
+	ImapBackend *self = g_new0(ImapBackend, 1);
+
+	self->base.ops = &backend_ops;
+	self->base.capabilities = g_ptr_array_new_with_free_func(g_free);
+	self->config = config;
+	self->news = news;
+	self->user = user;
+	self->keywords = g_string_new(NULL);
+	self->header = g_byte_array_new();
+	g_queue_init(&self->commands);
+	g_queue_init(&self->unsent);
+	g_queue_init(&self->tasks);
+	imap_backend_new_parser(self);
+	return &self->base;
+}

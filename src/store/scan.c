@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+/* A Job is one body on the way, found by its place and UID. A Fetch is one request to the server for the bodies of some jobs. Jobs are
+ * made by callers and ended by the fetch that carries them, on its session's thread; the table and all jobs are guarded by one
+ * lock, never held over a callback or a disk write. */
+#include "store/scan.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/util.h"
+
+#define WINDOW_FIRST 8
+#define WINDOW_LAST  256
+#define NEAR	     16	 /* ripgrep's threads, sorted by nobody, stay within this many ranks */
+#define RUNS	     64	 /* readers remembered */
+#define AHEAD_MAX    512 /* bodies on the way that nobody waits for */
+#define TRIES	     2	 /* a line lost under a fetch is not the reader's fault */
+
+typedef struct {
+	ScanDone done;
+	gpointer user;
+} Waiter;
+
+typedef struct {
+	guint64 key;
+	GArray *waiters; /* of Waiter */
+	guint tries;
+} Job;
+
+typedef struct {
+	guint32 reader, serial;
+	guint last;   /* rank last opened */
+	guint ahead;  /* first rank not asked for yet, in the run's direction */
+	guint window; /* 0: no run yet */
+	gboolean backward;
+	gint64 used;
+} Run;
+
+struct Scan {
+	Pool *pool;
+	Bodies *bodies;
+	ScanFetched fetched;
+	gpointer user;
+
+	GMutex lock;	  /* guards all below */
+	GHashTable *jobs; /* key → Job */
+	guint idle_jobs;  /* jobs without waiters */
+	guint64 n_fetched;
+	Run runs[RUNS];
+};
+
+typedef struct {
+	Scan *scan;
+	char *mailbox;
+	ScanPlace place;
+	UidSet *wanted;	    /* not yet answered */
+	BodyWriter *writer; /* the body that is coming in */
+	GError *disk_error;
+} Fetch;
+
+static const RequestEvents fetch_events;
+
+static guint64
+key_of(guint32 serial, guint32 uid)
+{
+	return (guint64) serial << 32 | uid;
+}
+
+static void
+job_free(gpointer data)
+{
+	Job *job = data;
+
+	g_array_unref(job->waiters);
+	g_free(job);
+}
+
+Scan *
+scan_new(Pool *pool, Bodies *bodies, ScanFetched fetched, gpointer user)
+{
+	Scan *scan = g_new0(Scan, 1);
+
+	scan->pool = pool;
+	scan->bodies = bodies;
+	scan->fetched = fetched;
+	scan->user = user;
+	g_mutex_init(&scan->lock);
+	scan->jobs = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, job_free);
+	return scan;
+}
+
+void
+scan_free(Scan *scan)
+{
+	if (scan == NULL)
+		return;
+	g_hash_table_unref(scan->jobs);
+	g_mutex_clear(&scan->lock);
+	g_free(scan);
+}
+
+static void
+fetch_free(Fetch *fetch)
+{
+	body_writer_abort(fetch->writer);
+	g_clear_error(&fetch->disk_error);
+	uidset_free(fetch->wanted);
+	g_free(fetch->mailbox);
+	g_free(fetch);
+}
+
+/* Asks the server for @uids (ownership taken). */
+static void
+fetch_submit(Scan *scan, const ScanPlace *place, UidSet *uids, RequestUrgency urgency)
+{
+	Fetch *fetch = g_new0(Fetch, 1);
+	Request *request = request_new(REQUEST_FETCH, place->mailbox, &fetch_events, fetch);
+
+	fetch->scan = scan;
+	fetch->mailbox = g_strdup(place->mailbox);
+	fetch->place = *place;
+	fetch->place.mailbox = fetch->mailbox;
+	fetch->wanted = uidset_copy(uids);
+	request->urgency = urgency;
+	request->uidvalidity = place->uidvalidity;
+	request->uids = uids;
+	pool_submit(scan->pool, request);
+}
+
+/* Takes the job out of the table. (transfer full) NULL when it is not there. */
+static Job *
+job_steal(Scan *scan, guint64 key)
+{
+	Job *job = NULL;
+
+	g_mutex_lock(&scan->lock);
+	if (g_hash_table_steal_extended(scan->jobs, &key, NULL, (gpointer *) &job) && job->waiters->len == 0)
+		scan->idle_jobs--;
+	g_mutex_unlock(&scan->lock);
+	return job;
+}
+
+static void
+job_end(Job *job, int fd, guint64 size, const GError *error)
+{
+	for (guint i = 0; i < job->waiters->len; i++) {
+		Waiter *waiter = &g_array_index(job->waiters, Waiter, i);
+		g_autoptr(GError) no_fd = NULL;
+		int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+		if (fd >= 0 && copy < 0)
+			no_fd = g_error_new(G_FILE_ERROR, G_FILE_ERROR_MFILE, "too many open files");
+		waiter->done(waiter->user, copy, size, no_fd != NULL ? no_fd : error);
+	}
+	job_free(job);
+}
+
+static gboolean
+on_body_open(gpointer user, guint64 announced, GError **error)
+{
+	Fetch *fetch = user;
+
+	g_clear_error(&fetch->disk_error);
+	body_writer_abort(fetch->writer);
+	fetch->writer = body_writer_new(fetch->scan->bodies, fetch->place.serial, &fetch->disk_error);
+	return fetch->writer != NULL;
+}
+
+/* A full disk fails this body, not the line: the rest of the literal is let go. */
+static gboolean
+on_body_data(gpointer user, const guint8 *data, gsize len, GError **error)
+{
+	Fetch *fetch = user;
+
+	if (fetch->writer != NULL && !body_writer_write(fetch->writer, data, len, &fetch->disk_error))
+		g_clear_pointer(&fetch->writer, body_writer_abort);
+	return TRUE;
+}
+
+static void
+on_body_done(gpointer user, guint32 uid, const GError *error)
+{
+	Fetch *fetch = user;
+	Scan *scan = fetch->scan;
+	g_auto(UtilFd) fd = -1;
+	guint64 size = 0;
+	guint32 crc = 0;
+	Job *job;
+
+	if (error != NULL) {
+		/* Whose it was is not known, or it is void: the end of the request tells those who wait. */
+		g_clear_pointer(&fetch->writer, body_writer_abort);
+		return;
+	}
+	if (fetch->writer != NULL)
+		fd = body_writer_commit(g_steal_pointer(&fetch->writer), uid, &size, &crc, &fetch->disk_error);
+	uidset_remove(fetch->wanted, uid, uid);
+	if (fd >= 0)
+		scan->fetched(scan->user, fetch->place.serial, uid, size, crc);
+	g_mutex_lock(&scan->lock);
+	scan->n_fetched++;
+	g_mutex_unlock(&scan->lock);
+	job = job_steal(scan, key_of(fetch->place.serial, uid));
+	if (job != NULL)
+		job_end(job, fd, size, fd >= 0 ? NULL : fetch->disk_error);
+}
+
+/* The line went, or the server left some out: those without waiters are dropped, the others asked for once more. */
+static void
+on_fetch_done(gpointer user, const MailboxState *state, const GError *error)
+{
+	Fetch *fetch = user;
+	Scan *scan = fetch->scan;
+	gboolean transient = error == NULL || g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE);
+	g_autoptr(UidSet) again = uidset_new();
+	g_autoptr(GError) gone = g_error_new(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
+					     "the server did not return the message: it was deleted meanwhile, or is withheld");
+
+	for (guint i = 0; i < uidset_n_ranges(fetch->wanted); i++) {
+		guint32 first, last;
+
+		uidset_range(fetch->wanted, i, &first, &last);
+		for (guint64 uid = first; uid <= last; uid++) {
+			guint64 key = key_of(fetch->place.serial, uid);
+			Job *job;
+
+			g_mutex_lock(&scan->lock);
+			job = g_hash_table_lookup(scan->jobs, &key);
+			if (job != NULL && job->waiters->len > 0 && transient && ++job->tries < TRIES) {
+				uidset_add(again, uid, uid);
+				job = NULL;
+			}
+			g_mutex_unlock(&scan->lock);
+			if (job != NULL && (job = job_steal(scan, key)) != NULL)
+				job_end(job, -1, 0, error != NULL ? error : gone);
+		}
+	}
+	if (!uidset_is_empty(again))
+		fetch_submit(scan, &fetch->place, g_steal_pointer(&again), REQUEST_NOW);
+	fetch_free(fetch);
+}
+
+static const RequestEvents fetch_events = {
+	.body_open = on_body_open,
+	.body_data = on_body_data,
+	.body_done = on_body_done,
+	.done = on_fetch_done,
+};
+
+/* Under the lock. */
+static Job *
+job_new(Scan *scan, guint64 key)
+{
+	Job *job = g_new0(Job, 1);
+
+	job->key = key;
+	job->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
+	g_hash_table_insert(scan->jobs, &job->key, job);
+	return job;
+}
+
+void
+scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointer user)
+{
+	guint64 key = key_of(place->serial, uid);
+	Waiter waiter = {done, user};
+	gboolean urgent = FALSE;
+	Job *job;
+
+	g_mutex_lock(&scan->lock);
+	job = g_hash_table_lookup(scan->jobs, &key);
+	if (job == NULL) {
+		job = job_new(scan, key);
+		urgent = TRUE;
+	} else if (job->waiters->len == 0) {
+		scan->idle_jobs--;
+	}
+	g_array_append_val(job->waiters, waiter);
+	g_mutex_unlock(&scan->lock);
+
+	if (urgent) {
+		UidSet *one = uidset_new();
+
+		uidset_add(one, uid, uid);
+		fetch_submit(scan, place, one, REQUEST_NOW);
+	} else {
+		pool_promote(scan->pool, place->mailbox, uid);
+	}
+}
+
+void
+scan_ahead(Scan *scan, const ScanPlace *place, const guint32 *uids, guint n)
+{
+	g_autoptr(UidSet) set = uidset_new();
+
+	g_mutex_lock(&scan->lock);
+	for (guint i = 0; i < n && scan->idle_jobs < AHEAD_MAX; i++) {
+		guint64 key = key_of(place->serial, uids[i]);
+
+		if (g_hash_table_contains(scan->jobs, &key))
+			continue;
+		job_new(scan, key);
+		scan->idle_jobs++;
+		uidset_add(set, uids[i], uids[i]);
+	}
+	g_mutex_unlock(&scan->lock);
+	if (!uidset_is_empty(set))
+		fetch_submit(scan, place, g_steal_pointer(&set), REQUEST_SOON);
+}
+
+guint
+scan_room(Scan *scan)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
+
+	return AHEAD_MAX - MIN(AHEAD_MAX, scan->idle_jobs);
+}
+
+static Run *
+find_run(Scan *scan, guint32 reader, guint32 serial)
+{
+	Run *oldest = &scan->runs[0];
+
+	for (guint i = 0; i < RUNS; i++) {
+		Run *run = &scan->runs[i];
+
+		if (run->reader == reader && run->serial == serial)
+			return run;
+		if (run->used < oldest->used)
+			oldest = run;
+	}
+	*oldest = (Run){.reader = reader, .serial = serial, .last = G_MAXUINT};
+	return oldest;
+}
+
+/* How far @rank is ahead of the run's last one, in its direction; 0 when it is not a step within reach. */
+static guint
+step_ahead(Run *run, guint rank)
+{
+	guint up = rank > run->last ? rank - run->last : 0;
+	guint down = rank < run->last ? run->last - rank : 0;
+
+	if (run->window == 0) {
+		run->backward = down > 0;
+		return up + down <= NEAR ? up + down : 0;
+	}
+	/* Threads overtake each other: a small step back is still the same run. */
+	if (MAX(up, down) > NEAR)
+		return 0;
+	return run->backward ? (down > 0 ? down : 1) : (up > 0 ? up : 1);
+}
+
+ScanAdvice
+scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_messages)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
+	Run *run = find_run(scan, reader, serial);
+	ScanAdvice advice = {0};
+	guint used, left;
+
+	run->used = g_get_monotonic_time();
+	if (run->last == G_MAXUINT || rank == run->last || step_ahead(run, rank) == 0) {
+		if (rank != run->last)
+			run->window = 0;
+		run->last = rank;
+		return advice;
+	}
+	if (run->window == 0)
+		run->ahead = rank; /* may underflow below when backward at rank 0: count is then 0 */
+	run->window = CLAMP(run->window * 2, WINDOW_FIRST, WINDOW_LAST);
+	if (run->backward ? rank < run->last : rank > run->last)
+		run->last = rank;
+
+	if (run->backward) {
+		used = run->last >= run->ahead ? run->last - run->ahead : 0; /* asked for and not yet read */
+		left = MIN(run->ahead, run->last);
+		if (used > run->window / 2)
+			return advice;
+		advice.count = MIN(run->window - used, left);
+		advice.from = left - (advice.count > 0 ? 1 : 0);
+		advice.backward = TRUE;
+		run->ahead = left - advice.count;
+	} else {
+		guint first = MAX(run->ahead, run->last + 1);
+
+		used = first - run->last - 1;
+		left = n_messages > first ? n_messages - first : 0;
+		if (used > run->window / 2)
+			return advice;
+		advice.count = MIN(run->window - used, left);
+		advice.from = first;
+		run->ahead = first + advice.count;
+	}
+	return advice;
+}
+
+ScanStatus
+scan_status(Scan *scan)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
+
+	return (ScanStatus){.on_the_way = g_hash_table_size(scan->jobs), .fetched = scan->n_fetched};
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* Scan: disk or network, and what is on the way. Every body is asked for here; two readers of one message share one fetch; a program that
+ * reads a mailbox in listing order is recognised and messages are fetched ahead of it. Thread-safe; nothing here waits for the network. */
+#pragma once
+
+#include "proto/pool.h"
+#include "store/bodies.h"
+
+G_BEGIN_DECLS
+
+typedef struct Scan Scan;
+
+/* Where messages live: values, copied where kept. */
+typedef struct {
+	const char *mailbox; /* raw server name */
+	guint32 uidvalidity;
+	guint32 serial; /* of the messages: names the cache files */
+} ScanPlace;
+
+/* A body came, on a session's thread: remember size and checksum. Called before those who wait are told. */
+typedef void (*ScanFetched)(gpointer user, guint32 serial, guint32 uid, guint64 size, guint32 crc);
+
+/* @fd: the body, owned by the callee; or -1 and @error. MAILFS_ERROR_NOT_FOUND: the server has no such message (any more). Called once, on a session's
+ * thread or before scan_get() returns. */
+typedef void (*ScanDone)(gpointer user, int fd, guint64 size, const GError *error);
+
+Scan *scan_new(Pool *pool, Bodies *bodies, ScanFetched fetched, gpointer user);
+void scan_free(Scan *scan); /* after the pool; NULL is fine */
+
+/* Fetches a body that the cache does not have. Joins a fetch of it that is under way. */
+void scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointer user);
+
+/* Fetches these soon, in few commands, unless they are on the way. @uids ascending. */
+void scan_ahead(Scan *scan, const ScanPlace *place, const guint32 *uids, guint n);
+
+/* How much may still be asked for ahead: bodies on the way that nobody waits for. */
+guint scan_room(Scan *scan);
+
+/* Readers in listing order. A pure state machine, one lock, no I/O. */
+typedef struct {
+	guint from, count; /* ranks to fetch ahead; count 0: nothing */
+	gboolean backward; /* the ranks wanted are from, from - 1, … */
+} ScanAdvice;
+
+/**
+ * scan_note_open: tells that @reader (a process) opened the message at @rank (its place in UID order) of @serial.
+ * From the second open in order on (within 16 ranks, either direction) the answer names what to fetch ahead: a window that doubles with each hit
+ * up to 256 messages, asked for anew when half of it is used up.
+ */
+ScanAdvice scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_messages);
+
+typedef struct {
+	guint on_the_way; /* bodies asked for and not here yet */
+	guint64 fetched;  /* bodies since the start */
+} ScanStatus;
+ScanStatus scan_status(Scan *scan);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Scan, scan_free)
+
+G_END_DECLS

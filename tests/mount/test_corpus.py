@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The corpus of real, foreign and malformed mail beside the project, mounted whole and compared with what the
+server FETCHes."""
+import os
+import subprocess
+
+from common import TOP, Dovecot, Place, compare_folder, fetch_mailbox, folders, listed, main, read, samples, test
+
+CORPUS = os.path.join(os.path.dirname(TOP), "shared", "corpus", "mail-samples.tar.zst")
+
+
+def corpus():
+    """The corpus as Messages, one mailbox for each of its folders, with dates of their own."""
+    pack = subprocess.run(["tar", "--zstd", "-tf", CORPUS], check=True, capture_output=True, text=True)
+    names = sorted(name for name in pack.stdout.splitlines() if name.endswith(".eml"))
+    with Place() as place:
+        subprocess.run(["tar", "--zstd", "-xf", CORPUS, "-C", place.directory], check=True)
+        for number, name in enumerate(names):
+            mailbox = ("INBOX",) if "/real/" in name else (name.split("/")[-2],)
+            yield samples.Message(mailbox, read(place.path(name)), "S" if number % 2 else "", (), 1_000_000_000 + number * 61)
+
+
+@test("every file of the corpus has the bytes, the size and the date that the server tells")
+def _():
+    with Dovecot(connections=60) as server, Place() as place:
+        count = server.fill(corpus())
+        assert count > 2500, count
+        server.start()
+        with place.mount(server, "connections=4", "cache-size=4G") as mount:
+            compared = 0
+            for mailbox in ("INBOX", "torture", "i18n"):
+                expected = fetch_mailbox(server, mailbox)
+                compared += compare_folder(os.path.join(mount, mailbox), expected)
+                assert {uid: m.flags for uid, m in fetch_mailbox(server, mailbox).items()} == \
+                    {uid: m.flags for uid, m in expected.items()}, f"{mailbox}: reading changed flags"
+            assert compared == count, (compared, count)
+            print(f"# {compared} messages compared")
+
+            # rsync twice: the second one finds nothing to do.
+            target = place.path("copy")
+            subprocess.run(["rsync", "-a", mount + "/", target], check=True)
+            again = subprocess.run(["rsync", "-ai", mount + "/", target], check=True, capture_output=True, text=True)
+            assert again.stdout == "", again.stdout[:2000]
+            names = {mailbox: listed(os.path.join(mount, mailbox)) for mailbox in folders(mount)}
+        server.stop()
+
+        # The same from the cache alone, with the server gone.
+        with place.mount(server) as mount:
+            assert names == {mailbox: listed(os.path.join(mount, mailbox)) for mailbox in folders(mount)}
+            again = subprocess.run(["rsync", "-aic", mount + "/", target], check=True, capture_output=True, text=True)
+            assert again.stdout == "", again.stdout[:2000]
+
+
+main(None if os.path.exists(CORPUS) else "the corpus is not here: ../shared/corpus/mail-samples.tar.zst")
