@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/util.h"
 
-#define MAX_FILE ((gsize) 1 << 20)
+#define MAX_FILE ((gsize)1 << 20)
 
 static void
 config_line_free(ConfigLine *line)
@@ -27,7 +27,7 @@ config_file_new(const char *path)
 
 	file->path = g_strdup(path);
 	file->accounts = g_ptr_array_new_with_free_func(g_free);
-	file->lines = g_ptr_array_new_with_free_func((GDestroyNotify) config_line_free);
+	file->lines = g_ptr_array_new_with_free_func((GDestroyNotify)config_line_free);
 	return file;
 }
 
@@ -51,8 +51,7 @@ config_file_find(const ConfigFile *file, const char *account)
 	return -1;
 }
 
-static gboolean
-wrong(const ConfigFile *file, guint number, GError **error, const char *format, ...)
+static gboolean wrong(const ConfigFile *file, guint number, GError **error, const char *format, ...)
 	G_GNUC_PRINTF(4, 5);
 
 static gboolean
@@ -95,7 +94,8 @@ parse_heading(ConfigFile *file, char *text, guint number, GError **error)
 	return TRUE;
 }
 
-/* The texts show no more than a key of a known shape: what stands here could be a password gone astray. */
+/* The texts show no more than a key of a known shape: what stands here could be a password gone
+ * astray. */
 static gboolean
 parse_pair(ConfigFile *file, char *text, guint number, GError **error)
 {
@@ -108,7 +108,8 @@ parse_pair(ConfigFile *file, char *text, guint number, GError **error)
 		return wrong(file, number, error, "before the first [account NAME]");
 	account = file->accounts->len - 1;
 	if (equals == NULL || equals == text)
-		return wrong(file, number, error, "neither name=value, nor [account NAME], nor # a comment");
+		return wrong(file, number, error,
+			     "neither name=value, nor [account NAME], nor # a comment");
 	*equals = '\0';
 	g_strchomp(text);
 	for (const char *p = text; *p != '\0'; p++)
@@ -118,8 +119,9 @@ parse_pair(ConfigFile *file, char *text, guint number, GError **error)
 		const ConfigLine *other = file->lines->pdata[i];
 
 		if (other->account == account && g_str_equal(other->key, text))
-			return wrong(file, number, error, "[account %s] %s is there a second time, after line %u",
-				     (char *) file->accounts->pdata[account], text, other->number);
+			return wrong(file, number, error,
+				     "[account %s] %s is there a second time, after line %u",
+				     (char *)file->accounts->pdata[account], text, other->number);
 	}
 	for (value = equals + 1; *value == ' ' || *value == '\t'; value++)
 		;
@@ -128,8 +130,10 @@ parse_pair(ConfigFile *file, char *text, guint number, GError **error)
 	else
 		g_strchomp(value);
 	line = g_new0(ConfigLine, 1);
-	*line = (ConfigLine){
-		.number = number, .account = account, .key = g_strdup(text), .value = g_strdup(value)};
+	*line = (ConfigLine){.number = number,
+			     .account = account,
+			     .key = g_strdup(text),
+			     .value = g_strdup(value)};
 	g_ptr_array_add(file->lines, line);
 	return TRUE;
 }
@@ -199,15 +203,16 @@ static gboolean
 check_owner(const char *path, const struct stat *status, GError **error)
 {
 	if (!S_ISREG(status->st_mode))
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG, "%s is no regular file", path);
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG, "%s is no regular file",
+			    path);
 	else if (status->st_uid != 0 && status->st_uid != geteuid())
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
 			    "%s belongs to another user (%u): refused, it could name any command",
-			    path, (guint) status->st_uid);
+			    path, (guint)status->st_uid);
 	else if ((status->st_mode & 022) != 0)
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
 			    "%s may be written by others: refused; do chmod go-w on it", path);
-	else if ((guint64) status->st_size > MAX_FILE)
+	else if ((guint64)status->st_size > MAX_FILE)
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG, "%s is over 1 MiB: refused",
 			    path);
 	else
@@ -254,7 +259,8 @@ parse_descriptor(int fd, const char *path, GError **error)
 	g_free(data);
 	if (file != NULL && file->has_password && (status.st_mode & 077) != 0) {
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
-			    "%s holds a password and may be read by others: refused; do chmod 600 on it",
+			    "%s holds a password and may be read by others: refused; do chmod 600 "
+			    "on it",
 			    path);
 		return NULL;
 	}

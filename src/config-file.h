@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The config file, read whole: GKeyFile's format ("[account NAME]", "key = value", "# comment"), read by ourselves because GKeyFile takes
- * duplicates without a word, knows no line numbers, and leaves copies of the password behind. */
+/* The config file, read whole: GKeyFile's format ("[account NAME]", "key = value", "# comment"),
+ * read by ourselves because GKeyFile takes duplicates without a word, knows no line numbers, and
+ * leaves copies of the password behind. */
 #pragma once
 
 #include <glib.h>
@@ -21,11 +22,13 @@ typedef struct {
 	gboolean has_password;
 } ConfigFile;
 
-/* @data is overwritten. Errors: MAILFS_ERROR_CONFIG with path and line: malformed, a foreign group, a duplicate. */
+/* @data is overwritten. Errors: MAILFS_ERROR_CONFIG with path and line: malformed, a foreign group,
+ * a duplicate. */
 ConfigFile *config_file_parse(const char *path, char *data, gsize len, GError **error);
 
-/* Reads and checks whose file it is. Errors: also MAILFS_ERROR_CONFIG when it cannot be read, is too big, is another user's, may be written by others, or
- * holds a password and may be read by others. An absent file is an empty one unless @must_exist. */
+/* Reads and checks whose file it is. Errors: also MAILFS_ERROR_CONFIG when it cannot be read, is
+ * too big, is another user's, may be written by others, or holds a password and may be read by
+ * others. An absent file is an empty one unless @must_exist. */
 ConfigFile *config_file_read(const char *path, gboolean must_exist, GError **error);
 void config_file_free(ConfigFile *file); /* wipes; NULL is fine */
 

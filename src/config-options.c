@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One row an option: its name, how its value is read and where it goes, and what --help says. Nothing else in the program
- * knows a name. */
+/* One row an option: its name, how its value is read and where it goes, and what --help says.
+ * Nothing else in the program knows a name. */
 #include "config-options.h"
 
 #include <errno.h>
@@ -42,9 +42,9 @@ typedef struct {
 } Option;
 
 /* In the order of the enums. */
-static const char *const auth_words[] = {"auto",	  "plain",  "login",   "cram-md5",
-					 "scram-sha-256", "gssapi", "xoauth2", "oauthbearer",
-					 NULL};
+static const char *const auth_words[] = {"auto",     "plain",	      "login",
+					 "cram-md5", "scram-sha-256", "gssapi",
+					 "xoauth2",  "oauthbearer",   NULL};
 static const char *const names_words[] = {"subject", "uid", NULL};
 static const char *const delete_words[] = {"trash", "expunge", "mark", NULL};
 static const char *const save_sent_words[] = {"auto", "yes", "no", NULL};
@@ -112,7 +112,7 @@ set_smtp(Config *config, ConfigExtra *extra, const char *value, GError **error)
 		return FALSE;
 	config_server_clear(&config->smtp);
 	config->smtp = server;
-	server = (ConfigServer) {0};
+	server = (ConfigServer){0};
 	return TRUE;
 }
 
@@ -137,7 +137,7 @@ set_folders(Config *config, ConfigExtra *extra, const char *value, GError **erro
 	char quote = '\0';
 
 	if (config->folders != NULL)
-		g_strv_builder_addv(globs, (const char **) config->folders);
+		g_strv_builder_addv(globs, (const char **)config->folders);
 	for (const char *p = value;; p++) {
 		gboolean blank = *p == '\0' || (quote == '\0' && (*p == ' ' || *p == '\t'));
 
@@ -299,8 +299,6 @@ static const Option options[] = {
 	{"folders", KIND_SPECIAL, .set = set_folders,
 	 .argument = "GLOB...", .help = "show these mailboxes only, such as 'INBOX \"Sent Items\" Work*'"},
 	{"subscribed", KIND_FLAG, IN_CONFIG(subscribed), .help = "show subscribed mailboxes only"},
-	{"authserv-id", KIND_TEXT, IN_CONFIG(authserv_id),
-	 .argument = "NAME", .help = "your mail server's name in Authentication-Results, to believe them"},
 	{"ro", KIND_FLAG, IN_CONFIG(ro), .help = "read-only, for the server too"},
 	{"allow_other", KIND_FLAG, IN_CONFIG(allow_other), .help = "other users may enter the mount"},
 	{"uid", KIND_SPECIAL, .set = set_uid, .argument = "USER", .help = "owner of the files (who mounts)"},
@@ -378,7 +376,8 @@ is_one_of(const char *name, const char *const *words)
 	return FALSE;
 }
 
-/* How many letters must be changed, added or left out. Names longer than the table are far from everything. */
+/* How many letters must be changed, added or left out. Names longer than the table are far from
+ * everything. */
 static guint
 distance(const char *a, const char *b)
 {
@@ -457,7 +456,8 @@ absolute_path(const char *value, const char *directory)
 	if (*value == '\0')
 		return NULL;
 	if (value[0] == '~' && (value[1] == '/' || value[1] == '\0'))
-		return g_canonicalize_filename(value[1] == '\0' ? "." : value + 2, g_get_home_dir());
+		return g_canonicalize_filename(value[1] == '\0' ? "." : value + 2,
+					       g_get_home_dir());
 	return g_canonicalize_filename(value, directory);
 }
 
@@ -484,13 +484,13 @@ set_value(const Option *option, gpointer field, const char *value, const ConfigE
 	case KIND_NUMBER:
 		if (!parse_number(value, 10, option->min, option->max, &number, error))
 			return FALSE;
-		*(guint *) field = number;
+		*(guint *)field = number;
 		return TRUE;
 	case KIND_SIZE:
 		if (!util_parse_size(value, &number) || number == 0 || number > G_MAXINT64)
-			return bad_value(error,
-					 "must be a number of bytes, such as 500M or 2G, and not 0");
-		*(guint64 *) field = number;
+			return bad_value(
+				error, "must be a number of bytes, such as 500M or 2G, and not 0");
+		*(guint64 *)field = number;
 		return TRUE;
 	case KIND_TEXT:
 	case KIND_SECRET_TEXT:
@@ -502,7 +502,7 @@ set_value(const Option *option, gpointer field, const char *value, const ConfigE
 	case KIND_WORD:
 		for (guint i = 0; option->words[i] != NULL; i++) {
 			if (g_ascii_strcasecmp(option->words[i], value) == 0) {
-				*(guint *) field = i;
+				*(guint *)field = i;
 				return TRUE;
 			}
 		}
@@ -519,12 +519,13 @@ static gboolean
 check_place(const Option *option, ConfigOrigin origin, GError **error)
 {
 	if (option->only == ONLY_FILE && origin == CONFIG_FROM_COMMAND_LINE) {
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
-			    option->kind == KIND_SECRET_TEXT
-				    ? "%s= is refused here, where everybody can read it with ps: use "
-				      "password-command=CMD, MAILFS_PASSWORD or the config file"
-				    : "%s= belongs into the config file; here it is the first argument",
-			    option->name);
+		g_set_error(
+			error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
+			option->kind == KIND_SECRET_TEXT
+				? "%s= is refused here, where everybody can read it with ps: use "
+				  "password-command=CMD, MAILFS_PASSWORD or the config file"
+				: "%s= belongs into the config file; here it is the first argument",
+			option->name);
 		return FALSE;
 	}
 	if (option->only == ONLY_COMMAND_LINE && origin == CONFIG_FROM_FILE) {
@@ -541,7 +542,7 @@ set_option(const Option *option, Config *config, ConfigExtra *extra, const char 
 {
 	g_autofree char *shown = NULL;
 	GError *why = NULL;
-	char *base = option->extra ? (char *) extra : (char *) config;
+	char *base = option->extra ? (char *)extra : (char *)config;
 
 	if (!check_place(option, origin, error))
 		return FALSE;
@@ -597,11 +598,11 @@ config_option_set(Config *config, ConfigExtra *extra, const char *name, const ch
 	else if (origin == CONFIG_FROM_COMMAND_LINE)
 		done = set_foreign_word(config, name, value, &why);
 	else /* in the file every word has a value: `noatime=yes` */
-		done = set_foreign_word(config, name,
-					g_strcmp0(value, "yes") == 0 || g_strcmp0(value, "true") == 0
-						? NULL
-						: value,
-					&why);
+		done = set_foreign_word(
+			config, name,
+			g_strcmp0(value, "yes") == 0 || g_strcmp0(value, "true") == 0 ? NULL
+										      : value,
+			&why);
 	if (done)
 		return TRUE;
 	why->code = origin == CONFIG_FROM_FILE ? MAILFS_ERROR_CONFIG : MAILFS_ERROR_USAGE;
@@ -616,7 +617,7 @@ config_extra_clear(ConfigExtra *extra)
 	g_free(extra->login);
 	g_free(extra->config_path);
 	g_free(extra->directory);
-	*extra = (ConfigExtra) {0};
+	*extra = (ConfigExtra){0};
 }
 
 void
@@ -677,7 +678,7 @@ config_option_names(void)
 
 	for (guint i = 0; i < G_N_ELEMENTS(options); i++)
 		g_strv_builder_add(names, options[i].name);
-	g_strv_builder_addv(names, (const char **) fuse_words);
-	g_strv_builder_addv(names, (const char **) fuse_words_with_value);
+	g_strv_builder_addv(names, (const char **)fuse_words);
+	g_strv_builder_addv(names, (const char **)fuse_words_with_value);
 	return g_strv_builder_end(names);
 }

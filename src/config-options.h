@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of options: config.c's inner part. Where a word comes from decides what it may be and how its error is called. */
+/* The table of options: config.c's inner part. Where a word comes from decides what it may be and
+ * how its error is called. */
 #pragma once
 
 #include "config.h"
@@ -20,10 +21,10 @@ typedef struct {
 	gboolean tls_none; /* tls=none */
 } ConfigExtra;
 
-/* Sets one option. @value NULL: given without one. A word of mount(8) that means nothing here is accepted and forgotten. The error names the option, never a
- * secret's value. */
-gboolean config_option_set(Config *config, ConfigExtra *extra, const char *name, const char *value, ConfigOrigin origin,
-			   GError **error);
+/* Sets one option. @value NULL: given without one. A word of mount(8) that means nothing here is
+ * accepted and forgotten. The error names the option, never a secret's value. */
+gboolean config_option_set(Config *config, ConfigExtra *extra, const char *name, const char *value,
+			   ConfigOrigin origin, GError **error);
 void config_extra_clear(ConfigExtra *extra);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ConfigExtra, config_extra_clear)
 

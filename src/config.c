@@ -22,7 +22,7 @@ config_server_clear(ConfigServer *server)
 {
 	g_free(server->host);
 	g_free(server->user);
-	*server = (ConfigServer) {0};
+	*server = (ConfigServer){0};
 }
 
 static Config *
@@ -33,7 +33,7 @@ config_new(void)
 	config->connections = 4;
 	config->timeout = 30;
 	config->dir_time = 30;
-	config->cache_size = (guint64) 2 << 30;
+	config->cache_size = (guint64)2 << 30;
 	config->uid = geteuid();
 	config->gid = getegid();
 	config->umask = 077;
@@ -59,7 +59,6 @@ config_free(Config *config)
 	g_free(config->authserv_id);
 	g_free(config->cache_dir);
 	g_strfreev(config->folders);
-	g_free(config->authserv_id);
 	g_ptr_array_unref(config->fuse_options);
 	config_server_clear(&config->smtp);
 	util_free_secret(config->smtp_password_command);
@@ -107,7 +106,7 @@ url_without_secrets(const char *url)
 
 	if (at == NULL || colon == NULL || colon > at)
 		return util_printable(url, -1, 200);
-	text = g_strdup_printf("%.*s:...%s", (int) (colon - url), url, at);
+	text = g_strdup_printf("%.*s:...%s", (int)(colon - url), url, at);
 	return util_printable(text, -1, 200);
 }
 
@@ -144,7 +143,8 @@ clean_host(const char *host)
 		return NULL;
 	lower = g_ascii_strdown(ascii, -1);
 	len = strlen(lower);
-	if (len == 0 || len > 253 || *lower == '.' || *lower == '-' || strstr(lower, "..") != NULL ||
+	if (len == 0 || len > 253 || *lower == '.' || *lower == '-' ||
+	    strstr(lower, "..") != NULL ||
 	    strspn(lower, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != len)
 		return NULL;
 	if (lower[len - 1] == '.')
@@ -157,10 +157,11 @@ check_url_parts(const char *url, const char *user, const char *password, const c
 		const char *query, const char *fragment, GError **error)
 {
 	if (password != NULL)
-		return bad_url(url,
-			       "a password in the URL can be read by everybody with ps: leave it "
-			       "out, and use password-command=CMD, the config file or MAILFS_PASSWORD",
-			       error);
+		return bad_url(
+			url,
+			"a password in the URL can be read by everybody with ps: leave it "
+			"out, and use password-command=CMD, the config file or MAILFS_PASSWORD",
+			error);
 	if ((path != NULL && *path != '\0' && !g_str_equal(path, "/")) || query != NULL ||
 	    fragment != NULL)
 		return bad_url(url,
@@ -168,7 +169,8 @@ check_url_parts(const char *url, const char *user, const char *password, const c
 			       "use folders=GLOB",
 			       error);
 	if (user != NULL && (has_control(user) || !g_utf8_validate(user, -1, NULL)))
-		return bad_url(url, "the user name holds a control character or is no UTF-8", error);
+		return bad_url(url, "the user name holds a control character or is no UTF-8",
+			       error);
 	return TRUE;
 }
 
@@ -219,7 +221,7 @@ safe_account(const char *name)
 
 	for (const char *p = name; *p != '\0'; p++) {
 		if (*p == '/' || *p == '%' || g_ascii_iscntrl(*p) || (*p == '.' && p == name))
-			g_string_append_printf(safe, "%%%02X", (guchar) *p);
+			g_string_append_printf(safe, "%%%02X", (guchar)*p);
 		else
 			g_string_append_c(safe, *p);
 	}
@@ -227,7 +229,7 @@ safe_account(const char *name)
 		g_autofree char *hash = g_compute_checksum_for_string(G_CHECKSUM_SHA256, name, -1);
 		gsize cut = MAX_ACCOUNT - 9;
 
-		while (cut > 0 && ((guchar) safe->str[cut] & 0xc0) == 0x80)
+		while (cut > 0 && ((guchar)safe->str[cut] & 0xc0) == 0x80)
 			cut--;
 		g_string_truncate(safe, cut);
 		g_string_append_printf(safe, "~%.8s", hash);
@@ -235,7 +237,8 @@ safe_account(const char *name)
 	return g_string_free(safe, FALSE);
 }
 
-/* "alice@mail.example.org", and a port only where it is none of IMAP's own: 143 and 993 lead to the same mailboxes. */
+/* "alice@mail.example.org", and a port only where it is none of IMAP's own: 143 and 993 lead to the
+ * same mailboxes. */
 static char *
 user_at_server(const Config *config)
 {
@@ -338,10 +341,11 @@ accept_foreign(const char *address, const Discovered *found, const ConfigServer 
 	if (secrets_confirm(question, cancel))
 		return TRUE;
 	user = g_uri_escape_string(address, NULL, FALSE);
-	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
-		    "DNS says that the mail of %s is kept by %s, outside the address's domain, and DNS "
-		    "can be forged: if it is right, mount imaps://%s@%s:%u/",
-		    address, found->host, user, found->host, found->port);
+	g_set_error(
+		error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
+		"DNS says that the mail of %s is kept by %s, outside the address's domain, and DNS "
+		"can be forged: if it is right, mount imaps://%s@%s:%u/",
+		address, found->host, user, found->host, found->port);
 	return FALSE;
 }
 
@@ -369,8 +373,9 @@ discover_server(Config *config, const char *address, GCancellable *cancel, GErro
 		return FALSE;
 	}
 	g_debug("config: %s; taking %s from the last time", why->message, known.host);
-	config->server = known;
-	known = (ConfigServer) {0};
+	config->server.host = g_steal_pointer(&known.host);
+	config->server.port = known.port;
+	config->server.tls = known.tls;
 	return TRUE;
 }
 
@@ -390,11 +395,11 @@ apply_file(Config *config, ConfigExtra *extra, const ConfigFile *file, int accou
 	for (guint i = 0; i < file->lines->len; i++) {
 		const ConfigLine *line = file->lines->pdata[i];
 
-		if (line->account == (guint) account &&
+		if (line->account == (guint)account &&
 		    !config_option_set(config, extra, line->key, line->value, CONFIG_FROM_FILE,
 				       error)) {
 			g_prefix_error(error, "%s:%u: [account %s] ", file->path, line->number,
-				       (char *) file->accounts->pdata[account]);
+				       (char *)file->accounts->pdata[account]);
 			return FALSE;
 		}
 	}
@@ -409,7 +414,8 @@ is_option(const char *option, const char *name)
 	return strncmp(option, name, len) == 0 && (option[len] == '=' || option[len] == '\0');
 }
 
-/* What the command line says replaces the file's word as a whole: another way to the secret, another list of folders. */
+/* What the command line says replaces the file's word as a whole: another way to the secret,
+ * another list of folders. */
 static void
 forget_overridden(Config *config, const GPtrArray *options)
 {
@@ -418,8 +424,9 @@ forget_overridden(Config *config, const GPtrArray *options)
 
 		if (is_option(option, "folders"))
 			g_clear_pointer(&config->folders, g_strfreev);
-		if (is_option(option, "password-command") || is_option(option, "password_command") ||
-		    is_option(option, "token-command") || is_option(option, "token_command")) {
+		if (is_option(option, "password-command") ||
+		    is_option(option, "password_command") || is_option(option, "token-command") ||
+		    is_option(option, "token_command")) {
 			g_clear_pointer(&config->password, util_free_secret);
 			g_clear_pointer(&config->password_command, util_free_secret);
 			g_clear_pointer(&config->token_command, util_free_secret);
@@ -459,8 +466,7 @@ unknown_account(const Loading *loading, GError **error)
 	g_autoptr(GString) known = g_string_new(NULL);
 
 	for (guint i = 0; i < loading->file->accounts->len; i++) {
-		g_autofree char *name =
-			util_printable(loading->file->accounts->pdata[i], -1, 40);
+		g_autofree char *name = util_printable(loading->file->accounts->pdata[i], -1, 40);
 
 		g_string_append_printf(known, "%s%s", i > 0 ? ", " : "", name);
 	}
@@ -476,7 +482,8 @@ unknown_account(const Loading *loading, GError **error)
 static const char *
 find_source(const Loading *loading, const ConfigExtra *extra, int account, GError **error)
 {
-	const char *source = account >= 0 && extra->source != NULL ? extra->source : loading->source;
+	const char *source =
+		account >= 0 && extra->source != NULL ? extra->source : loading->source;
 
 	if (strstr(source, "://") != NULL || looks_like_address(source))
 		return source;
@@ -525,7 +532,8 @@ resolve_server(Config *config, ConfigExtra *extra, const Loading *loading, int a
 		config->server.user = g_strdup(extra->login != NULL ? extra->login : source);
 	}
 	if (config->server.user == NULL || has_control(config->server.user))
-		return bad_url(source, "names no user: write it before the host, as in imaps://user@host/",
+		return bad_url(source,
+			       "names no user: write it before the host, as in imaps://user@host/",
 			       error);
 	name = account >= 0 ? g_strdup(loading->source)
 			    : (address ? g_strdup(source) : user_at_server(config));
@@ -543,24 +551,26 @@ check_whole(Config *config, const ConfigExtra *extra, GError **error)
 {
 	g_autofree char *place = NULL;
 
-	if (extra->tls_none && (!apply_tls_none(&config->server,
-						config->kind == CONFIG_IMAP ? "imap" : "pop3", error) ||
-				!apply_tls_none(&config->smtp, "smtp", error)))
+	if (extra->tls_none &&
+	    (!apply_tls_none(&config->server, config->kind == CONFIG_IMAP ? "imap" : "pop3",
+			     error) ||
+	     !apply_tls_none(&config->smtp, "smtp", error)))
 		return FALSE;
 	if (!check_plaintext(config, &config->server, error) ||
 	    !check_plaintext(config, &config->smtp, error))
 		return FALSE;
 	if (config->password_command != NULL && config->token_command != NULL) {
-		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
-				    "password-command and token-command are both there: which one is "
-				    "it to be?");
+		g_set_error_literal(
+			error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
+			"password-command and token-command are both there: which one is "
+			"it to be?");
 		return FALSE;
 	}
 	if (config->smtp.host != NULL && config->smtp.user == NULL)
 		config->smtp.user = g_strdup(config->server.user);
 	place = user_at_server(config);
-	config->identity = g_strdup_printf(
-		"%s://%s", config->kind == CONFIG_IMAP ? "imap" : "pop3", place);
+	config->identity =
+		g_strdup_printf("%s://%s", config->kind == CONFIG_IMAP ? "imap" : "pop3", place);
 	return TRUE;
 }
 
@@ -590,7 +600,7 @@ find_config_path(const GPtrArray *options)
 
 	for (guint i = 0; options != NULL && i < options->len; i++)
 		if (g_str_has_prefix(options->pdata[i], "config="))
-			path = (const char *) options->pdata[i] + strlen("config=");
+			path = (const char *)options->pdata[i] + strlen("config=");
 	return path != NULL ? g_canonicalize_filename(path, NULL) : NULL;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Config: what the user wants of one account, from the command line, the config file and defaults, as one checked value.
- * One table in config.c names every option; parsing, --help and the check of the man page all read it. Options are the same words
- * after -o, as --long-options and in the file; `_` and `-` in a name are the same. The command line wins over the
- * file's [account NAME] group, which wins over the defaults. Options of parts that this version lacks (SMTP, deleting) are
+/* Config: what the user wants of one account, from the command line, the config file and defaults,
+ * as one checked value. One table in config.c names every option; parsing, --help and the check of
+ * the man page all read it. Options are the same words after -o, as --long-options and in the file;
+ * `_` and `-` in a name are the same. The command line wins over the file's [account NAME] group,
+ * which wins over the defaults. Options of parts that this version lacks (SMTP, deleting) are
  * checked and kept, so that one file serves all versions. */
 #pragma once
 
@@ -48,8 +49,10 @@ typedef struct {
 } ConfigServer;
 
 typedef struct {
-	char *account;	/* the name of its directories: "work", "alice@example.org", "alice@host:1143"; no '/', never "." or ".." */
-	char *identity; /* who and where, the same for the same mailboxes: "imap://alice@mail.example.org:993" */
+	char *account;	/* the name of its directories: "work", "alice@example.org",
+			   "alice@host:1143"; no '/', never "." or ".." */
+	char *identity; /* who and where, the same for the same mailboxes:
+			   "imap://alice@mail.example.org:993" */
 
 	ConfigKind kind;
 	ConfigServer server; /* host, port, tls and user are always there */
@@ -62,10 +65,10 @@ typedef struct {
 	char *tls_fingerprint;
 	gboolean insecure_plaintext;
 
-	guint connections; /* sessions at most, 1..32 */
-	guint timeout;	   /* seconds, every network wait */
-	guint dir_time;	   /* seconds */
-	char *cache_dir;   /* absolute, ends in the account's own directory; not created here */
+	guint connections;  /* sessions at most, 1..32 */
+	guint timeout;	    /* seconds, every network wait */
+	guint dir_time;	    /* seconds */
+	char *cache_dir;    /* absolute, ends in the account's own directory; not created here */
 	guint64 cache_size; /* bytes, never 0 */
 
 	char *authserv_id; /* NULL: none is believed */
@@ -73,13 +76,13 @@ typedef struct {
 	ConfigLayout layout;
 	GStrv folders; /* globs on the shown path ("INBOX", "Work/ *"); NULL: all */
 	gboolean subscribed;
-	char *authserv_id; /* whose Authentication-Results are believed; NULL: nobody's */
 
 	gboolean ro;
 	gboolean allow_other;
-	guint uid, gid; /* owner of all files; those of this process unless given */
-	guint umask;	/* 077 unless given */
-	GPtrArray *fuse_options; /* of char *, "max_read=65536": for libfuse as they are; ro, allow_other not among them */
+	guint uid, gid;		 /* owner of all files; those of this process unless given */
+	guint umask;		 /* 077 unless given */
+	GPtrArray *fuse_options; /* of char *, "max_read=65536": for libfuse as they are; ro,
+				    allow_other not among them */
 
 	/* For parts that this version lacks. */
 	ConfigServer smtp; /* host NULL: none */
@@ -96,14 +99,17 @@ typedef struct {
  * config_load:
  * @source: account of the file, address, or URL
  * @options: (nullable): char *, "name=value" or "name", in the order given; later ones win
- * @config_path: (nullable): the file; NULL: `config=FILE` of @options, else $XDG_CONFIG_HOME/mailfs/config, which may be absent
+ * @config_path: (nullable): the file; NULL: `config=FILE` of @options, else
+ * $XDG_CONFIG_HOME/mailfs/config, which may be absent
  *
- * For an address this asks DNS (blocks, at most `timeout`; starts GLib threads: fork before, not after), and when DNS cannot be reached it takes
- * what config_remember() wrote. It may ask on the terminal whether a server outside the address's domain is right.
+ * For an address this asks DNS (blocks, at most `timeout`; starts GLib threads: fork before, not
+ * after), and when DNS cannot be reached it takes what config_remember() wrote. It may ask on the
+ * terminal whether a server outside the address's domain is right.
  *
- * Errors: MAILFS_ERROR_USAGE (unknown option, with the nearest known one; a bad value on the command line; a password in a
- * URL or an option), CONFIG (the file: unsafe, malformed, unknown key, bad value; no such account; plain text to a host that is
- * no loopback), HOST_UNKNOWN (no server found for an address; the text says what was tried), TIMEOUT.
+ * Errors: MAILFS_ERROR_USAGE (unknown option, with the nearest known one; a bad value on the
+ * command line; a password in a URL or an option), CONFIG (the file: unsafe, malformed, unknown
+ * key, bad value; no such account; plain text to a host that is no loopback), HOST_UNKNOWN (no
+ * server found for an address; the text says what was tried), TIMEOUT.
  *
  * Returns: (transfer full)
  */
@@ -111,33 +117,39 @@ Config *config_load(const char *source, const GPtrArray *options, const char *co
 		    GCancellable *cancel, GError **error);
 void config_free(Config *config); /* wipes the password; NULL is fine */
 
-/* Keeps what discovery found, in cache_dir (which exists by now), so that an address can be mounted while DNS is away. To be called after a login.
- * Nothing to do for other sources. Failing is harmless and only logged (g_debug). */
+/* Keeps what discovery found, in cache_dir (which exists by now), so that an address can be mounted
+ * while DNS is away. To be called after a login. Nothing to do for other sources. Failing is
+ * harmless and only logged (g_debug). */
 void config_remember(const Config *config);
 
-/* Splits the argument of -o at its commas and appends the parts to @options (of char *, with g_free). `\,` is a comma, `\\` a backslash. */
+/* Splits the argument of -o at its commas and appends the parts to @options (of char *, with
+ * g_free). `\,` is a comma, `\\` a backslash. */
 void config_split_options(const char *argument, GPtrArray *options);
 
 typedef enum {
 	CONFIG_OPTION_UNKNOWN,
-	CONFIG_OPTION_FLAG,	 /* --ro */
+	CONFIG_OPTION_FLAG,	  /* --ro */
 	CONFIG_OPTION_WITH_VALUE, /* --timeout=5, --timeout 5 */
 } ConfigOption;
 ConfigOption config_option_kind(const char *name); /* without the dashes in front */
 
-char *config_option_help(void);		/* the lines for --help, aligned, each ends in \n. (transfer full) */
-GStrv config_option_names(void);	/* all but the words of mount(8) that are ignored. (transfer full) */
+char *
+config_option_help(void); /* the lines for --help, aligned, each ends in \n. (transfer full) */
+GStrv
+config_option_names(void); /* all but the words of mount(8) that are ignored. (transfer full) */
 
 /* The pure parts, for tests and the fuzzer. */
 
 /* One URL: imaps, imap, pop3s, pop3 (and smtps, smtp when @smtp). Errors: MAILFS_ERROR_USAGE. */
-gboolean config_parse_url(const char *url, gboolean smtp, ConfigKind *kind_out, ConfigServer *server_out, GError **error);
+gboolean config_parse_url(const char *url, gboolean smtp, ConfigKind *kind_out,
+			  ConfigServer *server_out, GError **error);
 void config_server_clear(ConfigServer *server);
 
-/* config_load() on the bytes of a file (NULL: no file) instead of a path, without a permission check. @name: for the error texts. An address needs
- * `source` to be a URL in its group: nothing here asks the network. The password in @data is overwritten. */
-Config *config_load_data(const char *source, const GPtrArray *options, char *data, gsize len, const char *name,
-			 GError **error);
+/* config_load() on the bytes of a file (NULL: no file) instead of a path, without a permission
+ * check. @name: for the error texts. An address needs `source` to be a URL in its group: nothing
+ * here asks the network. The password in @data is overwritten. */
+Config *config_load_data(const char *source, const GPtrArray *options, char *data, gsize len,
+			 const char *name, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Config, config_free)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ConfigServer, config_server_clear)

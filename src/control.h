@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/* Control: the verbs that talk to a mount that is already there, by its files and the mount table. Each prints what it has to say
- * (errors: one line on stderr) and returns a sysexits code. */
+/* Control: the verbs that talk to a mount that is already there, by its files and the mount table.
+ * Each prints what it has to say (errors: one line on stderr) and returns a sysexits code. */
 #pragma once
 
 #include <glib.h>
 
 G_BEGIN_DECLS
 
-/* mailfs status [MOUNTPOINT] [--json]. @mountpoint NULL: every mailfs mount there is. 0; EX_UNAVAILABLE when a mount is dead or silent;
- * EX_NOINPUT when @mountpoint is no mailfs mount. None at all is said, and is 0. */
+/* mailfs status [MOUNTPOINT] [--json]. @mountpoint NULL: every mailfs mount there is. 0;
+ * EX_UNAVAILABLE when a mount is dead or silent; EX_NOINPUT when @mountpoint is no mailfs mount.
+ * None at all is said, and is 0. */
 int control_status(const char *mountpoint, gboolean json);
 
-/* mailfs umount MOUNTPOINT. Returns when the daemon has ended (at most 30 s). A dead mount is cleared away. */
+/* mailfs umount MOUNTPOINT. Returns when the daemon has ended (at most 30 s). A dead mount is
+ * cleared away. */
 int control_umount(const char *mountpoint);
 
 /**
- * control_clear_stale: before a mount: is @mountpoint a mailfs mount whose daemon died? Then detaches it.
+ * control_clear_stale: before a mount: is @mountpoint a mailfs mount whose daemon died? Then
+ * detaches it.
  *
- * Returns: TRUE when the way is free, @cleared_out (optional) telling whether there was one. Errors: MAILFS_ERROR_MOUNTPOINT: a living mailfs mount is
- * there already, or the dead one would not go.
+ * Returns: TRUE when the way is free, @cleared_out (optional) telling whether there was one.
+ * Errors: MAILFS_ERROR_MOUNTPOINT: a living mailfs mount is there already, or the dead one would
+ * not go.
  */
 gboolean control_clear_stale(const char *mountpoint, gboolean *cleared_out, GError **error);
 

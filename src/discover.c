@@ -29,7 +29,8 @@ static const char *const conventions[] = {"imap", "mail"};
 
 typedef struct Question Question;
 
-/* All questions of one search. They are answered in the main context of discover_imap(), nowhere else. */
+/* All questions of one search. They are answered in the main context of discover_imap(), nowhere
+ * else. */
 typedef struct {
 	char *domain;
 	GList *imaps, *imap; /* of GSrvTarget */
@@ -48,7 +49,7 @@ void
 discovered_clear(Discovered *discovered)
 {
 	g_free(discovered->host);
-	*discovered = (Discovered) {0};
+	*discovered = (Discovered){0};
 }
 
 static gboolean
@@ -64,7 +65,8 @@ static gboolean
 choose_target(const char *domain, GList *targets, TlsMode tls, Discovered *out)
 {
 	for (; targets != NULL; targets = targets->next) {
-		g_autofree char *host = g_ascii_strdown(g_srv_target_get_hostname(targets->data), -1);
+		g_autofree char *host =
+			g_ascii_strdown(g_srv_target_get_hostname(targets->data), -1);
 		gsize len = strlen(host);
 
 		if (len > 0 && host[len - 1] == '.')
@@ -83,7 +85,7 @@ choose_target(const char *domain, GList *targets, TlsMode tls, Discovered *out)
 gboolean
 discover_choose(const char *domain, GList *imaps, GList *imap, const GStrv names, Discovered *out)
 {
-	*out = (Discovered) {0};
+	*out = (Discovered){0};
 	if (choose_target(domain, imaps, TLS_IMPLICIT, out) ||
 	    choose_target(domain, imap, TLS_STARTTLS, out))
 		return TRUE;
@@ -135,7 +137,7 @@ ask(Search *search, GCancellable *stop)
 	for (guint i = 0; i < QUESTIONS; i++) {
 		Question *question = g_new(Question, 1);
 
-		*question = (Question) {search, i};
+		*question = (Question){search, i};
 		search->pending++;
 		if (i < 2) {
 			g_resolver_lookup_service_async(resolver, i == 0 ? "imaps" : "imap", "tcp",
@@ -152,7 +154,7 @@ ask(Search *search, GCancellable *stop)
 static gboolean
 set_flag(gpointer flag)
 {
-	*(gboolean *) flag = TRUE;
+	*(gboolean *)flag = TRUE;
 	return G_SOURCE_REMOVE;
 }
 

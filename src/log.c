@@ -52,14 +52,6 @@ log_free(Log *log)
 }
 
 void
-log_set_stderr(Log *log, gboolean to_stderr)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);
-
-	log->to_stderr = to_stderr;
-}
-
-void
 log_line(Log *log, const char *format, ...)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&log->lock);

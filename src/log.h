@@ -10,7 +10,6 @@ typedef struct Log Log;
 
 Log *log_new(gboolean to_stderr);
 void log_free(Log *log); /* NULL is fine */
-void log_set_stderr(Log *log, gboolean to_stderr);
 
 /* One line, made printable; the same text as the newest line is only counted. */
 void log_line(Log *log, const char *format, ...) G_GNUC_PRINTF(2, 3);

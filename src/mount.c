@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The process that was started only waits: a child does everything (so no thread is ever lost in a fork), keeps the terminal until the tree is ready,
- * then leaves it and tells its parent how it went. */
+/* The process that was started only waits: a child does everything (so no thread is ever lost in a
+ * fork), keeps the terminal until the tree is ready, then leaves it and tells its parent how it
+ * went. */
 #include "mount.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@
 #include "base/util.h"
 #include "config.h"
 #include "control.h"
+#include "exit-code.h"
 #include "log.h"
 #include "pages.h"
 #include "proto/imap.h"
@@ -43,55 +45,17 @@ typedef struct {
 	gint stopping; /* atomic */
 } Mount;
 
-static int
-exit_code(const GError *error)
-{
-	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-		return 128 + SIGINT;
-	if (error->domain != MAILFS_ERROR)
-		return EX_CANTCREAT;
-	switch ((MailfsError) error->code) {
-	case MAILFS_ERROR_USAGE:
-		return EX_USAGE;
-	case MAILFS_ERROR_CONFIG:
-	case MAILFS_ERROR_UNSUPPORTED:
-		return EX_CONFIG;
-	case MAILFS_ERROR_MOUNTPOINT:
-		return EX_NOINPUT;
-	case MAILFS_ERROR_HOST_UNKNOWN:
-		return EX_NOHOST;
-	case MAILFS_ERROR_TLS:
-	case MAILFS_ERROR_PROTOCOL:
-	case MAILFS_ERROR_INVALID:
-		return EX_PROTOCOL;
-	case MAILFS_ERROR_LOGIN:
-	case MAILFS_ERROR_TOKEN:
-	case MAILFS_ERROR_DENIED:
-		return EX_NOPERM;
-	case MAILFS_ERROR_OFFLINE:
-	case MAILFS_ERROR_TIMEOUT:
-	case MAILFS_ERROR_LIMIT:
-	case MAILFS_ERROR_BUSY:
-	case MAILFS_ERROR_NOT_FOUND:
-	case MAILFS_ERROR_STALE:
-	case MAILFS_ERROR_QUOTA:
-	case MAILFS_ERROR_TOO_BIG:
-	case MAILFS_ERROR_READ_ONLY:
-		return EX_UNAVAILABLE;
-	}
-	return EX_SOFTWARE;
-}
-
 int
 mount_complain(const GError *error)
 {
 	g_autofree char *text = util_printable(error->message, -1, 2000);
 
 	fprintf(stderr, "mailfs: %s\n", text);
-	return exit_code(error);
+	return exit_code_from_error(error);
 }
 
-/* --- news, from the account's threads ----------------------------------------------------------------------- */
+/* --- news, from the account's threads
+ * ----------------------------------------------------------------------- */
 
 static Fs *
 fs_of(Mount *mount)
@@ -158,13 +122,18 @@ on_failed(gpointer user, const char *operation, const GError *error)
 }
 
 static const AccountNews account_news = {
-	.mailbox = {.listing = on_listing, .gone = on_gone, .changed = on_changed, .renumbered = on_renumbered},
+	.mailbox = {.listing = on_listing,
+		    .gone = on_gone,
+		    .changed = on_changed,
+		    .renumbered = on_renumbered},
 	.folders = on_folders,
 	.folder_gone = on_folder_gone,
 	.log = on_log,
 };
 
-/* --- signals ------------------------------------------------------------------------------------------------ */
+/* --- signals
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void
 signal_set(sigset_t *set)
@@ -176,7 +145,8 @@ signal_set(sigset_t *set)
 	sigaddset(set, SIGUSR1);
 }
 
-/* SIGUSR1 ends the thread; SIGHUP connects anew; the first SIGTERM or SIGINT unmounts, the second one does not wait for it. */
+/* SIGUSR1 ends the thread; SIGHUP connects anew; the first SIGTERM or SIGINT unmounts, the second
+ * one does not wait for it. */
 static gpointer
 signals_run(gpointer data)
 {
@@ -189,6 +159,7 @@ signals_run(gpointer data)
 		if (signal == SIGUSR1)
 			break;
 		if (signal == SIGHUP) {
+			secrets_forget(mount->secrets);
 			if (mount->account != NULL && account_pool(mount->account) != NULL)
 				pool_retry(account_pool(mount->account));
 			continue;
@@ -214,7 +185,9 @@ signals_start(Mount *mount)
 	mount->signals = g_thread_new("signals", signals_run, mount);
 }
 
-/* --- building ----------------------------------------------------------------------------------------------- */
+/* --- building
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static gboolean
 check_mountpoint(Mount *mount, GError **error)
@@ -227,19 +200,24 @@ check_mountpoint(Mount *mount, GError **error)
 	if (!control_clear_stale(mount->mountpoint, &cleared, error))
 		return FALSE;
 	if (cleared)
-		fprintf(stderr, "mailfs: %s: a dead mount of mailfs was there and has been detached\n", mount->mountpoint);
+		fprintf(stderr,
+			"mailfs: %s: a dead mount of mailfs was there and has been detached\n",
+			mount->mountpoint);
 	if (stat(mount->mountpoint, &st) != 0) {
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_MOUNTPOINT, "mountpoint %s: %s%s", given, g_strerror(errno),
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_MOUNTPOINT, "mountpoint %s: %s%s",
+			    given, g_strerror(errno),
 			    errno == ENOENT ? "; make it first: mkdir -p" : "");
 		return FALSE;
 	}
 	if (!S_ISDIR(st.st_mode)) {
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_MOUNTPOINT, "mountpoint %s is not a directory", given);
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_MOUNTPOINT,
+			    "mountpoint %s is not a directory", given);
 		return FALSE;
 	}
 	if (access("/dev/fuse", F_OK) != 0) {
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_MOUNTPOINT,
-			    "/dev/fuse is missing: load the fuse module (modprobe fuse), or give the container this device");
+			    "/dev/fuse is missing: load the fuse module (modprobe fuse), or give "
+			    "the container this device");
 		return FALSE;
 	}
 	return TRUE;
@@ -256,24 +234,28 @@ lock_cache(Mount *mount, GError **error)
 
 	if (g_str_has_prefix(mount->config->cache_dir, mount->mountpoint) &&
 	    strchr("/", mount->config->cache_dir[strlen(mount->mountpoint)]) != NULL) {
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG, "the cache directory %s lies inside the mountpoint",
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
+			    "the cache directory %s lies inside the mountpoint",
 			    mount->config->cache_dir);
 		return FALSE;
 	}
-	if (g_mkdir_with_parents(mount->config->cache_dir, 0700) != 0 || chmod(mount->config->cache_dir, 0700) != 0 ||
+	if (g_mkdir_with_parents(mount->config->cache_dir, 0700) != 0 ||
+	    chmod(mount->config->cache_dir, 0700) != 0 ||
 	    (mount->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)) < 0) {
-		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "cache directory %s: %s", mount->config->cache_dir,
-			    g_strerror(errno));
+		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
+			    "cache directory %s: %s", mount->config->cache_dir, g_strerror(errno));
 		return FALSE;
 	}
 	if (flock(mount->lock_fd, LOCK_EX | LOCK_NB) != 0) {
 		n = pread(mount->lock_fd, owner, sizeof owner - 1, 0);
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_BUSY,
-			    "%s is mounted already%s%s; one process owns an account's cache: use that mount, or give this one another cache-dir",
-			    mount->config->account, n > 0 ? " by " : "", n > 0 ? g_strchomp(owner) : "");
+			    "%s is mounted already%s%s; one process owns an account's cache: use "
+			    "that mount, or give this one another cache-dir",
+			    mount->config->account, n > 0 ? " by " : "",
+			    n > 0 ? g_strchomp(owner) : "");
 		return FALSE;
 	}
-	text = g_strdup_printf("process %d on %s\n", (int) getpid(), mount->mountpoint);
+	text = g_strdup_printf("process %d on %s\n", (int)getpid(), mount->mountpoint);
 	if (ftruncate(mount->lock_fd, 0) != 0 || pwrite(mount->lock_fd, text, strlen(text), 0) < 0)
 		g_debug("lock: %s", g_strerror(errno));
 	return TRUE;
@@ -288,7 +270,8 @@ load_secrets(Mount *mount, GError **error)
 	sigemptyset(&interrupt);
 	sigaddset(&interrupt, SIGINT);
 	pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
-	mount->secrets = secrets_new(mount->config, mount->arguments->environment, mount->cancel, error);
+	mount->secrets =
+		secrets_new(mount->config, mount->arguments->environment, mount->cancel, error);
 	pthread_sigmask(SIG_BLOCK, &interrupt, NULL);
 	return mount->secrets != NULL;
 }
@@ -305,12 +288,13 @@ build_account(Mount *mount, GError **error)
 		.cache_dir = config->cache_dir,
 		.cache_size = config->cache_size,
 		.names_uid = config->names == CONFIG_NAMES_UID,
-		.folders = (const char *const *) config->folders,
+		.folders = (const char *const *)config->folders,
 		.subscribed = config->subscribed,
 	};
 
 	if (config->server.tls != TLS_NONE) {
-		mount->tls_context = tls_context_new(config->tls_ca, config->tls_fingerprint, error);
+		mount->tls_context =
+			tls_context_new(config->tls_ca, config->tls_fingerprint, error);
 		if (mount->tls_context == NULL)
 			return FALSE;
 	}
@@ -380,26 +364,33 @@ mount_build(Mount *mount, GError **error)
 	g_autofree char *reason = NULL;
 	gboolean offline = FALSE;
 
-	mount->config = config_load(mount->arguments->source, mount->arguments->options, NULL, mount->cancel, error);
+	mount->config = config_load(mount->arguments->source, mount->arguments->options, NULL,
+				    mount->cancel, error);
 	if (mount->config == NULL)
 		return FALSE;
 	if (mount->config->kind == CONFIG_POP3) {
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
-			    "%s: this version of mailfs mounts IMAP accounts only; use an imaps:// URL if the server offers it",
+			    "%s: this version of mailfs mounts IMAP accounts only; use an imaps:// "
+			    "URL if the server offers it",
 			    mount->config->account);
 		return FALSE;
 	}
-	if (!check_mountpoint(mount, error) || !lock_cache(mount, error) || !load_secrets(mount, error) || !build_account(mount, error))
+	if (!check_mountpoint(mount, error) || !lock_cache(mount, error) ||
+	    !load_secrets(mount, error) || !build_account(mount, error))
 		return FALSE;
 	if (!account_start(mount->account, mount->cancel, &offline, &reason, error)) {
 		g_prefix_error(error, "%s: ", mount->config->server.host);
 		return FALSE;
 	}
-	if (offline)
-		log_line(mount->log, "%s cannot be reached (%s): mounted offline, with what the cache holds", mount->config->server.host,
-			 reason);
-	else
+	if (offline) {
+		log_line(mount->log, "mounted offline, with what the cache holds: %s", reason);
+		fprintf(stderr,
+			"mailfs: %s cannot be reached (%s): mounted offline, with what the cache "
+			"holds\n",
+			mount->config->server.host, reason);
+	} else {
 		config_remember(mount->config);
+	}
 	return build_fs(mount, error);
 }
 
@@ -419,7 +410,8 @@ mount_take_down(Mount *mount)
 	g_free(mount->mountpoint);
 }
 
-/* --- telling that it is ready ------------------------------------------------------------------------------- */
+/* --- telling that it is ready
+ * ------------------------------------------------------------------------------- */
 
 /* sd_notify(3), without its library. */
 static void
@@ -430,13 +422,14 @@ notify_service_manager(void)
 	g_auto(UtilFd) fd = -1;
 	gsize len;
 
-	if (path == NULL || (len = strlen(path)) >= sizeof address.sun_path || (*path != '/' && *path != '@'))
+	if (path == NULL || (len = strlen(path)) >= sizeof address.sun_path ||
+	    (*path != '/' && *path != '@'))
 		return;
 	memcpy(address.sun_path, path, len);
 	if (*path == '@')
 		address.sun_path[0] = '\0';
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *) &address,
+	if (fd >= 0 && sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&address,
 			      offsetof(struct sockaddr_un, sun_path) + len) < 0)
 		g_debug("NOTIFY_SOCKET: %s", g_strerror(errno));
 }
@@ -467,13 +460,12 @@ serve(const MountArguments *arguments, int ready_fd)
 	g_autoptr(GError) error = NULL;
 	int code = EX_OK;
 
-	mount.log = log_new(TRUE);
+	mount.log = log_new(ready_fd < 0);
 	signals_start(&mount);
 	if (!mount_build(&mount, &error)) {
 		code = mount_complain(error);
 	} else {
 		if (ready_fd >= 0) {
-			log_set_stderr(mount.log, FALSE);
 			leave_terminal(ready_fd);
 		} else {
 			notify_service_manager();

@@ -14,7 +14,8 @@
 #include "base/error.h"
 #include "base/util.h"
 
-/* What a stream said: its beginning; the rest is read and dropped, so that the command is not held up. */
+/* What a stream said: its beginning; the rest is read and dropped, so that the command is not held
+ * up. */
 typedef struct {
 	int fd;
 	gsize len;
@@ -54,7 +55,7 @@ static char *
 stream_first_line(const Stream *stream)
 {
 	const char *newline = memchr(stream->text, '\n', stream->len);
-	gsize len = newline != NULL ? (gsize) (newline - stream->text) : stream->len;
+	gsize len = newline != NULL ? (gsize)(newline - stream->text) : stream->len;
 
 	if (len > 0 && stream->text[len - 1] == '\r')
 		len--;
@@ -84,7 +85,7 @@ spawn_shell(const char *command, int in, int out, int err, pid_t *pid_out)
 	posix_spawn_file_actions_adddup2(&files, out, 1);
 	posix_spawn_file_actions_adddup2(&files, err, 2);
 	posix_spawn_file_actions_addclosefrom_np(&files, 3);
-	result = posix_spawn(pid_out, "/bin/sh", &files, &attributes, (char **) argv, environ);
+	result = posix_spawn(pid_out, "/bin/sh", &files, &attributes, (char **)argv, environ);
 	posix_spawn_file_actions_destroy(&files);
 	posix_spawnattr_destroy(&attributes);
 	return result;
@@ -126,11 +127,12 @@ run_start(Run *run, const char *name, const char *command, GError **error)
 	return FALSE;
 }
 
-/* TRUE: the shell has ended. FALSE: time is up, or cancelled. Where the kernel knows no pidfd, the end is looked for every 20 ms. */
+/* TRUE: the shell has ended. FALSE: time is up, or cancelled. Where the kernel knows no pidfd, the
+ * end is looked for every 20 ms. */
 static gboolean
 run_wait(Run *run, guint timeout_ms, GCancellable *cancel)
 {
-	gint64 deadline = g_get_monotonic_time() + (gint64) timeout_ms * 1000;
+	gint64 deadline = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
 	GPollFD cancel_fd = {.fd = -1};
 	gboolean ended = FALSE;
 
@@ -145,7 +147,7 @@ run_wait(Run *run, guint timeout_ms, GCancellable *cancel)
 
 		if (left <= 0)
 			break;
-		poll(fds, G_N_ELEMENTS(fds), run->pid_fd >= 0 ? (int) left : (int) MIN(left, 20));
+		poll(fds, G_N_ELEMENTS(fds), run->pid_fd >= 0 ? (int)left : (int)MIN(left, 20));
 		ended = waitpid(run->pid, &run->status, WNOHANG) == run->pid;
 		stream_read(&run->out);
 		stream_read(&run->err);
@@ -168,7 +170,7 @@ run_failed(const Run *run, const char *name, const char *what, GError **error)
 {
 	const char *newline = memchr(run->err.text, '\n', run->err.len);
 	g_autofree char *said = util_printable(
-		run->err.text, newline != NULL ? newline - run->err.text : (gssize) run->err.len,
+		run->err.text, newline != NULL ? newline - run->err.text : (gssize)run->err.len,
 		300);
 
 	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG, "%s %s%s%s", name, what,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* While a secret is typed, ISIG is off: Ctrl-C and Ctrl-\ do not become signals (which another thread might take, leaving the terminal without echo)
- * but end the line, as VEOL and VEOL2, and are seen in it. Signals from elsewhere are held back until the terminal is as before. */
+/* While a secret is typed, ISIG is off: Ctrl-C and Ctrl-\ do not become signals (which another
+ * thread might take, leaving the terminal without echo) but end the line, as VEOL and VEOL2, and
+ * are seen in it. Signals from elsewhere are held back until the terminal is as before. */
 #include "secrets-terminal.h"
 
 #include <errno.h>
@@ -48,7 +49,8 @@ read_line(int fd, int signal_fd, GCancellable *cancel, char interrupt, char quit
 {
 	char buffer[LINE_MAX_BYTES];
 	GPollFD cancel_fd = {.fd = -1};
-	struct pollfd fds[] = {{.fd = fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}, {.fd = -1}};
+	struct pollfd fds[] = {
+		{.fd = fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}, {.fd = -1}};
 	gssize n = -1;
 	char *line = NULL;
 
@@ -104,7 +106,7 @@ terminal_ask_secret(const char *question, GCancellable *cancel, GError **error)
 	}
 	hold_signals(&mask, &signal_fd);
 	quiet = before;
-	quiet.c_lflag &= ~(tcflag_t) (ECHO | ISIG);
+	quiet.c_lflag &= ~(tcflag_t)(ECHO | ISIG);
 	quiet.c_lflag |= ICANON | ECHONL;
 	quiet.c_cc[VEOL] = before.c_cc[VINTR];
 	quiet.c_cc[VEOL2] = before.c_cc[VQUIT];

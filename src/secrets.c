@@ -25,6 +25,7 @@ struct Secrets {
 	gboolean is_token;
 	gboolean none; /* GSSAPI: nobody will ask */
 	guint timeout_ms;
+	gint forget; /* atomic */
 
 	GMutex mutex; /* guards what follows, and is held while a command runs */
 	char *page;   /* NUL-terminated; "" when there is none yet */
@@ -56,7 +57,8 @@ secrets_harden(void)
 static char *
 page_new(void)
 {
-	char *page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *page =
+		mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (page == MAP_FAILED)
 		g_error("no memory for one page");
@@ -184,13 +186,15 @@ static char *
 get(gpointer user, gboolean again, GCancellable *cancel, GError **error)
 {
 	Secrets *secrets = user;
-	g_autoptr(GMutexLocker) lock = g_mutex_locker_new(&secrets->mutex);
-	gboolean stale = *secrets->page == '\0' ||
-			 (secrets->is_token &&
-			  g_get_monotonic_time() - secrets->got > TOKEN_FRESH_US);
+	g_autoptr(GMutexLocker) lock G_GNUC_UNUSED = g_mutex_locker_new(&secrets->mutex);
+	gboolean stale;
 
 	if (g_cancellable_set_error_if_cancelled(cancel, error))
 		return NULL;
+	if (g_atomic_int_exchange(&secrets->forget, 0) != 0 && secrets->command != NULL)
+		util_wipe(secrets->page, PAGE_SIZE);
+	stale = *secrets->page == '\0' ||
+		(secrets->is_token && g_get_monotonic_time() - secrets->got > TOKEN_FRESH_US);
 	if (secrets->none) {
 		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
 				    "there is no password: auth=gssapi takes a Kerberos ticket");
@@ -206,7 +210,14 @@ get(gpointer user, gboolean again, GCancellable *cancel, GError **error)
 Secret
 secrets_secret(Secrets *secrets)
 {
-	return (Secret) {get, secrets};
+	return (Secret){get, secrets};
+}
+
+void
+secrets_forget(Secrets *secrets)
+{
+	if (secrets != NULL)
+		g_atomic_int_set(&secrets->forget, 1);
 }
 
 gboolean

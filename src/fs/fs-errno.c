@@ -28,7 +28,7 @@ fs_errno_from_error(const GError *error)
 		return EIO;
 
 	/* No default: a new code does not build until it has found its errno here. */
-	switch ((MailfsError) error->code) {
+	switch ((MailfsError)error->code) {
 	case MAILFS_ERROR_HOST_UNKNOWN:
 	case MAILFS_ERROR_OFFLINE:
 		return EHOSTUNREACH;
@@ -54,7 +54,7 @@ fs_errno_from_error(const GError *error)
 	case MAILFS_ERROR_QUOTA:
 		return EDQUOT;
 	case MAILFS_ERROR_TOO_BIG:
-		return EFBIG;
+		return EMSGSIZE;
 	case MAILFS_ERROR_READ_ONLY:
 		return EROFS;
 	case MAILFS_ERROR_UNSUPPORTED:

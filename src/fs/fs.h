@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Fs: the door to the kernel, the only room that knows libfuse. Requests are answered from the tree at once or put aside until what they wait for has
- * come, the patience of the request is over, or the caller is interrupted; no thread of the kernel's ever waits for the network. */
+/* Fs: the door to the kernel, the only room that knows libfuse. Requests are answered from the tree
+ * at once or put aside until what they wait for has come, the patience of the request is over, or
+ * the caller is interrupted; no thread of the kernel's ever waits for the network. */
 #pragma once
 
 #include "fs/tree.h"
@@ -17,7 +18,8 @@ typedef struct {
 	GPtrArray *fuse_options; /* of char *: for libfuse as they are */
 	gboolean allow_other;
 	guint attr_time; /* seconds the kernel may keep names and attributes without asking */
-	/* A request failed for a reason worth a line in the log (not ENOENT and the like). Any thread. */
+	/* A request failed for a reason worth a line in the log (not ENOENT and the like). Any
+	 * thread. */
 	void (*failed)(gpointer user, const char *operation, const GError *error);
 	gpointer user;
 } FsConfig;
@@ -28,17 +30,20 @@ Fs *fs_new(const FsConfig *config, GError **error);
 /* Mounts. Errors: MAILFS_ERROR_MOUNTPOINT. */
 gboolean fs_mount(Fs *fs, GError **error);
 
-/* Serves until the file system is unmounted (by anybody) or fs_stop() is called. Blocks. FALSE: it ended for another reason. */
+/* Serves until the file system is unmounted (by anybody) or fs_stop() is called. Blocks. FALSE: it
+ * ended for another reason. */
 gboolean fs_run(Fs *fs);
 
-void fs_stop(Fs *fs);  /* detaches the mount and ends fs_run(). Any thread, also before fs_run() */
-void fs_free(Fs *fs);  /* after fs_run(), and after the account was stopped. NULL is fine */
+void fs_stop(Fs *fs); /* detaches the mount and ends fs_run(). Any thread, also before fs_run() */
+void fs_free(Fs *fs); /* after fs_run(), and after the account was stopped. NULL is fine */
 
 /* News from below: any thread, never blocks. */
 void fs_listing_changed(Fs *fs, Mailbox *mailbox);
 void fs_message_gone(Fs *fs, Mailbox *mailbox, guint32 serial, guint32 uid, const char *name);
 void fs_message_changed(Fs *fs, guint32 serial, guint32 uid);
-void fs_directory_void(Fs *fs, Mailbox *mailbox); /* all names below it mean something else now, or nothing */
+void
+fs_directory_void(Fs *fs,
+		  Mailbox *mailbox); /* all names below it mean something else now, or nothing */
 void fs_folders_changed(Fs *fs);
 
 guint fs_waiting(Fs *fs); /* requests put aside at the moment */

@@ -11,12 +11,14 @@ enum { KIND_MAIL, KIND_CONTROL, KIND_SPECIAL };
 guint64
 node_to_ino(Node node)
 {
-	guint64 kind = node.kind == NODE_CONTROL ? KIND_CONTROL : node.kind == NODE_SPECIAL ? KIND_SPECIAL : KIND_MAIL;
+	guint64 kind = node.kind == NODE_CONTROL   ? KIND_CONTROL
+		       : node.kind == NODE_SPECIAL ? KIND_SPECIAL
+						   : KIND_MAIL;
 
 	if (node.kind == NODE_MAILBOX && node.serial == NODE_ROOT_SERIAL)
 		return NODE_ROOT_INO;
-	return kind << KIND_SHIFT | (guint64) (node.part & 0x7f) << PART_SHIFT |
-	       (guint64) (node.serial & NODE_SERIAL_MAX) << SERIAL_SHIFT | node.uid;
+	return kind << KIND_SHIFT | (guint64)(node.part & 0x7f) << PART_SHIFT |
+	       (guint64)(node.serial & NODE_SERIAL_MAX) << SERIAL_SHIFT | node.uid;
 }
 
 gboolean
@@ -25,7 +27,7 @@ node_from_ino(guint64 ino, Node *out)
 	*out = (Node){
 		.part = ino >> PART_SHIFT & 0x7f,
 		.serial = ino >> SERIAL_SHIFT & NODE_SERIAL_MAX,
-		.uid = (guint32) ino,
+		.uid = (guint32)ino,
 	};
 	if (ino == NODE_ROOT_INO) {
 		*out = (Node){.kind = NODE_MAILBOX, .serial = NODE_ROOT_SERIAL};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* An inode number is an address: no table, no reference counts, no forget. 63 bits, from the top: kind (4), part (7), serial (20), UID (32).
- * A mailbox directory is (serial, UID 0), its messages (serial of this UIDVALIDITY, UID): they rise with the UID, so that programs that sort by
- * inode number read in UID order. The root is 1, as the kernel wants it. Pure functions. */
+/* An inode number is an address: no table, no reference counts, no forget. 63 bits, from the top:
+ * kind (4), part (7), serial (20), UID (32). A mailbox directory is (serial, UID 0), its messages
+ * (serial of this UIDVALIDITY, UID): they rise with the UID, so that programs that sort by inode
+ * number read in UID order. The root is 1, as the kernel wants it. Pure functions. */
 #pragma once
 
 #include <glib.h>

@@ -10,10 +10,10 @@
 #define SPECIAL_NAME ".special"
 
 /* Cookies: "." and "..", then sub-mailboxes by serial, then messages by UID. */
-#define COOKIE_DOT	  1u
-#define COOKIE_DOTDOT	  2u
-#define COOKIE_DIRECTORY(serial) (2u + (guint64) (serial))
-#define COOKIE_MESSAGES	  (1ull << 32)
+#define COOKIE_DOT		 1u
+#define COOKIE_DOTDOT		 2u
+#define COOKIE_DIRECTORY(serial) (2u + (guint64)(serial))
+#define COOKIE_MESSAGES		 (1ull << 32)
 
 struct Tree {
 	Account *account;
@@ -82,7 +82,8 @@ answer_later(Mailbox *mailbox)
 	return (TreeAnswer){.result = TREE_LATER, .wait_for = mailbox};
 }
 
-/* --- attributes ----------------------------------------------------------------------------------------- */
+/* --- attributes
+ * ----------------------------------------------------------------------------------------- */
 
 static void
 stat_common(const Tree *tree, guint64 ino, mode_t mode, gint64 time, struct stat *out)
@@ -107,7 +108,8 @@ stat_size(struct stat *out, guint64 size)
 static void
 stat_message(const Tree *tree, const MessageView *message, struct stat *out)
 {
-	stat_common(tree, node_ino_of_message(message->serial, message->uid), tree->file_mode, message->date, out);
+	stat_common(tree, node_ino_of_message(message->serial, message->uid), tree->file_mode,
+		    message->date, out);
 	stat_size(out, message->size);
 }
 
@@ -140,7 +142,7 @@ stat_control(const Tree *tree, guint part, struct stat *out)
 	guint64 ino = node_to_ino((Node){.kind = NODE_CONTROL, .part = part});
 
 	if (part == 0) {
-		stat_common(tree, ino, tree->directory_mode & ~(mode_t) 0222, tree->started, out);
+		stat_common(tree, ino, tree->directory_mode & ~(mode_t)0222, tree->started, out);
 		out->st_nlink = 2;
 		return;
 	}
@@ -171,11 +173,12 @@ stat_special(const Tree *tree, guint part, struct stat *out)
 	Mailbox *mailbox;
 
 	if (part == 0) {
-		stat_common(tree, ino, tree->directory_mode & ~(mode_t) 0222, tree->started, out);
+		stat_common(tree, ino, tree->directory_mode & ~(mode_t)0222, tree->started, out);
 		out->st_nlink = 2;
 		return TRUE;
 	}
-	mailbox = part <= G_N_ELEMENTS(specials) ? find_special(tree, specials[part - 1].attribute) : NULL;
+	mailbox = part <= G_N_ELEMENTS(specials) ? find_special(tree, specials[part - 1].attribute)
+						 : NULL;
 	if (mailbox == NULL)
 		return FALSE;
 	stat_common(tree, ino, S_IFLNK | 0777, tree->started, out);
@@ -218,13 +221,15 @@ tree_stat(Tree *tree, guint64 ino, struct stat *out)
 		return answer_ok;
 	case NODE_SPECIAL:
 		if (!stat_special(tree, node.part, out))
-			return answer_error(MAILFS_ERROR_NOT_FOUND, "no mailbox has this special use");
+			return answer_error(MAILFS_ERROR_NOT_FOUND,
+					    "no mailbox has this special use");
 		return answer_ok;
 	}
 	return answer_error(MAILFS_ERROR_STALE, "no such inode");
 }
 
-/* --- names ---------------------------------------------------------------------------------------------- */
+/* --- names
+ * ---------------------------------------------------------------------------------------------- */
 
 static TreeAnswer
 lookup_control(Tree *tree, const char *name, struct stat *out)
@@ -253,13 +258,15 @@ answer_unlisted(Mailbox *mailbox)
 	TreeAnswer answer = {.result = TREE_ERROR, .error = mailbox_error(mailbox)};
 
 	if (answer.error == NULL)
-		answer.error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_TIMEOUT, "%s: the server has not listed it yet",
+		answer.error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_TIMEOUT,
+					   "%s: the server has not listed it yet",
 					   mailbox_file_name(mailbox));
 	return answer;
 }
 
 static TreeAnswer
-lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient, struct stat *out, gboolean *alias_out)
+lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient, struct stat *out,
+	       gboolean *alias_out)
 {
 	MessageView message;
 	MailboxView view;
@@ -284,7 +291,8 @@ lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient,
 }
 
 TreeAnswer
-tree_lookup(Tree *tree, guint64 directory, const char *name, gboolean patient, struct stat *out, gboolean *alias_out)
+tree_lookup(Tree *tree, guint64 directory, const char *name, gboolean patient, struct stat *out,
+	    gboolean *alias_out)
 {
 	Mailbox *mailbox, *child;
 	Node node;
@@ -311,7 +319,8 @@ tree_lookup(Tree *tree, guint64 directory, const char *name, gboolean patient, s
 	return lookup_message(tree, mailbox, name, patient, out, alias_out);
 }
 
-/* --- directories ---------------------------------------------------------------------------------------- */
+/* --- directories
+ * ---------------------------------------------------------------------------------------- */
 
 TreeAnswer
 tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *version_out)
@@ -370,14 +379,16 @@ list_mailbox(Tree *tree, guint32 serial, guint64 cookie, gboolean patient, Listi
 
 	if (cookie < COOKIE_MESSAGES) {
 		g_autoptr(GPtrArray) children =
-			account_children(tree->account, serial, cookie > COOKIE_DOTDOT ? cookie - COOKIE_DOTDOT + 1 : 0);
+			account_children(tree->account, serial,
+					 cookie > COOKIE_DOTDOT ? cookie - COOKIE_DOTDOT + 1 : 0);
 
 		for (guint i = 0; i < children->len; i++) {
 			struct stat st;
 
 			stat_directory(tree, children->pdata[i], &st);
-			if (!listing->entry(listing->user, mailbox_file_name(children->pdata[i]), &st,
-					    COOKIE_DIRECTORY(mailbox_directory(children->pdata[i]))))
+			if (!listing->entry(
+				    listing->user, mailbox_file_name(children->pdata[i]), &st,
+				    COOKIE_DIRECTORY(mailbox_directory(children->pdata[i]))))
 				return answer_ok;
 			listing->n++;
 		}
@@ -386,7 +397,8 @@ list_mailbox(Tree *tree, guint32 serial, guint64 cookie, gboolean patient, Listi
 		return answer_ok;
 	/* Looked at before the messages: what arrives in between is found by the next call. */
 	mailbox_view(mailbox, &view);
-	mailbox_each(mailbox, cookie > COOKIE_MESSAGES ? cookie - COOKIE_MESSAGES + 1 : 1, list_message, listing);
+	mailbox_each(mailbox, cookie > COOKIE_MESSAGES ? cookie - COOKIE_MESSAGES + 1 : 1,
+		     list_message, listing);
 	if (listing->n > 0 || view.listed)
 		return answer_ok;
 	if (view.syncing && patient)
@@ -399,8 +411,10 @@ list_fixed(Tree *tree, const Node *node, guint64 cookie, Listing *listing)
 {
 	guint n = node->kind == NODE_CONTROL ? n_pages(tree) : G_N_ELEMENTS(specials);
 
-	for (guint part = cookie > COOKIE_DOTDOT ? cookie - COOKIE_DOTDOT + 1 : 1; part <= n; part++) {
-		const char *name = node->kind == NODE_CONTROL ? tree->pages[part - 1].name : specials[part - 1].name;
+	for (guint part = cookie > COOKIE_DOTDOT ? cookie - COOKIE_DOTDOT + 1 : 1; part <= n;
+	     part++) {
+		const char *name = node->kind == NODE_CONTROL ? tree->pages[part - 1].name
+							      : specials[part - 1].name;
 		struct stat st;
 
 		if (node->kind == NODE_CONTROL)
@@ -414,7 +428,8 @@ list_fixed(Tree *tree, const Node *node, guint64 cookie, Listing *listing)
 }
 
 TreeAnswer
-tree_list(Tree *tree, guint64 directory, guint64 cookie, gboolean patient, TreeEntry entry, gpointer user)
+tree_list(Tree *tree, guint64 directory, guint64 cookie, gboolean patient, TreeEntry entry,
+	  gpointer user)
 {
 	Listing listing = {.tree = tree, .entry = entry, .user = user};
 	struct stat st;
@@ -442,7 +457,8 @@ tree_readlink(Tree *tree, guint64 ino, char **target_out)
 	Mailbox *mailbox = NULL;
 	Node node;
 
-	if (node_from_ino(ino, &node) && node.kind == NODE_SPECIAL && node.part >= 1 && node.part <= G_N_ELEMENTS(specials))
+	if (node_from_ino(ino, &node) && node.kind == NODE_SPECIAL && node.part >= 1 &&
+	    node.part <= G_N_ELEMENTS(specials))
 		mailbox = find_special(tree, specials[node.part - 1].attribute);
 	if (mailbox == NULL)
 		return answer_error(MAILFS_ERROR_NOT_FOUND, "no mailbox has this special use");
@@ -456,12 +472,14 @@ tree_page(Tree *tree, guint64 ino)
 {
 	Node node;
 
-	if (!node_from_ino(ino, &node) || node.kind != NODE_CONTROL || node.part == 0 || node.part > n_pages(tree))
+	if (!node_from_ino(ino, &node) || node.kind != NODE_CONTROL || node.part == 0 ||
+	    node.part > n_pages(tree))
 		return NULL;
 	return tree->pages[node.part - 1].render(tree->page_user);
 }
 
-/* --- extended attributes ---------------------------------------------------------------------------------- */
+/* --- extended attributes
+ * ---------------------------------------------------------------------------------- */
 
 #define XATTR_FLAGS	  "user.mailfs.flags"
 #define XATTR_UID	  "user.mailfs.uid"
@@ -473,13 +491,26 @@ tree_page(Tree *tree, guint64 ino)
 #define XATTR_MESSAGE_ID  "user.mail.message-id"
 #define XATTR_AUTH	  "user.mail.auth"
 
-const char *const *
-tree_xattr_names(void)
+static gboolean
+is_xattr(const char *name)
 {
-	static const char *const names[] = {XATTR_FLAGS, XATTR_UID,  XATTR_UIDVALIDITY, XATTR_SUBJECT, XATTR_FROM,
-					    XATTR_TO,	 XATTR_DATE, XATTR_MESSAGE_ID,	XATTR_AUTH,    NULL};
+	static const char *const names[] = {
+		XATTR_FLAGS, XATTR_UID,	 XATTR_UIDVALIDITY, XATTR_SUBJECT, XATTR_FROM,
+		XATTR_TO,    XATTR_DATE, XATTR_MESSAGE_ID,  XATTR_AUTH,	   NULL};
 
-	return names;
+	return g_strv_contains(names, name);
+}
+
+const char *
+tree_xattr_listed(Tree *tree, guint64 ino)
+{
+	Node node;
+	Mailbox *mailbox = tree_mailbox_of_message(tree, ino, &node);
+	MessageView message;
+
+	if (mailbox == NULL || !mailbox_get(mailbox, node.serial, node.uid, &message))
+		return NULL;
+	return message.flags != 0 || message.has_keywords ? XATTR_FLAGS : NULL;
 }
 
 char *
@@ -488,7 +519,8 @@ tree_xattr_from_header(Tree *tree, const char *name, const char *header, gsize l
 	g_autofree char *value = NULL;
 
 	if (strcmp(name, XATTR_AUTH) == 0)
-		return tree->authserv_id != NULL ? mime_auth_results(header, len, tree->authserv_id) : NULL;
+		return tree->authserv_id != NULL ? mime_auth_results(header, len, tree->authserv_id)
+						 : NULL;
 	value = mime_header_field(header, len, name + strlen("user.mail."));
 	if (value == NULL)
 		return NULL;
@@ -507,7 +539,7 @@ tree_xattr(Tree *tree, guint64 ino, const char *name, char **value_out)
 	MailboxView view;
 
 	*value_out = NULL;
-	if (mailbox == NULL || !g_strv_contains(tree_xattr_names(), name))
+	if (mailbox == NULL || !is_xattr(name))
 		return TREE_XATTR_NONE;
 	if (strcmp(name, XATTR_FLAGS) == 0) {
 		*value_out = mailbox_flags_text(mailbox, node.uid);
@@ -523,7 +555,8 @@ tree_xattr(Tree *tree, guint64 ino, const char *name, char **value_out)
 
 		if (stored == NULL)
 			return TREE_XATTR_NEEDS_HEADER;
-		*value_out = tree_xattr_from_header(tree, name, g_bytes_get_data(stored, NULL), g_bytes_get_size(stored));
+		*value_out = tree_xattr_from_header(tree, name, g_bytes_get_data(stored, NULL),
+						    g_bytes_get_size(stored));
 	} else {
 		return TREE_XATTR_NEEDS_HEADER;
 	}
@@ -547,7 +580,9 @@ tree_statvfs(Tree *tree, struct statvfs *out)
 	out->f_bsize = out->f_frsize = 4096;
 	out->f_namemax = 255;
 	if (!quota.known)
-		return; /* as other network filesystems without a quota say: nothing is known, nothing is full */
+		return; /* as other network filesystems without a quota say: nothing is known,
+			   nothing is full */
 	out->f_blocks = quota.limit / 4096;
-	out->f_bfree = out->f_bavail = quota.limit > quota.used ? (quota.limit - quota.used) / 4096 : 0;
+	out->f_bfree = out->f_bavail =
+		quota.limit > quota.used ? (quota.limit - quota.used) / 4096 : 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A Mailbox is one directory of the tree: its messages in memory (loaded from the index when first needed, then brought up to date by SYNC
- * requests) and its bodies by way of Scan. Thread-safe. Nothing here waits for the network: what is not known yet is asked for, and those who want it
- * are called back. Mailboxes live as long as their account. */
+/* A Mailbox is one directory of the tree: its messages in memory (loaded from the index when first
+ * needed, then brought up to date by SYNC requests) and its bodies by way of Scan. Thread-safe.
+ * Nothing here waits for the network: what is not known yet is asked for, and those who want it are
+ * called back. Mailboxes live as long as their account. */
 #pragma once
 
 #include "mail/messages.h"
@@ -16,9 +17,12 @@ typedef struct Mailbox Mailbox;
 /* What a mailbox tells upwards, on whatever thread found out, with no lock held. Must not block. */
 typedef struct {
 	void (*listing)(gpointer user, Mailbox *mailbox); /* messages came or went */
-	void (*gone)(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid, const char *name);
-	void (*changed)(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid); /* flags or size */
-	void (*renumbered)(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_serial); /* UIDVALIDITY; old 0: first seen */
+	void (*gone)(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid,
+		     const char *name);
+	void (*changed)(gpointer user, Mailbox *mailbox, guint32 serial,
+			guint32 uid); /* flags or size */
+	void (*renumbered)(gpointer user, Mailbox *mailbox, guint32 old_serial,
+			   guint32 new_serial); /* UIDVALIDITY; old 0: first seen */
 } MailboxNews;
 
 /* The parts every mailbox of an account shares: borrowed, outlive it. */
@@ -32,8 +36,10 @@ typedef struct {
 	gpointer user;
 } MailboxHouse;
 
-/* @row: as the index keeps it (copied); its `messages` serial is 0 for one never opened. @file_name: unique among its siblings. */
-Mailbox *mailbox_new(const MailboxHouse *house, const IndexMailbox *row, const char *file_name, guint32 parent);
+/* @row: as the index keeps it (copied); its `messages` serial is 0 for one never opened.
+ * @file_name: unique among its siblings. */
+Mailbox *mailbox_new(const MailboxHouse *house, const IndexMailbox *row, const char *file_name,
+		     guint32 parent);
 void mailbox_free(Mailbox *mailbox);
 
 const char *mailbox_raw_name(const Mailbox *mailbox);  /* as the server spells it */
@@ -47,17 +53,19 @@ void mailbox_set_attributes(Mailbox *mailbox, guint attributes);
 /* --- the listing --- */
 
 /**
- * mailbox_refresh: makes sure that what the index has is loaded (blocks on local disk, the first time), and asks the server for news when the
- * last answer is older than @max_age_us. A refresh that is under way is joined. 
+ * mailbox_refresh: makes sure that what the index has is loaded (blocks on local disk, the first
+ * time), and asks the server for news when the last answer is older than @max_age_us. A refresh
+ * that is under way is joined.
  */
 void mailbox_refresh(Mailbox *mailbox, gint64 max_age_us);
 
 typedef struct {
 	gboolean listed;  /* complete at least once, by the server now or by the index */
 	gboolean syncing; /* more may come: see mailbox_wait() */
-	gboolean late;	  /* syncing for so long (1 s) that nobody should wait for it who has a listing */
-	guint64 version;  /* rises with every change of the listing */
-	gint64 changed;	  /* wall clock, seconds: of the newest change */
+	gboolean late; /* syncing for so long (1 s) that nobody should wait for it who has a listing
+			*/
+	guint64 version; /* rises with every change of the listing */
+	gint64 changed;	 /* wall clock, seconds: of the newest change */
 	guint32 uidvalidity;
 	guint32 messages; /* serial of the messages, 0 before the first answer */
 	guint count;
@@ -65,8 +73,8 @@ typedef struct {
 void mailbox_view(Mailbox *mailbox, MailboxView *out);
 GError *mailbox_error(Mailbox *mailbox); /* why the last refresh failed; NULL. (transfer full) */
 
-/* Calls back once, on some thread, soon after the next change or end of a refresh; at once (FALSE is returned, no call) when nothing is
- * under way. The callee looks again and may wait again. */
+/* Calls back once, on some thread, soon after the next change or end of a refresh; at once (FALSE
+ * is returned, no call) when nothing is under way. The callee looks again and may wait again. */
 typedef void (*MailboxWake)(gpointer user);
 gboolean mailbox_wait(Mailbox *mailbox, MailboxWake wake, gpointer user);
 
@@ -76,25 +84,34 @@ typedef struct {
 	guint64 size; /* never 0: 4096 when nobody knows */
 	gint64 date;
 	guint32 flags;
+	gboolean has_keywords;
 	gboolean resized; /* another size may have been shown before */
 } MessageView;
 gboolean mailbox_get(Mailbox *mailbox, guint32 serial, guint32 uid, MessageView *out);
-gboolean mailbox_find(Mailbox *mailbox, const char *file_name, MessageView *out); /* listed name or <uid>.eml */
-char *mailbox_flags_text(Mailbox *mailbox, guint32 uid); /* "\Seen work". NULL: no such message. (transfer full) */
-char *mailbox_name_of(Mailbox *mailbox, guint32 uid); /* listed file name. NULL: no such message. (transfer full) */
+gboolean mailbox_find(Mailbox *mailbox, const char *file_name,
+		      MessageView *out); /* listed name or <uid>.eml */
+char *mailbox_flags_text(Mailbox *mailbox,
+			 guint32 uid); /* "\Seen work". NULL: no such message. (transfer full) */
+char *mailbox_name_of(Mailbox *mailbox,
+		      guint32 uid); /* listed file name. NULL: no such message. (transfer full) */
 
-/* The messages from @first on in UID order, until @func says FALSE. @func must not call into the mailbox. */
+/* The messages from @first on in UID order, until @func says FALSE. @func must not call into the
+ * mailbox. */
 typedef gboolean (*MailboxEach)(gpointer user, const MessageView *message, const char *file_name);
 void mailbox_each(Mailbox *mailbox, guint32 first, MailboxEach func, gpointer user);
 
 /* --- bodies --- */
 
-/* The body as a descriptor, size exact; from the cache at once (before this returns) or from the server. @reader: the process, for recognising scans. */
-void mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, ScanDone done, gpointer user);
+/* The body as a descriptor, size exact; from the cache at once (before this returns) or from the
+ * server. @reader: the process, for recognising scans. */
+void mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, ScanDone done,
+		  gpointer user);
 
-/* The whole header block: from the cached body, else from the server. @header is borrowed for the call. */
+/* The whole header block: from the cached body, else from the server. @header is borrowed for the
+ * call. */
 typedef void (*MailboxHeader)(gpointer user, const char *header, gsize len, const GError *error);
-void mailbox_header(Mailbox *mailbox, guint32 serial, guint32 uid, MailboxHeader done, gpointer user);
+void mailbox_header(Mailbox *mailbox, guint32 serial, guint32 uid, MailboxHeader done,
+		    gpointer user);
 /* The stored DATE FROM SUBJECT MESSAGE-ID fields, or NULL. Blocks on local disk. (transfer full) */
 GBytes *mailbox_stored_header(Mailbox *mailbox, guint32 serial, guint32 uid);
 

@@ -464,7 +464,7 @@ mime_words_append(GString *out, const char *value, gsize len)
 	const Charset *charset = NULL;	  /* of the last word */
 	const char *p = value, *end = value + len;
 	const char *last_close;
-	Word word;
+	Word word = {0};
 
 	if (is_plain_ascii(value, len)) {
 		g_string_append_len(out, value, len);

@@ -301,6 +301,20 @@ is_real_date(const EtpanDate *date, int year)
 	       zone % 100 <= 59;
 }
 
+/* The offset, where libetpan takes "UT" for one minute, and knows neither "UTC" nor "Z". */
+static int
+zone_of(const EtpanDate *date, const char *text, gsize *pos)
+{
+	gboolean is_ut = *pos > 0 && (text[*pos - 1] == 'T' || text[*pos - 1] == 't');
+
+	if (date->dt_zone == 1 && is_ut) {
+		*pos += text[*pos] == 'C';
+		return 0;
+	}
+	*pos += date->dt_zone == 0 && text[*pos] == 'Z';
+	return date->dt_zone;
+}
+
 static char *
 format_date(const char *value, gsize len)
 {
@@ -308,7 +322,7 @@ format_date(const char *value, gsize len)
 	g_autoptr(EtpanDate) date = NULL;
 	const char *comment;
 	gsize pos = 0, comment_len;
-	int year;
+	int year, zone;
 
 	if (len > DATE_MAX || memchr(value, '\0', len) != NULL || has_long_number(value, len) ||
 	    count_char(value, len, '(') > COMMENTS_MAX)
@@ -316,6 +330,7 @@ format_date(const char *value, gsize len)
 	copy = g_strndup(value, len);
 	if (mailimf_date_time_parse(copy, len, &pos, &date) != MAILIMF_NO_ERROR)
 		return NULL;
+	zone = zone_of(date, copy, &pos);
 	if (skip_comments(value, len, pos, &comment, &comment_len) < len)
 		return NULL;
 	year = date->dt_year;
@@ -325,8 +340,7 @@ format_date(const char *value, gsize len)
 		return NULL;
 	return g_strdup_printf("%04d-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", year, date->dt_month,
 			       date->dt_day, date->dt_hour, date->dt_min, date->dt_sec,
-			       date->dt_zone < 0 ? '-' : '+', ABS(date->dt_zone) / 100,
-			       ABS(date->dt_zone) % 100);
+			       zone < 0 ? '-' : '+', ABS(zone) / 100, ABS(zone) % 100);
 }
 
 char *

@@ -34,10 +34,10 @@ dial_poll(struct pollfd *fds, nfds_t n, gint64 deadline_us, GCancellable *cancel
 	fds[n - 1] = (struct pollfd){.fd = -1, .events = POLLIN};
 	if (cancel != NULL)
 		fds[n - 1].fd = g_cancellable_get_fd(cancel);
+	/* EINTR: as if nothing were ready; the caller looks at the clock and comes again. */
 	if (poll(fds, n, ms_until(deadline_us)) < 0)
 		for (nfds_t i = 0; i < n; i++)
-			fds[i].revents =
-				0; /* EINTR: the caller looks at the clock and comes again */
+			fds[i].revents = 0;
 	if (fds[n - 1].fd >= 0)
 		g_cancellable_release_fd(cancel);
 	return !g_cancellable_set_error_if_cancelled(cancel, error);
@@ -169,6 +169,17 @@ find_addresses(const char *host, guint16 port, gint64 deadline_us, GCancellable 
 	g_clear_error(&lookup.error);
 	g_object_unref(lookup.inner);
 	return found->len > 0 ? g_steal_pointer(&found) : NULL;
+}
+
+GPtrArray *
+dial_addresses(const char *host, guint16 port, guint timeout_ms, GCancellable *cancel,
+	       GError **error)
+{
+	gint64 deadline_us = g_get_monotonic_time() + (gint64)timeout_ms * 1000;
+
+	if (g_cancellable_set_error_if_cancelled(cancel, error))
+		return NULL;
+	return find_addresses(host, port, deadline_us, cancel, error);
 }
 
 /* --- connecting: the addresses race, each starting 250 ms after the one before (RFC 8305) --- */

@@ -14,13 +14,18 @@ G_BEGIN_DECLS
  * @address_out: (out) (transfer full): the address that answered
  *
  * Errors: MAILFS_ERROR_HOST_UNKNOWN, OFFLINE (the text names the last address and its errno),
- * TIMEOUT.
+ * TIMEOUT; G_IO_ERROR_CANCELLED.
  *
  * Returns: (transfer full): a descriptor: non-blocking, close-on-exec, with keep-alive and NODELAY;
  * or -1
  */
 int dial(const char *host, guint16 port, guint timeout_ms, GCancellable *cancel,
 	 GInetSocketAddress **address_out, GError **error);
+
+/* The first half of it: @host's addresses, in the order in which dial() tries them; at least one.
+ * Errors: as those of dial(). (transfer full) (element-type GSocketAddress) */
+GPtrArray *dial_addresses(const char *host, guint16 port, guint timeout_ms, GCancellable *cancel,
+			  GError **error);
 
 /* "[::1]" and "example.org." as "::1" and "example.org"; names beyond ASCII as DNS spells them.
  * NULL: this can be no host. (transfer full) */

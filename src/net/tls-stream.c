@@ -397,21 +397,29 @@ text_of_fault(const TlsStream *stream, const char *host, long fault, const char 
 	}
 }
 
+static char *
+text_of_pin(X509 *certificate)
+{
+	GString *text = g_string_new("sha256:");
+	guint8 digest[EVP_MAX_MD_SIZE];
+
+	if (fingerprint(certificate, digest))
+		for (guint i = 0; i < PIN_BYTES; i++)
+			g_string_append_printf(text, "%02x", digest[i]);
+	return g_string_free(text, FALSE);
+}
+
 static void
 set_certificate_error(const TlsStream *stream, const char *host, guint16 port, long fault,
 		      GError **error)
 {
 	const char *remedy;
 	g_autofree char *text = text_of_fault(stream, host, fault, &remedy);
-	g_autoptr(GString) hex = g_string_new(NULL);
-	guint8 digest[EVP_MAX_MD_SIZE];
+	g_autofree char *pin = text_of_pin(stream->leaf);
 
-	if (fingerprint(stream->leaf, digest))
-		for (guint i = 0; i < PIN_BYTES; i++)
-			g_string_append_printf(hex, "%02x", digest[i]);
 	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TLS,
-		    "the certificate of %s port %u %s. %s tls-fingerprint=sha256:%s", host, port,
-		    text, remedy, hex->str);
+		    "the certificate of %s port %u %s. %s tls-fingerprint=%s", host, port, text,
+		    remedy, pin);
 }
 
 /* --- the handshake --- */
@@ -700,6 +708,33 @@ const char *
 tls_stream_describe(const TlsStream *stream)
 {
 	return stream->description;
+}
+
+gboolean
+tls_stream_get_certificate(const TlsStream *stream, TlsCertificate *out)
+{
+	X509 *leaf = stream->ssl != NULL ? SSL_get1_peer_certificate(stream->ssl) : NULL;
+	struct tm tm;
+
+	if (leaf == NULL)
+		return FALSE;
+	out->subject = text_of_names(leaf);
+	if (out->subject == NULL)
+		out->subject = text_of_name(X509_get_subject_name(leaf));
+	out->issuer = text_of_name(X509_get_issuer_name(leaf));
+	out->expires = ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm) == 1 ? timegm(&tm) : 0;
+	out->fingerprint = text_of_pin(leaf);
+	X509_free(leaf);
+	return TRUE;
+}
+
+void
+tls_certificate_clear(TlsCertificate *certificate)
+{
+	g_free(certificate->subject);
+	g_free(certificate->issuer);
+	g_free(certificate->fingerprint);
+	*certificate = (TlsCertificate){0};
 }
 
 void

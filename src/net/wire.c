@@ -240,7 +240,7 @@ read_all(Wire *wire, guint8 *to, gsize room)
 	return done;
 }
 
-/* Inflates what there is into @room. FALSE: the stream is broken. */
+/* Inflates what there is into @room; a broken stream becomes wire->lost. */
 static gsize
 inflate_some(Wire *wire, guint8 *to, gsize room)
 {

@@ -95,6 +95,7 @@ struct Backend {
 	guint under_way;       /* requests started and not finished */
 	char *selected;	       /* mailbox, NULL when none */
 	GPtrArray *capabilities; /* words, after login */
+	const char *mechanism;	 /* what login() tried last: "PLAIN"; static, NULL when nothing */
 };
 
 G_END_DECLS

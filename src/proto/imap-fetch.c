@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* Bodies and header blocks. A body goes to its requester while it comes in; whether it is the right one is known only when its
- * response is complete, for UID may stand before or after it. So body_done() is the judgement: only a body
- * whose response names a UID that was asked for, and not answered before, is good. */
+/* Bodies and header blocks. A body goes to its requester while it comes in; whether it is the right
+ * one is known only when its response is complete, for UID may stand before or after it. So
+ * body_done() is the judgement: only a body whose response names a UID that was asked for, and not
+ * answered before, is good. */
 #include "proto/imap-private.h"
 
 #include <string.h>
 
-#define MAX_LITERAL	(256 * 1024 * 1024)
-#define MAX_IN_MEMORY	(256 * 1024) /* a header block, or anything nobody asked for */
+#define MAX_LITERAL	 (256 * 1024 * 1024)
+#define MAX_IN_MEMORY	 (256 * 1024) /* a header block, or anything nobody asked for */
 #define MAX_BEFORE_LOGIN 65536
-#define MAX_SET		7900 /* servers take commands of 8,000 bytes */
+#define MAX_SET		 7900 /* servers take commands of 8,000 bytes */
 
 enum { STEP_EXAMINE, STEP_FETCH };
 
-/* What a FETCH response says ------------------------------------------------------------------------------------- */
+/* What a FETCH response says
+ * ------------------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
 	guint32 bit;
 } flag_names[] = {
-	{"\\Seen", MESSAGE_SEEN},	{"\\Answered", MESSAGE_ANSWERED}, {"\\Flagged", MESSAGE_FLAGGED},
-	{"\\Deleted", MESSAGE_DELETED}, {"\\Draft", MESSAGE_DRAFT},	  {"\\Recent", MESSAGE_RECENT},
+	{"\\Seen", MESSAGE_SEEN},	{"\\Answered", MESSAGE_ANSWERED},
+	{"\\Flagged", MESSAGE_FLAGGED}, {"\\Deleted", MESSAGE_DELETED},
+	{"\\Draft", MESSAGE_DRAFT},	{"\\Recent", MESSAGE_RECENT},
 };
 
 static void
@@ -49,7 +52,8 @@ has_prefix(const ImapToken *token, const char *prefix)
 static gboolean
 number_of(const ImapToken *token, guint64 max, guint64 *out)
 {
-	return token->type == IMAP_TOKEN_ATOM && imap_parse_number(token->text, token->size, max, out);
+	return token->type == IMAP_TOKEN_ATOM &&
+	       imap_parse_number(token->text, token->size, max, out);
 }
 
 /* FALSE: an impossible UID; anything else that is odd is left out. */
@@ -75,7 +79,8 @@ take_item(const ImapResponse *response, guint i, ImapItems *out, GString *keywor
 	else if (imap_token_is_atom(name, "INTERNALDATE"))
 		out->has_date = value->type == IMAP_TOKEN_QUOTED &&
 				imap_parse_date(value->text, value->size, &out->date);
-	else if (imap_token_is_atom(name, "MODSEQ") && value->type == IMAP_TOKEN_OPEN && i + 2 < end) {
+	else if (imap_token_is_atom(name, "MODSEQ") && value->type == IMAP_TOKEN_OPEN &&
+		 i + 2 < end) {
 		if (number_of(&response->tokens[i + 2], G_MAXINT64, &number))
 			out->modseq = number;
 	} else if (imap_token_is_atom(name, "BODY[]"))
@@ -113,7 +118,9 @@ imap_items_parse(const ImapResponse *response, ImapItems *out, GString *keywords
 	return TRUE;
 }
 
-/* Literals -------------------------------------------------------------------------------------------------------- */
+/* Literals
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static const ImapTaskOps fetch_ops;
 static const ImapTaskOps headers_ops;
@@ -125,7 +132,8 @@ find_task(const ImapBackend *self, const ImapTaskOps *ops, guint32 uid)
 	for (GList *link = self->tasks.head; link != NULL; link = link->next) {
 		ImapTask *task = link->data;
 
-		if (task->ops == ops && !g_error_matches(task->error, MAILFS_ERROR, MAILFS_ERROR_STALE) &&
+		if (task->ops == ops &&
+		    !g_error_matches(task->error, MAILFS_ERROR, MAILFS_ERROR_STALE) &&
 		    (uid == 0 || uidset_contains(task->request->uids, uid)))
 			return task;
 	}
@@ -140,8 +148,10 @@ open_body(ImapBackend *self, ImapTask *task, guint32 uid, guint64 size)
 	self->body = task;
 	self->body_uid = uid;
 	g_clear_error(&self->body_error);
-	if (!events->body_open(task->request->user, size, &self->body_error) && self->body_error == NULL)
-		self->body_error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "not wanted");
+	if (!events->body_open(task->request->user, size, &self->body_error) &&
+	    self->body_error == NULL)
+		self->body_error =
+			g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "not wanted");
 }
 
 static void
@@ -152,7 +162,8 @@ feed_body(ImapBackend *self, const guint8 *data, gsize len)
 	if (self->body_error == NULL &&
 	    !request->events->body_data(request->user, data, len, &self->body_error) &&
 	    self->body_error == NULL)
-		self->body_error = g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "not wanted");
+		self->body_error =
+			g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "not wanted");
 }
 
 static void
@@ -172,11 +183,11 @@ imap_backend_drop_body(ImapBackend *self, const GError *why)
 	if (self->body == NULL)
 		return;
 	if (self->body_error == NULL)
-		self->body_error = why != NULL ?
-					   g_error_copy(why) :
-					   g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
-						       "%s sent a message that was not asked for, or a broken one",
-						       self->config->host);
+		self->body_error = why != NULL ? g_error_copy(why)
+					       : g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
+							     "%s sent a message that was not asked "
+							     "for, or a broken one",
+							     self->config->host);
 	close_body(self, self->body_uid);
 }
 
@@ -222,7 +233,8 @@ imap_backend_literal_data(gpointer user, const guint8 *data, gsize len, GError *
 	if (self->sink == IMAP_SINK_BODY && self->body != NULL)
 		feed_body(self, data, len);
 	else if (self->sink == IMAP_SINK_HEADER)
-		g_byte_array_append(self->header, data, (guint)MIN(len, MAX_IN_MEMORY - self->header->len));
+		g_byte_array_append(self->header, data,
+				    (guint)MIN(len, MAX_IN_MEMORY - self->header->len));
 	return TRUE;
 }
 
@@ -242,7 +254,9 @@ imap_backend_header_text(ImapBackend *self, const ImapToken *token, gsize *len_o
 	return token->text;
 }
 
-/* FETCH ----------------------------------------------------------------------------------------------------------- */
+/* FETCH
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 /* A body short enough to be quoted, or NIL: nobody has seen it yet. */
 static void
@@ -252,7 +266,8 @@ whole_body(ImapBackend *self, const ImapItems *items)
 	gboolean empty = imap_token_is_nil(token);
 	ImapTask *task = items->uid != 0 ? find_task(self, &fetch_ops, items->uid) : NULL;
 
-	if (task == NULL || (!empty && token->type != IMAP_TOKEN_QUOTED && token->type != IMAP_TOKEN_LITERAL))
+	if (task == NULL ||
+	    (!empty && token->type != IMAP_TOKEN_QUOTED && token->type != IMAP_TOKEN_LITERAL))
 		return;
 	open_body(self, task, items->uid, empty ? 0 : token->size);
 	if (!empty && token->size > 0)
@@ -297,16 +312,20 @@ headers_data(ImapBackend *self, ImapTask *task, const ImapResponse *response)
 	return TRUE;
 }
 
-/* What a NO names may be gone, and the rest of the set was answered: who asked sees what is missing. */
+/* What a NO names may be gone, and the rest of the set was answered: who asked sees what is
+ * missing. */
 static void
-fetch_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command, const ImapResponse *tagged)
+fetch_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command,
+		const ImapResponse *tagged)
 {
 	if (tagged->status == IMAP_STATUS_OK || command->is_examine)
 		return;
-	if (imap_code_is(tagged->code, "EXPUNGEISSUED") || imap_code_is(tagged->code, "NONEXISTENT"))
+	if (imap_code_is(tagged->code, "EXPUNGEISSUED") ||
+	    imap_code_is(tagged->code, "NONEXISTENT"))
 		self->changed = TRUE;
 	else
-		imap_task_fail(task, imap_refusal(self, tagged, command->verb, MAILFS_ERROR_PROTOCOL, TRUE));
+		imap_task_fail(task, imap_refusal(self, tagged, command->verb,
+						  MAILFS_ERROR_PROTOCOL, TRUE));
 }
 
 static const ImapTaskOps fetch_ops = {

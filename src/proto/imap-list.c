@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* LIST, LSUB, NAMESPACE and QUOTA. A mailbox may be told in several responses (LIST, LSUB, STATUS, once more for another
- * namespace), so all are gathered and told at the end. */
+/* LIST, LSUB, NAMESPACE and QUOTA. A mailbox may be told in several responses (LIST, LSUB, STATUS,
+ * once more for another namespace), so all are gathered and told at the end. */
 #include "proto/imap-private.h"
 
 #include <string.h>
@@ -13,13 +13,20 @@ static const struct {
 	const char *name;
 	guint bit;
 } attribute_names[] = {
-	{"\\Noselect", MAILBOX_NOSELECT},     {"\\NonExistent", MAILBOX_NOSELECT},
-	{"\\NoInferiors", MAILBOX_NOINFERIORS}, {"\\Subscribed", MAILBOX_SUBSCRIBED},
-	{"\\All", MAILBOX_ALL},		      {"\\AllMail", MAILBOX_ALL},
-	{"\\Archive", MAILBOX_ARCHIVE},	      {"\\Drafts", MAILBOX_DRAFTS},
-	{"\\Flagged", MAILBOX_FLAGGED},	      {"\\Starred", MAILBOX_FLAGGED},
-	{"\\Junk", MAILBOX_JUNK},	      {"\\Spam", MAILBOX_JUNK},
-	{"\\Sent", MAILBOX_SENT},	      {"\\Trash", MAILBOX_TRASH},
+	{"\\Noselect", MAILBOX_NOSELECT},
+	{"\\NonExistent", MAILBOX_NOSELECT},
+	{"\\NoInferiors", MAILBOX_NOINFERIORS},
+	{"\\Subscribed", MAILBOX_SUBSCRIBED},
+	{"\\All", MAILBOX_ALL},
+	{"\\AllMail", MAILBOX_ALL},
+	{"\\Archive", MAILBOX_ARCHIVE},
+	{"\\Drafts", MAILBOX_DRAFTS},
+	{"\\Flagged", MAILBOX_FLAGGED},
+	{"\\Starred", MAILBOX_FLAGGED},
+	{"\\Junk", MAILBOX_JUNK},
+	{"\\Spam", MAILBOX_JUNK},
+	{"\\Sent", MAILBOX_SENT},
+	{"\\Trash", MAILBOX_TRASH},
 };
 
 typedef struct {
@@ -30,8 +37,8 @@ typedef struct {
 } Entry;
 
 typedef struct {
-	GPtrArray *entries; /* of Entry, in the server's order */
-	GHashTable *names;  /* name -> Entry, both borrowed */
+	GPtrArray *entries;	/* of Entry, in the server's order */
+	GHashTable *names;	/* name -> Entry, both borrowed */
 	GHashTable *subscribed; /* of names, by LSUB */
 } Listing;
 
@@ -44,7 +51,9 @@ entry_free(gpointer data)
 	g_free(entry);
 }
 
-/* Namespaces ------------------------------------------------------------------------------------------------------ */
+/* Namespaces
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 void
 imap_namespace_free(gpointer data)
@@ -79,7 +88,8 @@ imap_backend_take_namespaces(ImapBackend *self, const ImapResponse *response)
 		     j = imap_response_skip(response, j)) {
 			ImapNamespace *namespace;
 
-			if (!is_text(&response->tokens[j + 1]) || self->namespaces->len == MAX_NAMESPACES)
+			if (!is_text(&response->tokens[j + 1]) ||
+			    self->namespaces->len == MAX_NAMESPACES)
 				continue;
 			namespace = g_new0(ImapNamespace, 1);
 			namespace->prefix = g_strdup(response->tokens[j + 1].text);
@@ -96,7 +106,8 @@ lies_under(const char *name, const char *prefix)
 	gsize len = strlen(prefix);
 
 	/* INBOX is the one name that has no case. */
-	if (g_ascii_strncasecmp(prefix, "INBOX", 5) == 0 && g_ascii_strncasecmp(name, "INBOX", 5) == 0)
+	if (g_ascii_strncasecmp(prefix, "INBOX", 5) == 0 &&
+	    g_ascii_strncasecmp(name, "INBOX", 5) == 0)
 		return strlen(name) > len && strncmp(name + 5, prefix + 5, len - 5) == 0;
 	return strncmp(name, prefix, len) == 0 && (name[len] != '\0' || len == 0);
 }
@@ -126,7 +137,9 @@ find_namespace(const ImapBackend *self, const char *name)
 	return best;
 }
 
-/* LIST ------------------------------------------------------------------------------------------------------------ */
+/* LIST
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static char *
 normal_name(const ImapToken *token, char separator)
@@ -161,7 +174,8 @@ parse_entry(const ImapResponse *response)
 	name = &response->tokens[i + 2];
 	if (!is_text(separator) || !is_text(name) || name->size == 0)
 		return NULL;
-	entry->separator = !imap_token_is_nil(separator) && separator->size == 1 ? separator->text[0] : '\0';
+	entry->separator =
+		!imap_token_is_nil(separator) && separator->size == 1 ? separator->text[0] : '\0';
 	entry->messages = G_MAXUINT32;
 	entry->name = normal_name(name, entry->separator);
 	return g_steal_pointer(&entry);
@@ -246,8 +260,9 @@ submit_list(ImapBackend *self, ImapTask *task, guint step, const char *verb, con
 static char *
 return_options(const ImapBackend *self)
 {
-	return g_strconcat("RETURN (SUBSCRIBED", imap_backend_can(self, "SPECIAL-USE") ? " SPECIAL-USE" : "",
-			   imap_backend_can(self, "LIST-STATUS") ? " STATUS (MESSAGES)" : "", ")", NULL);
+	return g_strconcat(
+		"RETURN (SUBSCRIBED", imap_backend_can(self, "SPECIAL-USE") ? " SPECIAL-USE" : "",
+		imap_backend_can(self, "LIST-STATUS") ? " STATUS (MESSAGES)" : "", ")", NULL);
 }
 
 static void
@@ -255,7 +270,8 @@ submit_lists(ImapBackend *self, ImapTask *task, gboolean extended)
 {
 	g_autofree char *options = extended ? return_options(self) : NULL;
 	g_autoptr(GError) error = NULL;
-	gboolean ok = submit_list(self, task, extended ? STEP_EXTENDED : STEP_PLAIN, "LIST", "*", options, &error);
+	gboolean ok = submit_list(self, task, extended ? STEP_EXTENDED : STEP_PLAIN, "LIST", "*",
+				  options, &error);
 
 	/* "*" from the root need not reach into other namespaces. */
 	for (guint i = 0; ok && self->namespaces != NULL && i < self->namespaces->len; i++) {
@@ -263,7 +279,8 @@ submit_lists(ImapBackend *self, ImapTask *task, gboolean extended)
 		g_autofree char *pattern = g_strconcat(namespace->prefix, "*", NULL);
 
 		/* A name that cannot be written is the server's own fault: done without. */
-		if (*namespace->prefix != '\0' && g_ascii_strncasecmp(namespace->prefix, "INBOX", 5) != 0)
+		if (*namespace->prefix != '\0' &&
+		    g_ascii_strncasecmp(namespace->prefix, "INBOX", 5) != 0)
 			submit_list(self, task, STEP_NAMESPACE, "LIST", pattern, options, NULL);
 	}
 	if (ok && !extended)
@@ -299,14 +316,16 @@ tell_mailboxes(ImapBackend *self, ImapTask *task)
 }
 
 static void
-list_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command, const ImapResponse *tagged)
+list_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command,
+	       const ImapResponse *tagged)
 {
 	gboolean needed = command->step == STEP_EXTENDED || command->step == STEP_PLAIN;
 
 	if (tagged->status != IMAP_STATUS_OK && command->step == STEP_EXTENDED)
 		submit_lists(self, task, FALSE); /* offered, but not meant */
 	else if (tagged->status != IMAP_STATUS_OK && needed)
-		imap_task_fail(task, imap_refusal(self, tagged, "LIST", MAILFS_ERROR_PROTOCOL, TRUE));
+		imap_task_fail(task,
+			       imap_refusal(self, tagged, "LIST", MAILFS_ERROR_PROTOCOL, TRUE));
 	if (task->commands == 0 && task->error == NULL)
 		tell_mailboxes(self, task);
 }
@@ -342,7 +361,9 @@ imap_task_start_list(ImapBackend *self, Request *request)
 	imap_task_settle(self, task);
 }
 
-/* QUOTA ----------------------------------------------------------------------------------------------------------- */
+/* QUOTA
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 /* QUOTA root (STORAGE used limit …), in units of 1,024 octets (RFC 9208 5.1). */
 static gboolean
@@ -360,8 +381,10 @@ quota_data(ImapBackend *self, ImapTask *task, const ImapResponse *response)
 		guint64 limit;
 
 		if (*told || !imap_token_is_atom(&tokens[i], "STORAGE") ||
-		    !imap_parse_number(tokens[i + 1].text, tokens[i + 1].size, G_MAXUINT64 / 1024, &used) ||
-		    !imap_parse_number(tokens[i + 2].text, tokens[i + 2].size, G_MAXUINT64 / 1024, &limit))
+		    !imap_parse_number(tokens[i + 1].text, tokens[i + 1].size, G_MAXUINT64 / 1024,
+				       &used) ||
+		    !imap_parse_number(tokens[i + 2].text, tokens[i + 2].size, G_MAXUINT64 / 1024,
+				       &limit))
 			continue;
 		*told = TRUE;
 		task->request->events->quota(task->request->user, used * 1024, limit * 1024);
@@ -370,10 +393,12 @@ quota_data(ImapBackend *self, ImapTask *task, const ImapResponse *response)
 }
 
 static void
-quota_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command, const ImapResponse *tagged)
+quota_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command,
+		const ImapResponse *tagged)
 {
 	if (tagged->status != IMAP_STATUS_OK)
-		imap_task_fail(task, imap_refusal(self, tagged, "GETQUOTAROOT", MAILFS_ERROR_UNSUPPORTED, TRUE));
+		imap_task_fail(task, imap_refusal(self, tagged, "GETQUOTAROOT",
+						  MAILFS_ERROR_UNSUPPORTED, TRUE));
 }
 
 static void

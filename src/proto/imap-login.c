@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Bringing a line up, and taking it down. All of it blocks, so that each step knows the answer to the one before: nothing is
- * written behind STARTTLS, AUTHENTICATE or COMPRESS, and what is read stops at each line end, so that bytes
- * which come too early are still in the window when the line changes its nature. */
+/* Bringing a line up, and taking it down. All of it blocks, so that each step knows the answer to
+ * the one before: nothing is written behind STARTTLS, AUTHENTICATE or COMPRESS, and what is read
+ * stops at each line end, so that bytes which come too early are still in the window when the line
+ * changes its nature. */
 #include "proto/imap-private.h"
 
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "proto/sasl.h"
 
 #ifndef MAILFS_VERSION
-#define MAILFS_VERSION "0.1.0"
+#	define MAILFS_VERSION "0.1.0"
 #endif
 
 void
@@ -40,14 +41,15 @@ imap_backend_take_capabilities(ImapBackend *self, const char *words)
 		if (*list[i] != '\0')
 			g_ptr_array_add(self->base.capabilities, g_ascii_strup(list[i], -1));
 	/* "LITERAL +" was seen in the wild. LITERAL- allows 4,096 bytes, more than we ever send. */
-	self->literal_plus = imap_backend_can(self, "LITERAL+") || imap_backend_can(self, "LITERAL-") ||
+	self->literal_plus = imap_backend_can(self, "LITERAL+") ||
+			     imap_backend_can(self, "LITERAL-") ||
 			     (imap_backend_can(self, "LITERAL") && imap_backend_can(self, "+"));
 }
 
 /* Reads until *@done, one line end at a time. */
 static gboolean
-read_until(ImapBackend *self, const gboolean *done, guint timeout_ms, GCancellable *cancel, int cancel_fd,
-	   GError **error)
+read_until(ImapBackend *self, const gboolean *done, guint timeout_ms, GCancellable *cancel,
+	   int cancel_fd, GError **error)
 {
 	gint64 deadline = g_get_monotonic_time() + timeout_ms * G_TIME_SPAN_MILLISECOND;
 
@@ -64,6 +66,9 @@ read_until(ImapBackend *self, const gboolean *done, guint timeout_ms, GCancellab
 			if (!imap_parser_feed(self->parser, data, len, error))
 				return FALSE;
 			wire_consume(self->base.wire, len);
+			if (!self->greeted && imap_parser_dropped(self->parser) > 0)
+				return fail(error, MAILFS_ERROR_PROTOCOL, self,
+					    "does not greet as an IMAP server does");
 			continue;
 		}
 		n = wire_fill(self->base.wire, error);
@@ -72,8 +77,9 @@ read_until(ImapBackend *self, const gboolean *done, guint timeout_ms, GCancellab
 		if (n > 0)
 			continue;
 		if (g_get_monotonic_time() >= deadline) {
-			g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT, "%s has not answered for %u seconds",
-				    self->config->host, timeout_ms / 1000);
+			g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT,
+				    "%s has not answered for %u seconds", self->config->host,
+				    (timeout_ms + 999) / 1000);
 			return FALSE;
 		}
 		if (!wire_wait(self->base.wire, cancel_fd, deadline, error))
@@ -83,7 +89,8 @@ read_until(ImapBackend *self, const gboolean *done, guint timeout_ms, GCancellab
 }
 
 static gboolean
-wait_until(ImapBackend *self, const gboolean *done, guint timeout_ms, GCancellable *cancel, GError **error)
+wait_until(ImapBackend *self, const gboolean *done, guint timeout_ms, GCancellable *cancel,
+	   GError **error)
 {
 	int cancel_fd = g_cancellable_get_fd(cancel);
 	gboolean ok = read_until(self, done, timeout_ms, cancel, cancel_fd, error);
@@ -102,21 +109,27 @@ submit_for(ImapBackend *self, ImapCommand *command, ImapAnswer *answer, GError *
 
 /* One command, to its end. The answer may be NO. */
 static gboolean
-run(ImapBackend *self, ImapCommand *command, ImapAnswer *answer, GCancellable *cancel, GError **error)
+run(ImapBackend *self, ImapCommand *command, ImapAnswer *answer, GCancellable *cancel,
+    GError **error)
 {
 	return submit_for(self, command, answer, error) &&
 	       wait_until(self, &answer->done, self->config->timeout_ms, cancel, error);
 }
 
 static GError *
-answer_error(const ImapBackend *self, const ImapAnswer *answer, const char *verb, MailfsError otherwise)
+answer_error(const ImapBackend *self, const ImapAnswer *answer, const char *verb,
+	     MailfsError otherwise)
 {
-	ImapResponse response = {.status = answer->status, .code = answer->code, .text = answer->text};
+	ImapResponse response = {
+		.status = answer->status, .code = answer->code, .text = answer->text};
 
-	return imap_refusal(self, &response, verb, otherwise, self->secured || self->config->tls == TLS_NONE);
+	return imap_refusal(self, &response, verb, otherwise,
+			    self->secured || self->config->tls == TLS_NONE);
 }
 
-/* Connecting ------------------------------------------------------------------------------------------------------ */
+/* Connecting
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static gboolean
 open_stream(ImapBackend *self, GCancellable *cancel, GError **error)
@@ -127,9 +140,11 @@ open_stream(ImapBackend *self, GCancellable *cancel, GError **error)
 
 	if (stream == NULL)
 		return FALSE;
-	if (config->tls == TLS_NONE && !config->insecure_plaintext && !tls_stream_is_loopback(stream))
+	if (config->tls == TLS_NONE && !config->insecure_plaintext &&
+	    !tls_stream_is_loopback(stream))
 		return fail(error, MAILFS_ERROR_TLS, self,
-			    "is not this machine, and tls=none would send the password in clear text: use TLS, or set "
+			    "is not this machine, and tls=none would send the password in clear "
+			    "text: use TLS, or set "
 			    "insecure-plaintext if you know that the line is safe");
 	if (config->tls == TLS_IMPLICIT) {
 		if (!tls_stream_handshake(stream, config->tls_context, config->host, config->port,
@@ -165,14 +180,16 @@ start_tls(ImapBackend *self, GCancellable *cancel, GError **error)
 
 	if (self->preauth)
 		return fail(error, MAILFS_ERROR_TLS, self,
-			    "says that we are logged in before TLS has begun: this may be an attack; use imaps://");
+			    "says that we are logged in before TLS has begun: this may be an "
+			    "attack; use imaps://");
 	if (!ask_capabilities(self, cancel, error)) {
 		g_prefix_error(error, "STARTTLS: ");
 		return FALSE;
 	}
 	if (!imap_backend_can(self, "STARTTLS"))
-		return fail(error, MAILFS_ERROR_TLS, self,
-			    "does not offer STARTTLS (or somebody on the way hides it); try imaps://");
+		return fail(
+			error, MAILFS_ERROR_TLS, self,
+			"does not offer STARTTLS (or somebody on the way hides it); try imaps://");
 	if (!run(self, imap_command_new(self, "STARTTLS"), &answer, cancel, error))
 		return FALSE;
 	if (answer.status != IMAP_STATUS_OK)
@@ -186,10 +203,14 @@ start_tls(ImapBackend *self, GCancellable *cancel, GError **error)
 	self->secured = TRUE;
 	imap_backend_new_parser(self);
 	imap_backend_clear_capabilities(self);
+	g_clear_pointer(&self->namespaces, g_ptr_array_unref);
+	self->qresync = self->icloud = FALSE;
 	return TRUE;
 }
 
-/* Authentication -------------------------------------------------------------------------------------------------- */
+/* Authentication
+ * --------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
 	SaslExchange *exchange;
@@ -227,7 +248,8 @@ answer_challenge(ImapBackend *self, gpointer user, const char *challenge, GError
 }
 
 static gboolean
-authenticate(ImapBackend *self, SaslExchange *exchange, ImapAnswer *answer, GCancellable *cancel, GError **error)
+authenticate(ImapBackend *self, SaslExchange *exchange, ImapAnswer *answer, GCancellable *cancel,
+	     GError **error)
 {
 	g_auto(Login) login = {.exchange = exchange};
 	ImapCommand *command;
@@ -237,6 +259,7 @@ authenticate(ImapBackend *self, SaslExchange *exchange, ImapAnswer *answer, GCan
 		g_propagate_error(error, g_steal_pointer(&login.failure));
 		return FALSE;
 	}
+	self->base.mechanism = sasl_exchange_mechanism(exchange);
 	command = imap_command_new(self, "AUTHENTICATE");
 	imap_writer_atom(command->writer, sasl_exchange_mechanism(exchange));
 	if (login.initial != NULL && imap_backend_can(self, "SASL-IR")) {
@@ -255,10 +278,12 @@ authenticate(ImapBackend *self, SaslExchange *exchange, ImapAnswer *answer, GCan
 }
 
 static gboolean
-login_command(ImapBackend *self, const char *secret, ImapAnswer *answer, GCancellable *cancel, GError **error)
+login_command(ImapBackend *self, const char *secret, ImapAnswer *answer, GCancellable *cancel,
+	      GError **error)
 {
 	ImapCommand *command = imap_command_new(self, "LOGIN");
 
+	self->base.mechanism = "LOGIN";
 	imap_writer_string(command->writer, self->config->user);
 	imap_writer_string(command->writer, secret);
 	return run(self, command, answer, cancel, error);
@@ -282,10 +307,12 @@ new_exchange(ImapBackend *self, const char *secret, GError **error)
 
 /* TRUE: the server answered, with NO perhaps. */
 static gboolean
-try_login(ImapBackend *self, const char *secret, ImapAnswer *answer, GCancellable *cancel, GError **error)
+try_login(ImapBackend *self, const char *secret, ImapAnswer *answer, GCancellable *cancel,
+	  GError **error)
 {
 	const BackendConfig *config = self->config;
-	gboolean may_login = !imap_backend_can(self, "LOGINDISABLED") && !config->auth_token && secret != NULL;
+	gboolean may_login =
+		!imap_backend_can(self, "LOGINDISABLED") && !config->auth_token && secret != NULL;
 	g_autoptr(GError) none = NULL;
 	SaslExchange *exchange;
 
@@ -294,13 +321,15 @@ try_login(ImapBackend *self, const char *secret, ImapAnswer *answer, GCancellabl
 	exchange = new_exchange(self, secret, &none);
 	if (exchange != NULL)
 		return authenticate(self, exchange, answer, cancel, error); /* frees it */
-	if (config->auth == AUTH_AUTO && may_login && g_error_matches(none, MAILFS_ERROR, MAILFS_ERROR_LOGIN))
+	if (config->auth == AUTH_AUTO && may_login &&
+	    g_error_matches(none, MAILFS_ERROR, MAILFS_ERROR_LOGIN))
 		return login_command(self, secret, answer, cancel, error);
 	g_propagate_error(error, g_steal_pointer(&none));
 	return FALSE;
 }
 
-/* A token may have run out since it was handed out: a refused one is asked for anew, once. A password is not tried again. */
+/* A token may have run out since it was handed out: a refused one is asked for anew, once. A
+ * password is not tried again. */
 static gboolean
 log_in(ImapBackend *self, GCancellable *cancel, GError **error)
 {
@@ -322,8 +351,10 @@ log_in(ImapBackend *self, GCancellable *cancel, GError **error)
 		if (answer.status == IMAP_STATUS_OK)
 			return TRUE;
 		refusal = answer_error(self, &answer, "the login",
-				       answer.status == IMAP_STATUS_NO ? MAILFS_ERROR_LOGIN : MAILFS_ERROR_PROTOCOL);
-		if (config->auth_token && g_error_matches(refusal, MAILFS_ERROR, MAILFS_ERROR_LOGIN)) {
+				       answer.status == IMAP_STATUS_NO ? MAILFS_ERROR_LOGIN
+								       : MAILFS_ERROR_PROTOCOL);
+		if (config->auth_token &&
+		    g_error_matches(refusal, MAILFS_ERROR, MAILFS_ERROR_LOGIN)) {
 			if (!again)
 				continue;
 			refusal->code = MAILFS_ERROR_TOKEN;
@@ -333,7 +364,9 @@ log_in(ImapBackend *self, GCancellable *cancel, GError **error)
 	}
 }
 
-/* After login ----------------------------------------------------------------------------------------------------- */
+/* After login
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static gboolean
 start_compression(ImapBackend *self, GCancellable *cancel, GError **error)
@@ -367,7 +400,8 @@ introduce(ImapBackend *self, GCancellable *cancel, GError **error)
 		ImapCommand *command = imap_command_new(self, "ID");
 
 		id.done = FALSE;
-		imap_writer_raw(command->writer, "(\"name\" \"mailfs\" \"version\" \"" MAILFS_VERSION "\")");
+		imap_writer_raw(command->writer,
+				"(\"name\" \"mailfs\" \"version\" \"" MAILFS_VERSION "\")");
 		if (!submit_for(self, command, &id, error))
 			return FALSE;
 	}
@@ -394,7 +428,8 @@ introduce(ImapBackend *self, GCancellable *cancel, GError **error)
 	return TRUE;
 }
 
-/* Control characters never leave: checked before there is a line, so that nothing at all is sent. */
+/* Control characters never leave: checked before there is a line, so that nothing at all is sent.
+ */
 static gboolean
 check_user(const ImapBackend *self, GError **error)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the IMAP line share; nobody else includes it. imap.c is the engine: commands in flight, whose
- * answers they are, time. imap-login.c brings a line up. A Request under way is an ImapTask: imap-list.c, imap-sync.c
- * and imap-fetch.c are the kinds. */
+/* What the files of the IMAP line share; nobody else includes it. imap.c is the engine: commands in
+ * flight, whose answers they are, time. imap-login.c brings a line up. A Request under way is an
+ * ImapTask: imap-list.c, imap-sync.c and imap-fetch.c are the kinds. */
 #pragma once
 
 #include "base/error.h"
@@ -44,9 +44,9 @@ typedef struct {
 
 struct ImapCommand {
 	char tag[16];
-	const char *verb; /* for texts; static */
-	ImapTask *task;	  /* NULL for those of the line itself */
-	guint step;	  /* the task's own name for it */
+	const char *verb;   /* for texts; static */
+	ImapTask *task;	    /* NULL for those of the line itself */
+	guint step;	    /* the task's own name for it */
 	ImapWriter *writer; /* until it is submitted */
 	GPtrArray *pieces;  /* of GBytes, to be sent one by one: see imap_writer_finish() */
 	guint sent;	    /* pieces */
@@ -61,11 +61,13 @@ struct ImapCommand {
 typedef struct {
 	/* An untagged data response. TRUE: it is this task's. */
 	gboolean (*data)(ImapBackend *self, ImapTask *task, const ImapResponse *response);
-	/* One of its commands is complete; @tagged is OK, NO or BAD. The task ends when this returns with no command in flight. */
-	void (*completed)(ImapBackend *self, ImapTask *task, const ImapCommand *command, const ImapResponse *tagged);
+	/* One of its commands is complete; @tagged is OK, NO or BAD. The task ends when this
+	 * returns with no command in flight. */
+	void (*completed)(ImapBackend *self, ImapTask *task, const ImapCommand *command,
+			  const ImapResponse *tagged);
 	void (*dry)(ImapTask *task); /* nothing more to read just now; may be NULL */
 	const MailboxState *(*state)(ImapTask *task); /* what done() reports; NULL: nothing */
-	void (*free)(ImapTask *task); /* its own part */
+	void (*free)(ImapTask *task);		      /* its own part */
 } ImapTaskOps;
 
 struct ImapTask {
@@ -90,7 +92,7 @@ struct ImapBackend {
 	gboolean wants_continue; /* a piece with a literal header was written */
 	ImapIdle idle;
 	gint64 idle_since, quiet_since, waiting_since, last_byte; /* monotonic µs */
-	gboolean no_idle; /* refused once */
+	gboolean no_idle;					  /* refused once */
 
 	/* Login */
 	gboolean greeted, preauth, secured, logged_in, leaving;
@@ -100,21 +102,23 @@ struct ImapBackend {
 
 	/* The selected mailbox, as EXAMINE and what came after tell it. */
 	MailboxState mailbox;
-	ImapCommand *examine; /* in flight */
+	ImapCommand *examine;	   /* in flight */
 	gboolean uidvalidity_told; /* by the EXAMINE in flight */
-	char *previous;	   /* selected before the EXAMINE in flight */
+	char *previous;		   /* selected before the EXAMINE in flight */
 	gboolean changed, previous_changed;
 
 	/* The response that is being streamed. */
-	ImapSink sink;	      /* of the literal that is coming in */
-	ImapTask *body;	      /* who was told body_open() and not yet body_done() */
-	guint32 body_uid;     /* 0: not told yet */
-	GError *body_error;   /* the requester does not want it (any more) */
-	GByteArray *header;   /* a long header block, cut */
-	GString *keywords;    /* scratch */
+	ImapSink sink;	    /* of the literal that is coming in */
+	ImapTask *body;	    /* who was told body_open() and not yet body_done() */
+	guint32 body_uid;   /* 0: not told yet */
+	GError *body_error; /* the requester does not want it (any more) */
+	GByteArray *header; /* a long header block, cut */
+	GString *keywords;  /* scratch */
 };
 
-/* imap.c ---------------------------------------------------------------------------------------------------------- */
+/* imap.c
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 gboolean imap_backend_can(const ImapBackend *self, const char *capability);
 void imap_backend_clear_capabilities(ImapBackend *self);
@@ -123,10 +127,12 @@ void imap_backend_new_parser(ImapBackend *self);
 /* A command with the next tag; arguments go to its writer. @verb is static. */
 ImapCommand *imap_command_new(ImapBackend *self, const char *verb);
 void imap_command_free(ImapCommand *command);
-/* Takes ownership; sends as soon as the line allows. Errors: MAILFS_ERROR_INVALID (an argument cannot be sent; nothing was). */
+/* Takes ownership; sends as soon as the line allows. Errors: MAILFS_ERROR_INVALID (an argument
+ * cannot be sent; nothing was). */
 gboolean imap_backend_submit(ImapBackend *self, ImapCommand *command, GError **error);
 /* The usual case: "VERB arguments" for a task. */
-gboolean imap_task_submit(ImapBackend *self, ImapTask *task, guint step, const char *verb, const char *arguments, GError **error);
+gboolean imap_task_submit(ImapBackend *self, ImapTask *task, guint step, const char *verb,
+			  const char *arguments, GError **error);
 
 ImapTask *imap_task_new(ImapBackend *self, Request *request, const ImapTaskOps *ops, gpointer own);
 /* Keeps the first error; takes ownership. */
@@ -134,41 +140,52 @@ void imap_task_fail(ImapTask *task, GError *error);
 /* To be called at the end of a start: a task that could not submit anything ends at once. */
 void imap_task_settle(ImapBackend *self, ImapTask *task);
 
-/* Queues EXAMINE of the task's mailbox, unless it is selected and numbered as the task wants it. @parameters: "(CONDSTORE)" or NULL. */
-gboolean imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, const char *parameters, GError **error);
+/* Queues EXAMINE of the task's mailbox, unless it is selected and numbered as the task wants it.
+ * @parameters: "(CONDSTORE)" or NULL. */
+gboolean imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, const char *parameters,
+			      GError **error);
 gboolean imap_backend_is_selected(const ImapBackend *self, const Request *request);
 
-/* imap-refusal.c -------------------------------------------------------------------------------------------------- */
+/* imap-refusal.c
+ * --------------------------------------------------------------------------------------------------
+ */
 
-/* NO, BAD or BYE as an error: the code when the response has a known one or a known text, else @otherwise. @shown: the
- * server's text may be shown (never before TLS). (transfer full) */
-GError *imap_refusal(const ImapBackend *self, const ImapResponse *response, const char *verb, MailfsError otherwise, gboolean shown);
+/* NO, BAD or BYE as an error: the code when the response has a known one or a known text, else
+ * @otherwise. @shown: the server's text may be shown (never before TLS). (transfer full) */
+GError *imap_refusal(const ImapBackend *self, const ImapResponse *response, const char *verb,
+		     MailfsError otherwise, gboolean shown);
 /* "UIDNEXT 7" asked for "UIDNEXT": FALSE unless the number is in 0..@max. */
 gboolean imap_code_number(const char *code, const char *name, guint64 max, guint64 *out);
 gboolean imap_code_is(const char *code, const char *name);
 
-/* imap-login.c ---------------------------------------------------------------------------------------------------- */
+/* imap-login.c
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 gboolean imap_backend_login(Backend *base, GCancellable *cancel, GError **error);
 void imap_backend_logout(Backend *base, guint timeout_ms);
 void imap_backend_take_capabilities(ImapBackend *self, const char *words); /* space-separated */
 void imap_answer_clear(ImapAnswer *answer);
 
-/* imap-list.c: LIST and QUOTA ------------------------------------------------------------------------------------- */
+/* imap-list.c: LIST and QUOTA
+ * ------------------------------------------------------------------------------------- */
 
 void imap_task_start_list(ImapBackend *self, Request *request);
 void imap_task_start_quota(ImapBackend *self, Request *request);
 void imap_backend_take_namespaces(ImapBackend *self, const ImapResponse *response);
 void imap_namespace_free(gpointer data);
 
-/* imap-sync.c ----------------------------------------------------------------------------------------------------- */
+/* imap-sync.c
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 void imap_task_start_sync(ImapBackend *self, Request *request);
 gboolean imap_task_is_sync(const ImapTask *task);
 /* EXISTS, EXPUNGE or VANISHED while a sync is under way. TRUE: it will be accounted for. */
 gboolean imap_task_sync_counts(ImapBackend *self, ImapTask *task, gint64 change);
 
-/* imap-fetch.c: FETCH and HEADERS, and what a FETCH response says ------------------------------------------------- */
+/* imap-fetch.c: FETCH and HEADERS, and what a FETCH response says
+ * ------------------------------------------------- */
 
 typedef struct {
 	guint32 uid; /* 0: not told */
@@ -181,16 +198,19 @@ typedef struct {
 	const ImapToken *fields; /* of BODY[HEADER.FIELDS (…)] */
 } ImapItems;
 
-/* FALSE: no FETCH response, or one that names an impossible UID. @keywords (nullable) is emptied and filled. */
+/* FALSE: no FETCH response, or one that names an impossible UID. @keywords (nullable) is emptied
+ * and filled. */
 gboolean imap_items_parse(const ImapResponse *response, ImapItems *out, GString *keywords);
 
 void imap_task_start_fetch(ImapBackend *self, Request *request);
 void imap_task_start_headers(ImapBackend *self, Request *request);
 ImapLiteralPlace imap_backend_literal(gpointer user, const ImapResponse *so_far, guint64 size);
 gboolean imap_backend_literal_data(gpointer user, const guint8 *data, gsize len, GError **error);
-/* The text of a header item: long ones were streamed and cut, NIL is "". Borrowed until the next literal. */
+/* The text of a header item: long ones were streamed and cut, NIL is "". Borrowed until the next
+ * literal. */
 const char *imap_backend_header_text(ImapBackend *self, const ImapToken *token, gsize *len_out);
-/* A streamed body whose response did not come, came broken or belongs to nobody. @why may be NULL. */
+/* A streamed body whose response did not come, came broken or belongs to nobody. @why may be NULL.
+ */
 void imap_backend_drop_body(ImapBackend *self, const GError *why);
 
 G_END_DECLS

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a refusal means to the user. Response codes (RFC 5530 and friends) decide; servers that give none are known by their words. */
+/* What a refusal means to the user. Response codes (RFC 5530 and friends) decide; servers that give
+ * none are known by their words. */
 #include "proto/imap-private.h"
 
 #include <string.h>
@@ -96,12 +97,13 @@ imap_refusal(const ImapBackend *self, const ImapResponse *response, const char *
 {
 	MailfsError code = classify(response->code, response->text, otherwise);
 	g_autofree char *text = util_printable(response->text, -1, SHOWN_TEXT);
-	const char *did = response->status == IMAP_STATUS_BYE ? "closed the line" :
-			  response->status == IMAP_STATUS_BAD ? "does not understand" :
-								"refused";
+	const char *did = response->status == IMAP_STATUS_BYE	? "closed the line"
+			  : response->status == IMAP_STATUS_BAD ? "does not understand"
+								: "refused";
 
 	if (!shown || *text == '\0')
-		return g_error_new(MAILFS_ERROR, (int)code, "%s %s %s", self->config->host, did, verb);
-	return g_error_new(MAILFS_ERROR, (int)code, "%s %s %s: %s", self->config->host, did, verb, text);
+		return g_error_new(MAILFS_ERROR, (int)code, "%s %s %s", self->config->host, did,
+				   verb);
+	return g_error_new(MAILFS_ERROR, (int)code, "%s %s %s: %s", self->config->host, did, verb,
+			   text);
 }
-

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Bringing a listing up to date. Three questions, asked in as few round trips as the server allows:
  *
- *   what is new      UID FETCH uidnext:*, always, in the same write as EXAMINE (or NOOP, when the mailbox is selected);
- *   what changed     QRESYNC tells with EXAMINE; else CHANGEDSINCE; else the flags of all known messages;
- *   what is gone     QRESYNC and CHANGEDSINCE VANISHED tell; a sweep of flags shows; else the count tells whether anything
- *                    is, and only then UID SEARCH is asked.
+ *   what is new      UID FETCH uidnext:*, always, in the same write as EXAMINE (or NOOP, when the
+ * mailbox is selected); what changed     QRESYNC tells with EXAMINE; else CHANGEDSINCE; else the
+ * flags of all known messages; what is gone     QRESYNC and CHANGEDSINCE VANISHED tell; a sweep of
+ * flags shows; else the count tells whether anything is, and only then UID SEARCH is asked.
  *
- * The count is a check in every case: what the caller holds after this sync must be what the server has. */
+ * The count is a check in every case: what the caller holds after this sync must be what the server
+ * has. */
 #include "proto/imap-private.h"
 
 #include <string.h>
@@ -15,6 +16,7 @@
 #define MAX_RANGES    500000 /* more do not fit into a response */
 #define SEARCH_WIDTH  100000 /* UIDs a plain SEARCH: its answer has to fit into one response */
 #define SEARCH_PIECES 64
+#define MAX_ROUNDS    3
 
 enum { STEP_FIRST, STEP_NEW, STEP_CHANGED, STEP_SWEEP, STEP_SEARCH };
 
@@ -28,15 +30,16 @@ typedef struct {
 	gboolean restart;   /* the server did not understand the parameters of EXAMINE */
 	gboolean swept;	    /* present holds what a sweep showed */
 	gboolean searching, search_answered;
-	gboolean suspect;      /* something was expunged that only a search can name */
-	gboolean vanishes;     /* VANISHED tells what is gone */
-	guint fetches_of_new;  /* in flight */
-	guint32 highest;       /* UID delivered */
-	guint64 modseq;	       /* the highest that CHANGEDSINCE told */
-	guint64 dropped;       /* by the parser, before the sweep */
-	gint64 late;	       /* messages that came after the new ones were fetched */
+	gboolean suspect;     /* something was expunged that only a search can name */
+	gboolean vanishes;    /* VANISHED tells what is gone */
+	guint fetches_of_new; /* in flight */
+	guint32 highest;      /* UID delivered */
+	guint64 modseq;	      /* the highest that was told */
+	guint64 dropped;      /* by the parser, before the sweep */
+	gboolean arrived;     /* messages, after the new ones were asked for */
+	guint rounds;	      /* that asked for such */
 	guint since_batch;
-	UidSet *delivered;     /* by message(), and not vanished since */
+	UidSet *delivered; /* by message(), and not vanished since */
 	UidSet *gone, *present;
 } Sync;
 
@@ -48,21 +51,9 @@ imap_task_is_sync(const ImapTask *task)
 	return task->ops == &sync_ops;
 }
 
-static const ImapCommand *
-oldest(const ImapBackend *self)
-{
-	return g_queue_peek_head((GQueue *)&self->commands);
-}
-
-static gboolean
-oldest_is(const ImapBackend *self, const ImapTask *task, guint step)
-{
-	const ImapCommand *command = oldest(self);
-
-	return command != NULL && command->task == task && command->step == step;
-}
-
-/* Asking ---------------------------------------------------------------------------------------------------------- */
+/* Asking
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static gboolean
 ask(ImapBackend *self, ImapTask *task, guint step, const char *verb, const char *arguments)
@@ -79,9 +70,13 @@ static void
 ask_new(ImapBackend *self, ImapTask *task)
 {
 	Sync *sync = task->own;
-	g_autofree char *arguments = g_strdup_printf(
-		"%u:* (UID FLAGS INTERNALDATE RFC822.SIZE%s)", sync->known.uidnext,
-		task->request->want_header ? " BODY.PEEK[HEADER.FIELDS (DATE FROM SUBJECT MESSAGE-ID)]" : "");
+	guint32 first = sync->highest < G_MAXUINT32 ? MAX(sync->known.uidnext, sync->highest + 1)
+						    : sync->highest;
+	g_autofree char *arguments =
+		g_strdup_printf("%u:* (UID FLAGS INTERNALDATE RFC822.SIZE%s)", first,
+				task->request->want_header
+					? " BODY.PEEK[HEADER.FIELDS (DATE FROM SUBJECT MESSAGE-ID)]"
+					: "");
 
 	if (ask(self, task, STEP_NEW, "UID FETCH", arguments))
 		sync->fetches_of_new++;
@@ -109,7 +104,8 @@ ask_changes(ImapBackend *self, ImapTask *task)
 
 	if (sync->known.uidnext <= 1 || sync->known.count == 0)
 		return;
-	/* A server that counts backwards was restored from a backup: its numbers say nothing about what we know. */
+	/* A server that counts backwards was restored from a backup: its numbers say nothing about
+	 * what we know. */
 	if (!self->condstore || since == 0 || now == 0 || (!sync->resync && now < since)) {
 		ask_sweep(self, task);
 		return;
@@ -117,8 +113,9 @@ ask_changes(ImapBackend *self, ImapTask *task)
 	if (!sync->resync && now == since)
 		return;
 	sync->vanishes = self->qresync;
-	arguments = g_strdup_printf("1:%u (UID FLAGS) (CHANGEDSINCE %" G_GUINT64_FORMAT "%s)",
-				    sync->known.uidnext - 1, since, self->qresync ? " VANISHED" : "");
+	arguments =
+		g_strdup_printf("1:%u (UID FLAGS) (CHANGEDSINCE %" G_GUINT64_FORMAT "%s)",
+				sync->known.uidnext - 1, since, self->qresync ? " VANISHED" : "");
 	ask(self, task, STEP_CHANGED, "UID FETCH", arguments);
 }
 
@@ -135,8 +132,8 @@ ask_search(ImapBackend *self, ImapTask *task)
 	sync->present = uidset_new();
 	for (guint64 first = 1; first <= last; first += width) {
 		g_autofree char *arguments = g_strdup_printf(
-			"%sUID %" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, extended ? "RETURN (ALL) " : "", first,
-			MIN(first + width - 1, last));
+			"%sUID %" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT,
+			extended ? "RETURN (ALL) " : "", first, MIN(first + width - 1, last));
 
 		if (!ask(self, task, STEP_SEARCH, "UID SEARCH", arguments))
 			return;
@@ -153,8 +150,9 @@ begin_examine(ImapBackend *self, ImapTask *task)
 
 	sync->qresync = self->qresync && known->uidvalidity != 0 && known->highestmodseq != 0;
 	if (sync->qresync && known->uidnext > 1)
-		parameters = g_strdup_printf("(QRESYNC (%u %" G_GUINT64_FORMAT " 1:%u))", known->uidvalidity,
-					     known->highestmodseq, known->uidnext - 1);
+		parameters = g_strdup_printf("(QRESYNC (%u %" G_GUINT64_FORMAT " 1:%u))",
+					     known->uidvalidity, known->highestmodseq,
+					     known->uidnext - 1);
 	else if (self->condstore)
 		parameters = g_strdup("(CONDSTORE)");
 	if (!imap_backend_examine(self, task, STEP_FIRST, parameters, &error)) {
@@ -164,7 +162,9 @@ begin_examine(ImapBackend *self, ImapTask *task)
 	ask_new(self, task);
 }
 
-/* Selected already: NOOP makes the server look, so that the questions behind it meet the newest state. */
+/* Selected already: NOOP makes the server look. Dovecot puts that off until it has answered what
+ * stands behind it, so what it finds is asked for in a further round; when nothing has come, one
+ * round trip was enough. */
 static void
 begin_resync(ImapBackend *self, ImapTask *task)
 {
@@ -174,7 +174,9 @@ begin_resync(ImapBackend *self, ImapTask *task)
 	ask_new(self, task);
 }
 
-/* Hearing --------------------------------------------------------------------------------------------------------- */
+/* Hearing
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 /* As soon as the numbering is known and before anything else is told. */
 static void
@@ -187,7 +189,8 @@ tell_selected(ImapBackend *self, ImapTask *task)
 	sync->told = TRUE;
 	if (sync->known.uidvalidity != self->mailbox.uidvalidity) {
 		sync->refetch = sync->known.uidnext > 1;
-		sync->known = (MailboxState){.uidvalidity = self->mailbox.uidvalidity, .uidnext = 1};
+		sync->known =
+			(MailboxState){.uidvalidity = self->mailbox.uidvalidity, .uidnext = 1};
 	}
 	task->request->events->selected(task->request->user, &self->mailbox);
 }
@@ -236,7 +239,8 @@ tell_message(ImapBackend *self, ImapTask *task, const ImapItems *items)
 static void
 tell_flags(ImapBackend *self, ImapTask *task, const ImapItems *items)
 {
-	task->request->events->flags(task->request->user, items->uid, items->flags, self->keywords->str);
+	task->request->events->flags(task->request->user, items->uid, items->flags,
+				     self->keywords->str);
 	count_batch(task);
 }
 
@@ -248,8 +252,10 @@ take_fetch(ImapBackend *self, ImapTask *task, const ImapItems *items)
 	gboolean whole = items->has_size || items->has_date || items->fields != NULL;
 
 	if (items->uid < sync->known.uidnext) {
-		if (oldest_is(self, task, STEP_CHANGED))
-			sync->modseq = MAX(sync->modseq, items->modseq);
+		/* By the end of the last command all changes up to it have been told: a server that
+		 * must hold a VANISHED back may do so only for commands without UID, which are
+		 * never used here. */
+		sync->modseq = MAX(sync->modseq, items->modseq);
 		if (sync->swept && !sync->searching)
 			uidset_add(sync->present, items->uid, items->uid);
 		/* "n:*" always brings the last message, new or not. */
@@ -302,7 +308,8 @@ take_search(Sync *sync, const ImapResponse *response)
 		const ImapToken *token = &response->tokens[i];
 		g_autoptr(UidSet) uids = NULL;
 
-		if (token->type != IMAP_TOKEN_ATOM || (extended && !imap_token_is_atom(token - 1, "ALL")))
+		if (token->type != IMAP_TOKEN_ATOM ||
+		    (extended && !imap_token_is_atom(token - 1, "ALL")))
 			continue;
 		uids = uidset_parse(token->text, token->size, MAX_RANGES);
 		for (guint k = 0; uids != NULL && k < uidset_n_ranges(uids); k++) {
@@ -328,8 +335,8 @@ sync_data(ImapBackend *self, ImapTask *task, const ImapResponse *response)
 		return TRUE;
 	}
 	if (!imap_token_is_atom(word, "VANISHED") &&
-	    (!imap_items_parse(response, &items, self->keywords) || items.uid == 0 || items.body != NULL ||
-	     items.header != NULL))
+	    (!imap_items_parse(response, &items, self->keywords) || items.uid == 0 ||
+	     items.body != NULL || items.header != NULL))
 		return FALSE;
 	/* Of which numbering, before the numbering is told? */
 	if (self->examine != NULL && !self->uidvalidity_told) {
@@ -349,19 +356,16 @@ imap_task_sync_counts(ImapBackend *self, ImapTask *task, gint64 change)
 {
 	Sync *sync = task->own;
 
-	if (oldest_is(self, task, STEP_FIRST))
-		return TRUE;
-	if (change < 0) {
-		if (!self->qresync)
-			sync->suspect = TRUE;
-		return self->qresync || !sync->searching;
-	}
-	if (sync->fetches_of_new == 0)
-		sync->late += change;
-	return sync->fetches_of_new > 0 && !oldest_is(self, task, STEP_NEW);
+	if (change > 0)
+		sync->arrived = TRUE;
+	else if (!self->qresync)
+		sync->suspect = TRUE;
+	return change > 0 || self->qresync || !sync->searching;
 }
 
-/* Concluding ------------------------------------------------------------------------------------------------------ */
+/* Concluding
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static guint64
 count_below(const UidSet *set, guint32 end)
@@ -377,7 +381,7 @@ static gboolean
 needs_search(const ImapBackend *self, const Sync *sync)
 {
 	gint64 known = sync->known.count;
-	gint64 rest = (gint64)self->mailbox.count - sync->late - (gint64)uidset_count(sync->delivered);
+	gint64 rest = (gint64)self->mailbox.count - (gint64)uidset_count(sync->delivered);
 
 	if (self->mailbox.count == 0)
 		return FALSE;
@@ -387,7 +391,8 @@ needs_search(const ImapBackend *self, const Sync *sync)
 		return FALSE;
 	/* VANISHED may name UIDs that were never known, but it must name enough. */
 	if (sync->vanishes)
-		return rest > known || rest + (gint64)count_below(sync->gone, sync->known.uidnext) < known;
+		return rest > known ||
+		       rest + (gint64)count_below(sync->gone, sync->known.uidnext) < known;
 	return rest != known;
 }
 
@@ -428,6 +433,13 @@ conclude(ImapBackend *self, ImapTask *task)
 	const MailboxState *now = &self->mailbox;
 	guint32 uidnext = MAX(sync->known.uidnext, now->uidnext);
 
+	if (sync->arrived && !sync->searching && sync->rounds++ < MAX_ROUNDS) {
+		sync->arrived = FALSE;
+		ask_new(self, task);
+		return;
+	}
+	if (sync->arrived)
+		self->changed = TRUE;
 	if (!sync->searching && needs_search(self, sync)) {
 		ask_search(self, task);
 		return;
@@ -436,7 +448,8 @@ conclude(ImapBackend *self, ImapTask *task)
 		uidset_remove(sync->present, 1, G_MAXUINT32);
 		sync->searching = sync->swept = TRUE;
 		tell_present(task);
-	} else if (sync->searching ? sync->search_answered && !uidset_is_empty(sync->present) : sync->swept)
+	} else if (sync->searching ? sync->search_answered && !uidset_is_empty(sync->present)
+				   : sync->swept)
 		/* An empty answer contradicts the count: nothing is thrown away for that. */
 		tell_present(task);
 	tell_batch(task);
@@ -445,13 +458,14 @@ conclude(ImapBackend *self, ImapTask *task)
 	sync->state.uidvalidity = now->uidvalidity;
 	sync->state.uidnext = uidnext;
 	sync->state.highestmodseq = now->highestmodseq;
-	/* What CHANGEDSINCE has told, and the count's base, hold on a line that has seen EXAMINE long ago too. */
+	/* What CHANGEDSINCE has told, and the count's base, hold on a line that has seen EXAMINE
+	 * long ago too. */
 	if (sync->resync && now->highestmodseq != 0)
 		sync->state.highestmodseq =
 			MAX(now->highestmodseq, MAX(sync->known.highestmodseq, sync->modseq));
 	sync->state.count = sync->known.count + (guint32)uidset_count(sync->delivered);
 	if (sync->vanishes && !sync->searching)
-		sync->state.count = (guint32)MAX((gint64)now->count - sync->late, 0);
+		sync->state.count = now->count;
 }
 
 static void
@@ -461,7 +475,8 @@ first_completed(ImapBackend *self, ImapTask *task, const ImapResponse *tagged)
 
 	if (!sync->resync && tagged->status != IMAP_STATUS_OK) {
 		/* Parameters that were offered but not meant: once more without. */
-		sync->restart = tagged->status == IMAP_STATUS_BAD && (self->condstore || self->qresync);
+		sync->restart =
+			tagged->status == IMAP_STATUS_BAD && (self->condstore || self->qresync);
 		return;
 	}
 	tell_selected(self, task);
@@ -491,18 +506,25 @@ new_completed(ImapBackend *self, ImapTask *task, const ImapResponse *tagged)
 {
 	Sync *sync = task->own;
 
-	/* "n:*" of an empty mailbox is a mistake to some servers; and after a void only the second one counts. */
-	if (--sync->fetches_of_new == 0 && tagged->status != IMAP_STATUS_OK && self->mailbox.count > 0)
-		imap_task_fail(task, imap_refusal(self, tagged, "UID FETCH", MAILFS_ERROR_PROTOCOL, TRUE));
+	/* "n:*" of an empty mailbox is a mistake to some servers; and after a void only the second
+	 * one counts. */
+	if (--sync->fetches_of_new == 0 && tagged->status != IMAP_STATUS_OK &&
+	    self->mailbox.count > 0)
+		imap_task_fail(
+			task, imap_refusal(self, tagged, "UID FETCH", MAILFS_ERROR_PROTOCOL, TRUE));
 }
 
 static void
-sync_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command, const ImapResponse *tagged)
+sync_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command,
+	       const ImapResponse *tagged)
 {
 	Sync *sync = task->own;
 	gboolean ok = tagged->status == IMAP_STATUS_OK;
 	guint64 modseq;
 
+	/* RFC 7162 3.2.5: all up to there has been told. */
+	if (ok && imap_code_number(tagged->code, "HIGHESTMODSEQ", G_MAXINT64, &modseq))
+		sync->modseq = MAX(sync->modseq, modseq);
 	switch (command->step) {
 	case STEP_FIRST:
 		first_completed(self, task, tagged);
@@ -511,25 +533,23 @@ sync_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command, co
 		new_completed(self, task, tagged);
 		break;
 	case STEP_CHANGED:
-		if (ok && imap_code_number(tagged->code, "HIGHESTMODSEQ", G_MAXINT64, &modseq))
-			sync->modseq = MAX(sync->modseq, modseq);
-		else if (!ok && task->error == NULL) {
+		if (!ok && task->error == NULL) {
 			sync->vanishes = FALSE;
 			ask_sweep(self, task);
 		}
 		break;
 	case STEP_SWEEP:
 		if (!ok)
-			imap_task_fail(task,
-				       imap_refusal(self, tagged, "UID FETCH", MAILFS_ERROR_PROTOCOL, TRUE));
+			imap_task_fail(task, imap_refusal(self, tagged, "UID FETCH",
+							  MAILFS_ERROR_PROTOCOL, TRUE));
 		/* A response that was not understood makes a message look gone. */
 		else if (imap_parser_dropped(self->parser) != sync->dropped)
 			sync->suspect = TRUE;
 		break;
 	default: /* STEP_SEARCH */
 		if (!ok)
-			imap_task_fail(task,
-				       imap_refusal(self, tagged, "UID SEARCH", MAILFS_ERROR_PROTOCOL, TRUE));
+			imap_task_fail(task, imap_refusal(self, tagged, "UID SEARCH",
+							  MAILFS_ERROR_PROTOCOL, TRUE));
 		break;
 	}
 	if (task->commands > 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The engine of the IMAP line. Commands are written as soon as they are known and answered whenever the server likes. A
- * server works through them in order, so the oldest command in flight is the one it is busy with: what it says unasked
- * is judged by that. Data that somebody waits for goes to the tasks in the order of their start; the rest is
- * news. */
+/* The engine of the IMAP line. Commands are written as soon as they are known and answered whenever
+ * the server likes. A server works through them in order, so the oldest command in flight is the
+ * one it is busy with: what it says unasked is judged by that. Data that somebody waits for goes to
+ * the tasks in the order of their start; the rest is news. */
 #include "proto/imap.h"
 
 #include <string.h>
@@ -34,7 +34,9 @@ imap_backend_clear_capabilities(ImapBackend *self)
 	self->capabilities_told = FALSE;
 }
 
-/* Commands -------------------------------------------------------------------------------------------------------- */
+/* Commands
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 ImapCommand *
 imap_command_new(ImapBackend *self, const char *verb)
@@ -58,7 +60,8 @@ imap_command_free(ImapCommand *command)
 	g_free(command);
 }
 
-/* Writes what may be written: nothing behind a literal that waits for its "+", nothing into IDLE. */
+/* Writes what may be written: nothing behind a literal that waits for its "+", nothing into IDLE.
+ */
 static void
 write_unsent(ImapBackend *self)
 {
@@ -120,7 +123,9 @@ imap_task_submit(ImapBackend *self, ImapTask *task, guint step, const char *verb
 	return imap_backend_submit(self, command, error);
 }
 
-/* Tasks ----------------------------------------------------------------------------------------------------------- */
+/* Tasks
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 ImapTask *
 imap_task_new(ImapBackend *self, Request *request, const ImapTaskOps *ops, gpointer own)
@@ -179,12 +184,15 @@ sync_task(const ImapBackend *self)
 	return NULL;
 }
 
-/* Selecting ------------------------------------------------------------------------------------------------------- */
+/* Selecting
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 gboolean
 imap_backend_is_selected(const ImapBackend *self, const Request *request)
 {
-	guint32 wanted = request->kind == REQUEST_SYNC ? request->known.uidvalidity : request->uidvalidity;
+	guint32 wanted =
+		request->kind == REQUEST_SYNC ? request->known.uidvalidity : request->uidvalidity;
 
 	if (g_strcmp0(self->base.selected, request->mailbox) != 0)
 		return FALSE;
@@ -221,7 +229,8 @@ imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, const char *
 	return TRUE;
 }
 
-/* Every task in flight is for the mailbox of this EXAMINE: none was started while others were under way. */
+/* Every task in flight is for the mailbox of this EXAMINE: none was started while others were under
+ * way. */
 static void
 examine_completed(ImapBackend *self, const ImapResponse *tagged)
 {
@@ -230,8 +239,8 @@ examine_completed(ImapBackend *self, const ImapResponse *tagged)
 	self->examine = NULL;
 	g_clear_pointer(&self->previous, g_free);
 	if (tagged->status != IMAP_STATUS_OK) {
-		MailfsError otherwise =
-			tagged->status == IMAP_STATUS_NO ? MAILFS_ERROR_DENIED : MAILFS_ERROR_PROTOCOL;
+		MailfsError otherwise = tagged->status == IMAP_STATUS_NO ? MAILFS_ERROR_DENIED
+									 : MAILFS_ERROR_PROTOCOL;
 
 		refusal = imap_refusal(self, tagged, "EXAMINE", otherwise, TRUE);
 		g_clear_pointer(&self->base.selected, g_free);
@@ -244,15 +253,21 @@ examine_completed(ImapBackend *self, const ImapResponse *tagged)
 			continue;
 		if (refusal != NULL)
 			imap_task_fail(task, g_error_copy(refusal));
-		else if (request->kind != REQUEST_SYNC && request->uidvalidity != self->mailbox.uidvalidity)
-			imap_task_fail(task, g_error_new(MAILFS_ERROR, MAILFS_ERROR_STALE,
-							 "the server has numbered this mailbox anew (UIDVALIDITY "
-							 "%u, was %u)",
-							 self->mailbox.uidvalidity, request->uidvalidity));
+		else if (request->kind != REQUEST_SYNC &&
+			 request->uidvalidity != self->mailbox.uidvalidity)
+			imap_task_fail(
+				task,
+				g_error_new(
+					MAILFS_ERROR, MAILFS_ERROR_STALE,
+					"the server has numbered this mailbox anew (UIDVALIDITY "
+					"%u, was %u)",
+					self->mailbox.uidvalidity, request->uidvalidity));
 	}
 }
 
-/* Responses ------------------------------------------------------------------------------------------------------- */
+/* Responses
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static gboolean
 protocol_error(GError **error, const ImapBackend *self, const char *what)
@@ -261,7 +276,8 @@ protocol_error(GError **error, const ImapBackend *self, const char *what)
 	return FALSE;
 }
 
-/* What the server says unasked is about the mailbox before, as long as it has not begun with EXAMINE. */
+/* What the server says unasked is about the mailbox before, as long as it has not begun with
+ * EXAMINE. */
 static gboolean
 is_about_previous(ImapBackend *self)
 {
@@ -274,11 +290,13 @@ may_show(const ImapBackend *self)
 	return self->secured || self->config->tls == TLS_NONE;
 }
 
-/* The codes by which EXAMINE describes a mailbox; a change of UIDVALIDITY at any other time ends the line. */
+/* The codes by which EXAMINE describes a mailbox; a change of UIDVALIDITY at any other time ends
+ * the line. */
 static gboolean
 take_mailbox_code(ImapBackend *self, const char *code, GError **error)
 {
-	gboolean opening = self->examine != NULL && g_queue_peek_head(&self->commands) == self->examine;
+	gboolean opening =
+		self->examine != NULL && g_queue_peek_head(&self->commands) == self->examine;
 	guint64 number;
 
 	if (imap_code_number(code, "UIDVALIDITY", G_MAXUINT32, &number)) {
@@ -303,8 +321,8 @@ untagged_status(ImapBackend *self, const ImapResponse *response, GError **error)
 	if (response->status == IMAP_STATUS_BYE) {
 		if (self->leaving)
 			return TRUE;
-		g_propagate_error(error,
-				  imap_refusal(self, response, "(BYE)", MAILFS_ERROR_OFFLINE, may_show(self)));
+		g_propagate_error(error, imap_refusal(self, response, "(BYE)", MAILFS_ERROR_OFFLINE,
+						      may_show(self)));
 		return FALSE;
 	}
 	if (!self->greeted) {
@@ -374,7 +392,8 @@ take_count(ImapBackend *self, const ImapResponse *response)
 	guint64 number;
 
 	if (response->n_tokens < 2 || response->tokens[0].type != IMAP_TOKEN_ATOM ||
-	    !imap_parse_number(response->tokens[0].text, response->tokens[0].size, G_MAXUINT32, &number))
+	    !imap_parse_number(response->tokens[0].text, response->tokens[0].size, G_MAXUINT32,
+			       &number))
 		return FALSE;
 	if (imap_token_is_atom(word, "EXISTS"))
 		count_moved(self, (gint64)number - (gint64)self->mailbox.count);
@@ -487,7 +506,8 @@ tagged(ImapBackend *self, const ImapResponse *response, GError **error)
 		return protocol_error(error, self, "answers a command that was not sent");
 	if (response->status != IMAP_STATUS_OK && response->status != IMAP_STATUS_NO &&
 	    response->status != IMAP_STATUS_BAD) {
-		/* Out of the queue, but its task still counts it: the line is lost, which ends the task. */
+		/* Out of the queue, but its task still counts it: the line is lost, which ends the
+		 * task. */
 		imap_command_free(command);
 		return protocol_error(error, self, "ends a command with neither OK, NO nor BAD");
 	}
@@ -526,7 +546,7 @@ response_came(gpointer user, const ImapResponse *response, GError **error)
 	/* Its own response was not understood, or it would have come before this one. */
 	if (self->body != NULL && !streamed)
 		imap_backend_drop_body(self, NULL);
-	if (!self->greeted && response->status == IMAP_STATUS_NONE)
+	if (!self->greeted && (response->status == IMAP_STATUS_NONE || strcmp(response->tag, "*") != 0))
 		return protocol_error(error, self, "does not greet as an IMAP server does");
 	if (response->status == IMAP_STATUS_CONTINUE)
 		return continuation(self, response, error);
@@ -550,7 +570,9 @@ imap_backend_new_parser(ImapBackend *self)
 	self->parser = imap_parser_new(&parser_events, self);
 }
 
-/* The slots ------------------------------------------------------------------------------------------------------- */
+/* The slots
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static gboolean
 backend_can_start(const Backend *base, const Request *request)
@@ -563,7 +585,8 @@ backend_can_start(const Backend *base, const Request *request)
 		return TRUE;
 	if (!imap_backend_is_selected(self, request))
 		return base->under_way == 0;
-	/* Two syncs at once could not tell whose answers are whose, and one must know the numbering it starts from. */
+	/* Two syncs at once could not tell whose answers are whose, and one must know the numbering
+	 * it starts from. */
 	return request->kind != REQUEST_SYNC || (sync_task(self) == NULL && self->examine == NULL);
 }
 
@@ -661,8 +684,9 @@ backend_tick(Backend *base, gint64 now, GError **error)
 		due = MAX(self->last_byte, self->waiting_since) + timeout;
 		if (now < due)
 			return due;
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT, "%s has not answered for %u seconds",
-			    self->config->host, self->config->timeout_ms / 1000);
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT,
+			    "%s has not answered for %u seconds", self->config->host,
+			    (self->config->timeout_ms + 999) / 1000);
 		return -1;
 	}
 	if (self->idle == IMAP_IDLE_ON) {
@@ -684,8 +708,8 @@ static void
 backend_free(Backend *base, const GError *error)
 {
 	ImapBackend *self = (ImapBackend *)base;
-	g_autoptr(GError) lost = g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "the line to %s was lost",
-					     self->config->host);
+	g_autoptr(GError) lost = g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE,
+					     "the line to %s was lost", self->config->host);
 	ImapTask *task;
 
 	if (error == NULL)

@@ -86,8 +86,9 @@ load_library(GError **error)
 	}
 	if (state == 2)
 		return TRUE;
-	g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN,
-			    "libsasl2 cannot load its mechanisms; install libsasl2-modules, or set auth=plain");
+	g_set_error_literal(
+		error, MAILFS_ERROR, MAILFS_ERROR_LOGIN,
+		"libsasl2 cannot load its mechanisms; install libsasl2-modules, or set auth=plain");
 	return FALSE;
 }
 
@@ -120,7 +121,8 @@ drop_log(void *context, int level, const char *message)
 	return SASL_OK;
 }
 
-/* Its callback type has no argument list, for each id has its own; GCallback is the type that fits all. */
+/* Its callback type has no argument list, for each id has its own; GCallback is the type that fits
+ * all. */
 #define CALLBACK(id, function, context)                                                            \
 	(sasl_callback_t)                                                                          \
 	{                                                                                          \
@@ -187,7 +189,8 @@ choose(GPtrArray *offered, AuthMechanism auth, gboolean is_token, gboolean secur
 	g_autofree char *shown = NULL;
 
 	for (guint i = 0; i < G_N_ELEMENTS(mechanisms); i++)
-		if (fits(&mechanisms[i], auth, is_token, secure) && is_offered(offered, mechanisms[i].name))
+		if (fits(&mechanisms[i], auth, is_token, secure) &&
+		    is_offered(offered, mechanisms[i].name))
 			return &mechanisms[i];
 	names = g_string_new(NULL);
 	for (guint i = 0; i < offered->len; i++)
@@ -195,11 +198,12 @@ choose(GPtrArray *offered, AuthMechanism auth, gboolean is_token, gboolean secur
 				       (const char *)g_ptr_array_index(offered, i));
 	shown = util_printable(names->str, -1, 200);
 	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN,
-		    "no way to log in: the server offers %s, which does not fit %s; see auth= and token-command=",
+		    "no way to log in: the server offers %s, which does not fit %s; see auth= and "
+		    "token-command=",
 		    names->len > 0 ? shown : "no mechanism",
-		    auth != AUTH_AUTO ? "the auth= that was asked for" :
-		    is_token	      ? "a token" :
-					"a password");
+		    auth != AUTH_AUTO ? "the auth= that was asked for"
+		    : is_token	      ? "a token"
+				      : "a password");
 	return NULL;
 }
 
@@ -229,7 +233,8 @@ sasl_exchange_new(const char *service, const char *host, guint16 port, GPtrArray
 		return NULL;
 	}
 	if (secret == NULL && mechanism->auth != AUTH_GSSAPI) {
-		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN, "there is no password to log in with");
+		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN,
+				    "there is no password to log in with");
 		return NULL;
 	}
 	exchange = g_new0(SaslExchange, 1);
@@ -363,7 +368,8 @@ own_step(SaslExchange *exchange, gboolean initial, GError **error)
 	case AUTH_XOAUTH2:
 		if (initial)
 			return initial_xoauth2(exchange);
-		/* The challenge is a JSON text that says why; the server waits for a word before it says NO. */
+		/* The challenge is a JSON text that says why; the server waits for a word before it
+		 * says NO. */
 		if (step == 1)
 			return g_strdup("");
 		break;
@@ -394,15 +400,16 @@ library_step(SaslExchange *exchange, const char *challenge, GError **error)
 	if (challenge == NULL) {
 		const char *name = NULL;
 
-		rc = sasl_client_start(exchange->connection, exchange->mechanism->name, NULL, &out, &out_len,
-				       &name);
+		rc = sasl_client_start(exchange->connection, exchange->mechanism->name, NULL, &out,
+				       &out_len, &name);
 	} else {
 		decoded = g_base64_decode(challenge, &len);
-		rc = sasl_client_step(exchange->connection, (const char *)decoded, (unsigned)len, NULL, &out,
-				      &out_len);
+		rc = sasl_client_step(exchange->connection, (const char *)decoded, (unsigned)len,
+				      NULL, &out, &out_len);
 	}
 	if (rc != SASL_OK && rc != SASL_CONTINUE) {
-		g_autofree char *detail = util_printable(sasl_errdetail(exchange->connection), -1, 200);
+		g_autofree char *detail =
+			util_printable(sasl_errdetail(exchange->connection), -1, 200);
 
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN, "%s login failed: %s",
 			    exchange->mechanism->name, detail);

@@ -63,7 +63,7 @@ index_db_is_damage(int rc)
 void
 index_db_set_error(GError **error, const char *path, sqlite3 *db, int rc)
 {
-	int err = db != NULL ? sqlite3_system_errno(db) : 0;
+	int err = index_db_is_damage(rc) ? 0 : db != NULL ? sqlite3_system_errno(db) : errno;
 	GFileError code = G_FILE_ERROR_IO;
 	const char *advice = "see the system's log for disk errors";
 

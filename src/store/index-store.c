@@ -35,7 +35,8 @@ static const char *const write_sql[N_WRITES] = {
 	"WITH RECURSIVE stored (serial) AS (SELECT min(serial) FROM messages UNION ALL"
 	" SELECT (SELECT min(serial) FROM messages WHERE serial > stored.serial) FROM stored WHERE "
 	"serial IS NOT NULL)"
-	" SELECT serial FROM stored WHERE serial NOT IN (SELECT messages FROM mailboxes WHERE "
+	" SELECT serial FROM stored WHERE serial > 0 AND serial NOT IN (SELECT messages FROM "
+	"mailboxes WHERE "
 	"messages IS NOT NULL) LIMIT 1",
 };
 

@@ -343,6 +343,8 @@ reader_free(Reader *reader)
 static void
 reader_failed(Index *index, Reader *reader, int rc, GError **error)
 {
+	if (g_atomic_int_get(&index->corrupt))
+		rc = SQLITE_CORRUPT; /* a file moved aside under us fails in other words */
 	index_db_set_error(error, index->path, reader->db, rc);
 	if (index_db_is_damage(rc))
 		note_failure(index, reader->db, rc, "read", 0);
@@ -601,9 +603,11 @@ index_open(const char *directory, gboolean *rebuilt_out, GError **error)
 			rc = attach(index, !clean);
 		if (index_db_is_damage(rc) || (rc & 0xff) == SQLITE_CANTOPEN ||
 		    (rc & 0xff) == SQLITE_READONLY) {
-			g_debug("index %s: %s", index->path, sqlite3_errstr(rc));
 			detach(index);
-			rebuilt |= move_aside(index, "");
+			if (move_aside(index, "")) {
+				g_debug("index %s: moved aside: %s", index->path, sqlite3_errstr(rc));
+				rebuilt = TRUE;
+			}
 			rc = create(index);
 		}
 	}

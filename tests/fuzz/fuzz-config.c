@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as a config file and a command line: lines that begin with `>` are SOURCE (the first one) and options; the
- * rest is the file. Beyond "does not crash": what is loaded keeps the promises of config.h. */
+/* Any bytes as a config file and a command line: lines that begin with `>` are SOURCE (the first
+ * one) and options; the rest is the file. Beyond "does not crash": what is loaded keeps the
+ * promises of config.h. */
 #include <string.h>
 
 #include <gio/gio.h>
@@ -49,7 +50,7 @@ check_config(const Config *config)
 int
 LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
 {
-	g_autofree char *text = g_strndup((const char *) data, size);
+	g_autofree char *text = g_strndup((const char *)data, size);
 	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 	g_autoptr(GPtrArray) options = g_ptr_array_new_with_free_func(g_free);
 	g_autoptr(GString) file = g_string_new(NULL);
@@ -67,14 +68,15 @@ LLVMFuzzerTestOneInput(const guint8 *data, gsize size)
 	}
 	/* What follows a NUL belongs to the file as well. */
 	if (strlen(text) < size)
-		g_string_append_len(file, (const char *) data + strlen(text), size - strlen(text));
-	config = config_load_data(source != NULL ? source : "w", options, file->str, file->len, "/c",
-				  &error);
+		g_string_append_len(file, (const char *)data + strlen(text), size - strlen(text));
+	config = config_load_data(source != NULL ? source : "w", options, file->str, file->len,
+				  "/c", &error);
 	g_assert_true((config != NULL) == (error == NULL));
 	if (config != NULL)
 		check_config(config);
 	else
-		g_assert_true(error->domain == MAILFS_ERROR &&
-			      (error->code == MAILFS_ERROR_USAGE || error->code == MAILFS_ERROR_CONFIG));
+		g_assert_true(
+			error->domain == MAILFS_ERROR &&
+			(error->code == MAILFS_ERROR_USAGE || error->code == MAILFS_ERROR_CONFIG));
 	return 0;
 }

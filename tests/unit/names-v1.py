@@ -60,7 +60,8 @@ def decode_iso2022_jp(data):
     for escape, run in re.findall(rb"(\x1b\$[@B]|\x1b\(.|^)((?:(?!\x1b\$[@B]|\x1b\(.).)*)", data, re.S):
         set_ = escape or b"\x1b(B"
         if set_.startswith(b"\x1b$"):
-            text += re.sub(r"([!-~])([!-~])", lambda m: decode_jis_pair(ord(m[1]), ord(m[2])), run.decode("latin-1"))
+            text += re.sub(r"([!-~])([!-~])", lambda m: decode_jis_pair(ord(m[1]), ord(m[2])),
+                           run.decode("ascii", "replace"))
         elif set_ == b"\x1b(I":
             text += bytes(c | 0x80 if 0x21 <= c <= 0x5F else c for c in run).decode("cp932", "replace")
         else:

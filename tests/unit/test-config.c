@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "config.h"
-#include "discover.h"
 
 /* Loads @source with @file (NULL: none) and options up to NULL. */
 static Config *
@@ -19,9 +18,10 @@ load(const char *source, const char *file, GError **error, ...)
 
 	va_start(args, error);
 	while ((option = va_arg(args, const char *)) != NULL)
-		g_ptr_array_add(options, (char *) option);
+		g_ptr_array_add(options, (char *)option);
 	va_end(args);
-	return config_load_data(source, options, data, data != NULL ? strlen(data) : 0, "/c", error);
+	return config_load_data(source, options, data, data != NULL ? strlen(data) : 0, "/c",
+				error);
 }
 
 #define LOAD(source, file, ...) load(source, file, &error, ##__VA_ARGS__, NULL)
@@ -76,12 +76,12 @@ test_every_option_is_read(void)
 		"tls-fingerprint=SHA256:"
 		"00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:"
 		"00112233445566778899AABBCCDDEEFF",
-		"connections=2", "timeout=7", "dir-time=0", "authserv-id=mx.example.org", "cache-dir=/var/c", "cache-size=500M",
-		"names=uid", "layout=plain", "folders=INBOX 'Sent Items'", "folders=Work*", "subscribed",
-		"ro", "allow_other", "uid=1000", "gid=1001", "umask=027", "max_read=65536",
-		"default_permissions", "smtp=smtps://bob%40x@smtp.example.org",
-		"smtp-password-command=c", "delete=mark", "outbox=Out", "hold=9", "save-sent=no",
-		"pop-keep=30d", "rate=100/h");
+		"connections=2", "timeout=7", "dir-time=0", "authserv-id=mx.example.org",
+		"cache-dir=/var/c", "cache-size=500M", "names=uid", "layout=plain",
+		"folders=INBOX 'Sent Items'", "folders=Work*", "subscribed", "ro", "allow_other",
+		"uid=1000", "gid=1001", "umask=027", "max_read=65536", "default_permissions",
+		"smtp=smtps://bob%40x@smtp.example.org", "smtp-password-command=c", "delete=mark",
+		"outbox=Out", "hold=9", "save-sent=no", "pop-keep=30d", "rate=100/h");
 
 	g_assert_no_error(error);
 	g_assert_cmpint(config->auth, ==, AUTH_XOAUTH2);
@@ -125,7 +125,8 @@ test_urls(void)
 		ConfigKind kind;
 	} good[] = {
 		{"imap://al@h/", "h", "al", 143, TLS_STARTTLS, CONFIG_IMAP},
-		{"IMAPS://al@Mail.Example.ORG", "mail.example.org", "al", 993, TLS_IMPLICIT, CONFIG_IMAP},
+		{"IMAPS://al@Mail.Example.ORG", "mail.example.org", "al", 993, TLS_IMPLICIT,
+		 CONFIG_IMAP},
 		{"imaps://al%40b.c@h:1/", "h", "al@b.c", 1, TLS_IMPLICIT, CONFIG_IMAP},
 		{"imaps://al@b.c@h", "h", "al@b.c", 993, TLS_IMPLICIT, CONFIG_IMAP},
 		{"imap://al@[::1]:1143/", "::1", "al", 1143, TLS_STARTTLS, CONFIG_IMAP},
@@ -135,11 +136,13 @@ test_urls(void)
 		{"pop3://al@h", "h", "al", 110, TLS_STARTTLS, CONFIG_POP3},
 	};
 	static const char *const bad[] = {
-		"imaps://",	      "imaps:///",	   "imaps://al@",	 "imaps:al@h",
-		"http://al@h/",	      "smtps://al@h",	   "imaps://al@h:0",	 "imaps://al@h:65536",
-		"imaps://al@h:x",     "imaps://al@h/INBOX", "imaps://al@h/?x",	 "imaps://al@h/#x",
-		"imaps://a%0Dl@h/",   "imaps://a%00l@h/",  "imaps://al@-h/",	 "imaps://al@h..i/",
-		"imaps://al@h%0A.de", "imaps://al@[::1",   "imaps://a%FFl@h/",
+		"imaps://",	      "imaps:///",	    "imaps://al@",
+		"imaps:al@h",	      "http://al@h/",	    "smtps://al@h",
+		"imaps://al@h:0",     "imaps://al@h:65536", "imaps://al@h:x",
+		"imaps://al@h/INBOX", "imaps://al@h/?x",    "imaps://al@h/#x",
+		"imaps://a%0Dl@h/",   "imaps://a%00l@h/",   "imaps://al@-h/",
+		"imaps://al@h..i/",   "imaps://al@h%0A.de", "imaps://al@[::1",
+		"imaps://a%FFl@h/",
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(good); i++) {
@@ -196,21 +199,20 @@ static void
 test_command_line_beats_file_beats_defaults(void)
 {
 	g_autoptr(GError) error = NULL;
-	g_autoptr(Config) config =
-		LOAD("work",
-		     "# mine\r\n"
-		     "[account home]\nsource=nonsense\n\n"
-		     "[account work]\n"
-		     "source = imap://bob@127.0.0.1:1143/\n"
-		     "  timeout=5\r\n"
-		     "connections = 9\n"
-		     "folders=Old\n"
-		     "ro = yes\n"
-		     "allow-other = no\n"
-		     "noatime = yes\n"
-		     "password= with blanks \n"
-		     "tls-ca=certs/ca.pem\n",
-		     "connections=3", "folders=New", "tls=none", "ro=false");
+	g_autoptr(Config) config = LOAD("work",
+					"# mine\r\n"
+					"[account home]\nsource=nonsense\n\n"
+					"[account work]\n"
+					"source = imap://bob@127.0.0.1:1143/\n"
+					"  timeout=5\r\n"
+					"connections = 9\n"
+					"folders=Old\n"
+					"ro = yes\n"
+					"allow-other = no\n"
+					"noatime = yes\n"
+					"password= with blanks \n"
+					"tls-ca=certs/ca.pem\n",
+					"connections=3", "folders=New", "tls=none", "ro=false");
 
 	g_assert_no_error(error);
 	g_assert_cmpuint(config->timeout, ==, 5);
@@ -245,8 +247,8 @@ static void
 test_group_may_be_called_by_address(void)
 {
 	g_autoptr(GError) error = NULL;
-	g_autoptr(Config) config = LOAD("al@example.org",
-					"[account al@example.org]\nsource=imaps://h/\nlogin=al7\n");
+	g_autoptr(Config) config =
+		LOAD("al@example.org", "[account al@example.org]\nsource=imaps://h/\nlogin=al7\n");
 
 	g_assert_no_error(error);
 	g_assert_cmpstr(config->server.user, ==, "al7");
@@ -261,7 +263,8 @@ test_malformed_files_are_refused_with_their_line(void)
 	} bad[] = {
 		{"x=1\n", "/c:1:"},
 		{"[account w]\n\nnonsense\n", "/c:3:"},
-		{"[account w]\ntimeout=1\ntimeout=2\n", "/c:3: [account w] timeout is there a second time"},
+		{"[account w]\ntimeout=1\ntimeout=2\n",
+		 "/c:3: [account w] timeout is there a second time"},
 		{"[account w]\n[account w]\n", "/c:2:"},
 		{"[acount w]\n", "groups are called [account NAME]"},
 		{"[account ]\n", "/c:1:"},
@@ -272,7 +275,8 @@ test_malformed_files_are_refused_with_their_line(void)
 		{"[account w]\na\xff=1\n", "UTF-8"},
 		{"[account w]\nsource=" URL "\ntimeut=1\n",
 		 "/c:3: [account w] unknown option timeut: did you mean timeout?"},
-		{"[account w]\nsource=" URL "\ntimeout=soon\n", "/c:3: [account w] timeout=soon must be"},
+		{"[account w]\nsource=" URL "\ntimeout=soon\n",
+		 "/c:3: [account w] timeout=soon must be"},
 		{"[account w]\nsource=" URL "\ntimeout=\n", "must be a whole number of 1 to 3600"},
 		{"[account w]\nsource=" URL "\nuser=al\n", "login=NAME"},
 		{"[account w]\nsource=" URL "\nconfig=/x\n", "command line"},
@@ -340,9 +344,9 @@ test_words_of_mount_are_swallowed(void)
 {
 	g_autoptr(GError) error = NULL;
 	g_autoptr(Config) config =
-		LOAD(URL, NULL, "rw", "_netdev", "nofail", "noauto", "user", "users", "defaults", "dev",
-		     "suid", "relatime", "x-systemd.automount", "x-systemd.idle-timeout=10min",
-		     "nonempty", "comment=mine", "exec");
+		LOAD(URL, NULL, "rw", "_netdev", "nofail", "noauto", "user", "users", "defaults",
+		     "dev", "suid", "relatime", "x-systemd.automount",
+		     "x-systemd.idle-timeout=10min", "nonempty", "comment=mine", "exec");
 
 	g_assert_no_error(error);
 	g_assert_cmpuint(config->fuse_options->len, ==, 0);
@@ -367,7 +371,8 @@ test_plain_text_stays_on_this_machine(void)
 		g_autoptr(Config) config = LOAD(far[i], NULL, "tls=none", "insecure-plaintext");
 
 		g_assert_no_error(error);
-		assert_refused(LOAD(far[i], NULL, "tls=none"), MAILFS_ERROR_CONFIG, "tls=none is refused");
+		assert_refused(LOAD(far[i], NULL, "tls=none"), MAILFS_ERROR_CONFIG,
+			       "tls=none is refused");
 	}
 	assert_refused(LOAD("imap://a@localhost", NULL, "tls=none", "smtp=smtp://a@example.org"),
 		       MAILFS_ERROR_CONFIG, "tls=none is refused for example.org");
@@ -379,7 +384,8 @@ test_sources_that_are_none(void)
 	g_autoptr(GError) error = NULL;
 
 	assert_refused(LOAD("work", NULL), MAILFS_ERROR_CONFIG, "no account work");
-	assert_refused(LOAD("imaps://mail.example.org/", NULL), MAILFS_ERROR_USAGE, "names no user");
+	assert_refused(LOAD("imaps://mail.example.org/", NULL), MAILFS_ERROR_USAGE,
+		       "names no user");
 	assert_refused(LOAD("imaps://mail.example.org/", NULL, "login=a\nb"), MAILFS_ERROR_USAGE,
 		       "names no user");
 	assert_refused(LOAD("ftp://a@h/", NULL), MAILFS_ERROR_USAGE, "imaps://");
@@ -497,73 +503,34 @@ test_what_discovery_found_is_remembered(void)
 	g_rmdir(directory);
 }
 
-static GList *
-target(const char *host, guint16 port)
-{
-	return g_list_append(NULL, g_srv_target_new(host, port, 0, 0));
-}
-
+/* No DNS in the world knows .invalid, so this address cannot be found anew. */
 static void
-test_srv_records_are_preferred_in_order(void)
+test_remembered_server_serves_while_dns_is_away(void)
 {
-	GList *imaps = target("IMAP.Example.org.", 9993), *imap = target("mail.other.example", 143);
-	GList *none = target(".", 0);
-	char name[] = "mail.example.org";
-	char *names[] = {name, NULL};
-	g_auto(Discovered) found = {0};
+	g_autofree char *directory = g_dir_make_tmp("mailfs-config-XXXXXX", NULL);
+	g_autofree char *option = g_strconcat("cache-dir=", directory, NULL);
+	g_autofree char *own = g_build_filename(directory, "al@remember.invalid", NULL);
+	g_autofree char *path = g_build_filename(own, "server", NULL);
+	g_autoptr(GPtrArray) options = g_ptr_array_new();
+	g_autoptr(GError) error = NULL;
+	g_autoptr(Config) config = NULL;
 
-	g_assert_true(discover_choose("example.org", imaps, imap, names, &found));
-	g_assert_cmpstr(found.host, ==, "imap.example.org");
-	g_assert_cmpint(found.port, ==, 9993);
-	g_assert_cmpint(found.tls, ==, TLS_IMPLICIT);
-	g_assert_false(found.foreign);
-	discovered_clear(&found);
-
-	g_assert_true(discover_choose("example.org", none, imap, names, &found));
-	g_assert_cmpstr(found.host, ==, "mail.other.example");
-	g_assert_cmpint(found.tls, ==, TLS_STARTTLS);
-	g_assert_true(found.foreign);
-	discovered_clear(&found);
-
-	g_assert_true(discover_choose("example.org", none, NULL, names, &found));
-	g_assert_cmpstr(found.host, ==, "mail.example.org");
-	g_assert_cmpint(found.port, ==, 993);
-	g_assert_cmpint(found.tls, ==, TLS_IMPLICIT);
-	discovered_clear(&found);
-
-	g_assert_true(discover_choose("GMail.com", NULL, NULL, NULL, &found));
-	g_assert_cmpstr(found.host, ==, "imap.gmail.com");
-	discovered_clear(&found);
-
-	g_assert_false(discover_choose("example.org", NULL, none, NULL, &found));
-	g_resolver_free_targets(imaps);
-	g_resolver_free_targets(imap);
-	g_resolver_free_targets(none);
-}
-
-static void
-test_hosts_that_only_end_alike_are_foreign(void)
-{
-	GList *imaps = target("evilexample.org", 993);
-	g_auto(Discovered) found = {0};
-
-	g_assert_true(discover_choose("example.org", imaps, NULL, NULL, &found));
-	g_assert_true(found.foreign);
-	g_resolver_free_targets(imaps);
-}
-
-static void
-test_strings_that_are_no_address(void)
-{
-	static const char *const bad[] = {"@example.org", "a@", "a", "a@.org", "a@b..c", "a@b c", "a@b/c"};
-
-	for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
-		g_autoptr(GError) error = NULL;
-		g_auto(Discovered) found = {0};
-
-		g_assert_false(discover_imap(bad[i], 1000, NULL, &found, &error));
-		g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_USAGE);
-	}
+	g_ptr_array_add(options, option);
+	g_ptr_array_add(options, (char *)"timeout=1");
+	g_mkdir(own, 0700);
+	g_assert_null(config_load("al@remember.invalid", options, NULL, NULL, &error));
+	g_assert_true(error->domain == MAILFS_ERROR && error->code != MAILFS_ERROR_USAGE);
+	g_clear_error(&error);
+	g_assert_true(g_file_set_contents(path, "imap://mail.remember.invalid:1143\n", -1, NULL));
+	config = config_load("al@remember.invalid", options, NULL, NULL, &error);
+	g_assert_no_error(error);
+	g_assert_cmpstr(config->server.host, ==, "mail.remember.invalid");
+	g_assert_cmpint(config->server.port, ==, 1143);
+	g_assert_cmpint(config->server.tls, ==, TLS_STARTTLS);
+	g_assert_cmpstr(config->server.user, ==, "al@remember.invalid");
+	g_unlink(path);
+	g_rmdir(own);
+	g_rmdir(directory);
 }
 
 /* --help and the man page name every option that exists. */
@@ -614,9 +581,8 @@ main(int argc, char **argv)
 	ADD("absent-file-is-an-error-only-when-named",
 	    test_absent_file_is_an_error_only_when_named);
 	ADD("what-discovery-found-is-remembered", test_what_discovery_found_is_remembered);
-	ADD("srv-records-are-preferred-in-order", test_srv_records_are_preferred_in_order);
-	ADD("hosts-that-only-end-alike-are-foreign", test_hosts_that_only_end_alike_are_foreign);
-	ADD("strings-that-are-no-address", test_strings_that_are_no_address);
+	ADD("remembered-server-serves-while-dns-is-away",
+	    test_remembered_server_serves_while_dns_is_away);
 	ADD("help-and-man-page-are-complete", test_help_and_man_page_are_complete);
 	return g_test_run();
 }

@@ -144,8 +144,6 @@ test_a_bomb_takes_no_longer_than_its_length(void)
 			g_string_append(header, bombs[i]);
 		start = g_get_monotonic_time();
 		name = name_of(0, 1, header->str, header->len);
-		g_test_message("bomb %u: %" G_GINT64_FORMAT " us", i,
-			       g_get_monotonic_time() - start);
 		g_assert_cmpint(g_get_monotonic_time() - start, <, 3 * G_USEC_PER_SEC);
 	}
 }

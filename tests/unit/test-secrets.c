@@ -18,9 +18,9 @@ config_with(const char *option)
 	g_autoptr(GError) error = NULL;
 	Config *config;
 
-	g_ptr_array_add(options, (char *) "timeout=2");
+	g_ptr_array_add(options, (char *)"timeout=2");
 	if (option != NULL)
-		g_ptr_array_add(options, (char *) option);
+		g_ptr_array_add(options, (char *)option);
 	config = config_load_data("imaps://alice@h/", options, NULL, 0, "/c", &error);
 	g_assert_no_error(error);
 	return config;
@@ -72,7 +72,8 @@ test_commands_that_fail_say_why(void)
 	} cases[] = {
 		{"password-command=echo 'gpg: no key\033[0m' >&2; echo more >&2; exit 3",
 		 "password-command failed with exit code 3: gpg: no key\\x1b[0m"},
-		{"password-command=/no/such/program", "password-command failed with exit code 127: "},
+		{"password-command=/no/such/program",
+		 "password-command failed with exit code 127: "},
 		{"password-command=kill -9 $$", "password-command was killed by signal 9"},
 		{"token-command=true", "token-command printed no password"},
 		{"password-command=echo; echo late", "printed no password"},
@@ -276,6 +277,23 @@ test_refused_token_is_got_anew(void)
 	g_assert_cmpstr(first, !=, anew);
 }
 
+static void
+test_forgotten_password_is_got_anew(void)
+{
+	g_autoptr(Config) config = config_with("password-command=date +%N");
+	g_autoptr(Secrets) secrets = secrets_new(config, NULL, NULL, NULL);
+	Secret secret = secrets_secret(secrets);
+	g_autoptr(UtilSecret) first = secret.get(secret.user, FALSE, NULL, NULL);
+	g_autoptr(UtilSecret) kept = secret.get(secret.user, FALSE, NULL, NULL);
+	g_autoptr(UtilSecret) anew = NULL;
+
+	secrets_forget(secrets);
+	anew = secret.get(secret.user, FALSE, NULL, NULL);
+	g_assert_cmpstr(first, ==, kept);
+	g_assert_nonnull(anew);
+	g_assert_cmpstr(first, !=, anew);
+}
+
 static gpointer
 get_in_thread(gpointer user)
 {
@@ -304,7 +322,8 @@ test_threads_share_one_run(void)
 		util_free_secret(passwords[i]);
 }
 
-/* On the new terminal: 0 the password came, 1 interrupted, 2 something else. 3: the terminal's echo is not as before. */
+/* On the new terminal: 0 the password came, 1 interrupted, 2 something else. 3: the terminal's echo
+ * is not as before. */
 static int
 ask_on_terminal(void)
 {
@@ -324,7 +343,8 @@ ask_on_terminal(void)
 	return g_strcmp0(password, "opensesame") == 0 ? 0 : 2;
 }
 
-/* Waits for the question, answers, and returns the wait status; everything the terminal showed goes to @shown. */
+/* Waits for the question, answers, and returns the wait status; everything the terminal showed goes
+ * to @shown. */
 static int
 converse(const char *answer, int signal, GString *shown)
 {
@@ -347,7 +367,8 @@ converse(const char *answer, int signal, GString *shown)
 		if (answered || !g_str_has_suffix(shown->str, "alice at h: "))
 			continue;
 		answered = TRUE;
-		g_usleep(200000); /* the question comes before echo goes off and earlier input is dropped */
+		g_usleep(200000); /* the question comes before echo goes off and earlier input is
+				     dropped */
 		if (signal != 0)
 			kill(pid, signal);
 		else
@@ -457,6 +478,7 @@ main(int argc, char **argv)
 	ADD("sources-come-in-order", test_sources_come_in_order);
 	ADD("refused-password-is-not-offered-again", test_refused_password_is_not_offered_again);
 	ADD("refused-token-is-got-anew", test_refused_token_is_got_anew);
+	ADD("forgotten-password-is-got-anew", test_forgotten_password_is_got_anew);
 	ADD("threads-share-one-run", test_threads_share_one_run);
 	ADD("gssapi-asks-nobody", test_gssapi_asks_nobody);
 	return g_test_run();

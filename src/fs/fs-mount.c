@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a mount, and what the kernel is told without being asked. */
+#include "fs/fs-private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define MAX_THREADS	16
+#define PARALLEL_DIROPS (1u << 18) /* FUSE_INIT reply flag, see fs_writev() */
+
+/* --- telling the kernel ---------------------------------------------------------------- */
+
+/* -ENOENT: the kernel does not know the name, which is just as well. */
+void
+fs_tell(gpointer user, guint64 parent, guint64 child, const char *name)
+{
+	Fs *fs = user;
+
+	if (child != 0)
+		fuse_lowlevel_notify_delete(fs->session, parent, child, name, strlen(name));
+	else
+		fuse_lowlevel_notify_inval_entry(fs->session, parent, name, strlen(name));
+}
+
+static void
+forget_attributes(Fs *fs, fuse_ino_t ino)
+{
+	if (fs->mounted)
+		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+}
+
+void
+fs_listing_changed(Fs *fs, Mailbox *mailbox)
+{
+	forget_attributes(fs, node_ino_of_directory(mailbox_directory(mailbox)));
+}
+
+void
+fs_message_gone(Fs *fs, Mailbox *mailbox, guint32 serial, guint32 uid, const char *name)
+{
+	if (fs->mounted)
+		notices_push(fs->notices, node_ino_of_directory(mailbox_directory(mailbox)),
+			     node_ino_of_message(serial, uid), name);
+}
+
+void
+fs_message_changed(Fs *fs, guint32 serial, guint32 uid)
+{
+	forget_attributes(fs, node_ino_of_message(serial, uid));
+}
+
+void
+fs_directory_void(Fs *fs, Mailbox *mailbox)
+{
+	if (fs->mounted)
+		notices_push(fs->notices, node_ino_of_directory(mailbox_parent(mailbox)), 0,
+			     mailbox_file_name(mailbox));
+}
+
+void
+fs_folders_changed(Fs *fs)
+{
+	forget_attributes(fs, NODE_ROOT_INO);
+}
+
+guint
+fs_waiting(Fs *fs)
+{
+	return patience_count(fs->patience);
+}
+
+/* --- life
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+void
+fs_init(void *userdata, struct fuse_conn_info *connection)
+{
+	static const unsigned unwanted = FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE |
+					 FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
+					 FUSE_CAP_SPLICE_MOVE;
+	static const unsigned wanted = FUSE_CAP_READDIRPLUS | FUSE_CAP_ASYNC_READ |
+				       FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_PARALLEL_DIROPS |
+				       FUSE_CAP_CACHE_SYMLINKS;
+
+	connection->want &= ~unwanted;
+	connection->want |= wanted & connection->capable;
+	connection->max_background = 64;
+	connection->time_gran = 1;
+}
+
+/* libfuse before 3.17 never passes FUSE_PARALLEL_DIROPS on to the kernel, which then lets one
+ * waiting LOOKUP hold up its whole directory. The first reply of a session is the one to INIT: its
+ * flags are the fourth 32-bit word. */
+static ssize_t
+fs_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	Fs *fs = userdata;
+
+	if (count > 1 && iov[1].iov_len >= 40 &&
+	    g_atomic_int_compare_and_exchange(&fs->init_seen, 0, 1)) {
+		guint32 *words = iov[1].iov_base;
+
+		words[3] |= PARALLEL_DIROPS;
+	}
+	return writev(fd, iov, count);
+}
+
+static ssize_t
+fs_device_read(int fd, void *buffer, size_t len, void *userdata)
+{
+	return read(fd, buffer, len);
+}
+
+static struct fuse_session *
+session_new(Fs *fs, const FsConfig *config)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	g_autoptr(GString) options =
+		g_string_new("ro,subtype=mailfs,default_permissions,nosuid,nodev,noexec,fsname=");
+	struct fuse_session *session;
+
+	for (const char *p = config->source; *p != '\0'; p++) {
+		if (*p == ',' || *p == '\\')
+			g_string_append_c(options, '\\');
+		g_string_append_c(options, *p);
+	}
+	if (config->allow_other)
+		g_string_append(options, ",allow_other");
+	for (guint i = 0; config->fuse_options != NULL && i < config->fuse_options->len; i++)
+		g_string_append_printf(options, ",%s",
+				       (const char *)config->fuse_options->pdata[i]);
+	fuse_opt_add_arg(&args, "mailfs");
+	fuse_opt_add_arg(&args, "-o");
+	fuse_opt_add_arg(&args, options->str);
+	session = fuse_session_new(&args, &fs_operations, sizeof fs_operations, fs);
+	fuse_opt_free_args(&args);
+	return session;
+}
+
+Fs *
+fs_new(const FsConfig *config, GError **error)
+{
+	Fs *fs = g_new0(Fs, 1);
+
+	fs->tree = config->tree;
+	fs->account = config->account;
+	fs->mountpoint = g_strdup(config->mountpoint);
+	fs->attr_time = config->attr_time;
+	fs->failed = config->failed;
+	fs->user = config->user;
+	g_mutex_init(&fs->lock);
+	g_cond_init(&fs->loop_ended);
+	fs->versions = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	fs->patience = patience_new(fs_over);
+	fs->notices = notices_new(fs_tell, fs);
+	fs->session = session_new(fs, config);
+	if (fs->session == NULL) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_USAGE,
+			    "libfuse does not accept these mount options (see above)");
+		fs_free(fs);
+		return NULL;
+	}
+	return fs;
+}
+
+gboolean
+fs_mount(Fs *fs, GError **error)
+{
+	static const struct fuse_custom_io io = {.writev = fs_writev, .read = fs_device_read};
+
+	if (fuse_session_mount(fs->session, fs->mountpoint) != 0) {
+		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_MOUNTPOINT,
+			    "cannot mount on %s (the lines above say why; is /dev/fuse there and "
+			    "fuse3 installed?)",
+			    fs->mountpoint);
+		return FALSE;
+	}
+	if (fuse_version() < 317)
+		fuse_session_custom_io(fs->session, &io, fuse_session_fd(fs->session));
+	fs->mounted = TRUE;
+	return TRUE;
+}
+
+static void
+on_nudge(int number)
+{
+}
+
+static void
+set_looping(Fs *fs, gboolean looping)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
+
+	fs->looping = looping;
+	fs->runner = pthread_self();
+	g_cond_broadcast(&fs->loop_ended);
+}
+
+gboolean
+fs_run(Fs *fs)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	struct sigaction nudge = {.sa_handler = on_nudge};
+	int result;
+
+	sigaction(SIGUSR2, &nudge, NULL);
+	fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
+	fuse_loop_cfg_set_idle_threads(config, G_MAXUINT);
+	set_looping(fs, TRUE);
+	result = fuse_session_loop_mt(fs->session, config);
+	set_looping(fs, FALSE);
+	fuse_loop_cfg_destroy(config);
+	return result == 0 || g_atomic_int_get(&fs->stopping);
+}
+
+/* The loop's main thread sleeps on a semaphore and looks at the session's end only when a signal
+ * interrupts that; one that comes just before it falls asleep is lost, hence the repetition. */
+static void
+end_loop(Fs *fs)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
+
+	while (fs->looping) {
+		pthread_kill(fs->runner, SIGUSR2);
+		g_cond_wait_until(&fs->loop_ended, &fs->lock,
+				  g_get_monotonic_time() + 20 * G_TIME_SPAN_MILLISECOND);
+	}
+}
+
+void
+fs_stop(Fs *fs)
+{
+	char *argv[] = {(char *)"fusermount3", (char *)"-u",   (char *)"-z", (char *)"-q",
+			(char *)"--",	       fs->mountpoint, NULL};
+
+	if (!g_atomic_int_compare_and_exchange(&fs->stopping, 0, 1))
+		return;
+	fuse_session_exit(fs->session);
+	if (umount2(fs->mountpoint, MNT_DETACH) != 0)
+		g_spawn_sync("/", argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL,
+			     NULL);
+	end_loop(fs);
+}
+
+void
+fs_free(Fs *fs)
+{
+	if (fs == NULL)
+		return;
+	if (fs->mounted)
+		fuse_session_unmount(fs->session);
+	patience_free(fs->patience);
+	notices_free(fs->notices);
+	if (fs->session != NULL)
+		fuse_session_destroy(fs->session);
+	g_hash_table_unref(fs->versions);
+	g_mutex_clear(&fs->lock);
+	g_cond_clear(&fs->loop_ended);
+	g_free(fs->mountpoint);
+	g_free(fs);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of a Mailbox, for mailbox.c (life, loading, looking), mailbox-sync.c (the listing from
+ * the server) and mailbox-bodies.c. */
+#pragma once
+
+#include "mail/mailbox.h"
+
+G_BEGIN_DECLS
+
+struct Mailbox {
+	const MailboxHouse *house;
+	char *raw_name, *file_name, *prefix;
+	guint32 directory, parent;
+	char separator;
+
+	GMutex load_lock; /* held over local disk only */
+
+	GRWLock lock; /* guards all below */
+	Messages *messages;
+	guint32 serial; /* of the messages; 0: none yet */
+	MailboxState state;
+	guint attributes;
+	gboolean loaded, listed, syncing, again, tried;
+	gint64 synced_at, sync_began; /* monotonic; 0 never */
+	guint64 version;
+	gint64 changed;
+	GArray *waiters; /* of Waiter */
+	GError *error;
+};
+
+/* What the index keeps of this mailbox; borrows its strings. Under the lock. */
+IndexMailbox mailbox_row(const Mailbox *mailbox);
+
+/* Loads what the index has, the first time. Blocks on local disk. */
+void mailbox_load(Mailbox *mailbox);
+
+/* Calls those who wait, and forgets them. With no lock held. */
+void mailbox_wake(Mailbox *mailbox);
+
+G_END_DECLS

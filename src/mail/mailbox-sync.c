@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT */
+/* The listing, brought up to date by SYNC requests. `Sync` belongs to the thread of the session
+ * that serves the request. */
+#include "mail/mailbox-private.h"
+
+#include <string.h>
+
+#include "mail/name.h"
+
+/* \Recent says something of the session that asked, not of the message. */
+#define LASTING_FLAGS (~(guint32)MESSAGE_RECENT)
+
+/* A message on its way from the server's answer into the listing; offsets into Sync.text. */
+typedef struct {
+	MessageInfo info;
+	gsize name, keywords, header;
+} Arrived;
+
+/* One SYNC under way: its session's thread only. */
+typedef struct {
+	Mailbox *mailbox;
+	GArray *arrived; /* of Arrived */
+	GString *text;
+	IndexBatch *batch; /* flags and removals not yet handed to the index */
+	guint32 below;	   /* request's known.uidnext */
+	gboolean changed;  /* since the last publish */
+	gboolean holes;	   /* the server has messages below `below` that the listing lacks */
+} Sync;
+
+static const RequestEvents sync_events;
+
+static void
+sync_free(Sync *sync)
+{
+	g_array_unref(sync->arrived);
+	g_string_free(sync->text, TRUE);
+	g_free(sync);
+}
+
+/* What a SYNC may take for granted. A listing that was cut short holds more (or fewer) messages
+ * than `state` says: then the UIDs that are here count as known and the server is asked which of
+ * them are left, and for all above. Under the lock. */
+static MailboxState
+known_now(const Mailbox *mailbox)
+{
+	guint count = messages_count(mailbox->messages);
+	MailboxState known = mailbox->state;
+
+	if (count == known.count)
+		return known;
+	known.uidnext = count > 0 ? messages_at(mailbox->messages, count - 1)->uid + 1 : 1;
+	known.highestmodseq = 0;
+	known.count = count;
+	return known;
+}
+
+/* `syncing` was set by the caller, under the lock. */
+static void
+sync_submit(Mailbox *mailbox, const MailboxState *known)
+{
+	Sync *sync = g_new0(Sync, 1);
+	Request *request = request_new(REQUEST_SYNC, mailbox->raw_name, &sync_events, sync);
+
+	sync->mailbox = mailbox;
+	sync->arrived = g_array_new(FALSE, FALSE, sizeof(Arrived));
+	sync->text = g_string_new(NULL);
+	sync->below = known->uidnext;
+	request->known = *known;
+	request->want_header = !mailbox->house->names_uid;
+	pool_submit(mailbox->house->pool, request);
+}
+
+void
+mailbox_refresh(Mailbox *mailbox, gint64 max_age_us)
+{
+	gint64 now = g_get_monotonic_time();
+	MailboxState known;
+	gboolean start = FALSE;
+
+	if (mailbox_attributes(mailbox) & MAILBOX_NOSELECT)
+		return;
+	mailbox_load(mailbox);
+	g_rw_lock_writer_lock(&mailbox->lock);
+	if (mailbox->syncing) {
+		/* What is under way may have been answered before the news that brought us here. */
+		mailbox->again = mailbox->again || max_age_us == 0;
+	} else if (mailbox->synced_at == 0 || now - mailbox->synced_at >= max_age_us) {
+		start = mailbox->syncing = TRUE;
+		mailbox->sync_began = now;
+		mailbox->tried = FALSE;
+		known = known_now(mailbox);
+	}
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (start)
+		sync_submit(mailbox, &known);
+}
+
+static void
+flush_batch(Sync *sync)
+{
+	if (sync->batch != NULL)
+		index_submit(sync->mailbox->house->index, g_steal_pointer(&sync->batch));
+}
+
+static IndexBatch *
+batch_of(Sync *sync)
+{
+	if (sync->batch == NULL)
+		sync->batch = index_batch_new(sync->mailbox->serial);
+	return sync->batch;
+}
+
+/* Moves what arrived into the listing and lets everybody see it. */
+static void
+publish(Sync *sync)
+{
+	Mailbox *mailbox = sync->mailbox;
+
+	if (sync->arrived->len > 0) {
+		IndexBatch *batch = batch_of(sync);
+
+		g_rw_lock_writer_lock(&mailbox->lock);
+		for (guint i = 0; i < sync->arrived->len; i++) {
+			Arrived *arrived = &g_array_index(sync->arrived, Arrived, i);
+			const MessageEntry *entry;
+			IndexMessage row = {.info = arrived->info};
+
+			row.info.keywords = sync->text->str + arrived->keywords;
+			if (row.info.header != NULL)
+				row.info.header = sync->text->str + arrived->header;
+			entry = messages_add(mailbox->messages, &row.info,
+					     sync->text->str + arrived->name);
+			if (entry == NULL)
+				continue;
+			row.name = messages_name(mailbox->messages, entry);
+			index_batch_add(batch, &row);
+			sync->changed = TRUE;
+		}
+		g_rw_lock_writer_unlock(&mailbox->lock);
+		g_array_set_size(sync->arrived, 0);
+		g_string_set_size(sync->text, 0);
+	}
+	flush_batch(sync);
+	if (!sync->changed)
+		return;
+	sync->changed = FALSE;
+	g_rw_lock_writer_lock(&mailbox->lock);
+	mailbox->version++;
+	mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	mailbox->house->news->listing(mailbox->house->user, mailbox);
+	mailbox_wake(mailbox);
+}
+
+static void
+on_selected(gpointer user, const MailboxState *now)
+{
+	Sync *sync = user;
+	Mailbox *mailbox = sync->mailbox;
+	guint32 old_serial = mailbox->serial, serial;
+	IndexMailbox row;
+
+	if (old_serial != 0 && mailbox->state.uidvalidity == now->uidvalidity)
+		return;
+	serial = index_new_serial(mailbox->house->index);
+	g_rw_lock_writer_lock(&mailbox->lock);
+	messages_free(mailbox->messages);
+	mailbox->messages = messages_new();
+	mailbox->serial = serial;
+	mailbox->state = (MailboxState){.uidvalidity = now->uidvalidity, .uidnext = 1};
+	mailbox->listed = FALSE;
+	mailbox->version++;
+	row = mailbox_row(mailbox);
+	index_put_mailbox(mailbox->house->index, &row);
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (old_serial != 0)
+		bodies_remove_serial(mailbox->house->bodies, old_serial);
+	mailbox->house->news->renumbered(mailbox->house->user, mailbox, old_serial, serial);
+}
+
+static gsize
+keep_text(Sync *sync, const char *text, gsize len)
+{
+	gsize at = sync->text->len;
+
+	g_string_append_len(sync->text, text, len);
+	g_string_append_c(sync->text, '\0');
+	return at;
+}
+
+static void
+on_message(gpointer user, const MessageInfo *info)
+{
+	Sync *sync = user;
+	Arrived arrived = {.info = *info};
+
+	arrived.info.flags &= LASTING_FLAGS;
+	arrived.keywords = keep_text(sync, info->keywords, strlen(info->keywords));
+	if (sync->mailbox->house->names_uid) {
+		arrived.name = keep_text(sync, "", 0);
+	} else {
+		NameHeaders headers;
+		g_autofree char *name = NULL;
+
+		name_headers_parse(info->header != NULL ? info->header : "", info->header_len,
+				   &headers);
+		name = name_for_message(info->date, info->uid, &headers);
+		name_headers_clear(&headers);
+		arrived.name = keep_text(sync, name, strlen(name));
+	}
+	if (info->header != NULL)
+		arrived.header = keep_text(sync, info->header, info->header_len);
+	g_array_append_val(sync->arrived, arrived);
+}
+
+static void
+on_flags(gpointer user, guint32 uid, guint32 flags, const char *keywords)
+{
+	Sync *sync = user;
+	Mailbox *mailbox = sync->mailbox;
+	gboolean changed;
+
+	flags &= LASTING_FLAGS;
+	g_rw_lock_writer_lock(&mailbox->lock);
+	changed = messages_set_flags(mailbox->messages, uid, flags, keywords);
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (!changed)
+		return;
+	index_batch_flags(batch_of(sync), uid, flags, keywords);
+	mailbox->house->news->changed(mailbox->house->user, mailbox, mailbox->serial, uid);
+}
+
+typedef struct {
+	GArray *uids;
+	GPtrArray *names;
+} Removed;
+
+static void
+note_removed(gpointer user, guint32 uid, const char *name)
+{
+	Removed *removed = user;
+
+	g_array_append_val(removed->uids, uid);
+	g_ptr_array_add(removed->names, *name != '\0' ? g_strconcat(name, ".eml", NULL)
+						      : g_strdup_printf("%u.eml", uid));
+}
+
+/* Tells index, cache and upstairs what has just left the listing. */
+static void
+tell_removed(Sync *sync, const Removed *removed)
+{
+	Mailbox *mailbox = sync->mailbox;
+
+	for (guint i = 0; i < removed->uids->len; i++) {
+		guint32 uid = g_array_index(removed->uids, guint32, i);
+
+		index_batch_remove(batch_of(sync), uid);
+		bodies_remove(mailbox->house->bodies, mailbox->serial, uid);
+		mailbox->house->news->gone(mailbox->house->user, mailbox, mailbox->serial, uid,
+					   removed->names->pdata[i]);
+		sync->changed = TRUE;
+	}
+}
+
+static void
+remove_messages(Sync *sync, const UidSet *uids, gboolean are_present)
+{
+	Mailbox *mailbox = sync->mailbox;
+	g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(guint32));
+	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+	Removed removed = {gone, names};
+
+	publish(sync);
+	g_rw_lock_writer_lock(&mailbox->lock);
+	if (are_present) {
+		messages_keep(mailbox->messages, uids, sync->below, note_removed, &removed);
+		sync->holes = messages_rank(mailbox->messages, sync->below) < uidset_count(uids);
+	} else {
+		messages_remove(mailbox->messages, uids, note_removed, &removed);
+	}
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	tell_removed(sync, &removed);
+}
+
+static void
+on_vanished(gpointer user, const UidSet *uids)
+{
+	remove_messages(user, uids, FALSE);
+}
+
+static void
+on_present(gpointer user, const UidSet *uids)
+{
+	remove_messages(user, uids, TRUE);
+}
+
+static void
+on_batch(gpointer user)
+{
+	publish(user);
+}
+
+static void
+on_done(gpointer user, const MailboxState *state, const GError *error)
+{
+	Sync *sync = user;
+	Mailbox *mailbox = sync->mailbox;
+	MailboxState known;
+	gboolean start = FALSE;
+	IndexMailbox row;
+
+	publish(sync);
+	g_rw_lock_writer_lock(&mailbox->lock);
+	g_clear_error(&mailbox->error);
+	if (error == NULL) {
+		mailbox->state = *state;
+		mailbox->state.count = messages_count(mailbox->messages);
+		mailbox->listed = TRUE;
+		mailbox->synced_at = g_get_monotonic_time();
+		row = mailbox_row(mailbox);
+		index_put_mailbox(mailbox->house->index, &row);
+		start = mailbox->again;
+	} else {
+		mailbox->error = g_error_copy(error);
+		/* A line that was closed under us, as servers do after a long rest, deserves a
+		 * second try. */
+		start = !mailbox->tried &&
+			g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE);
+		mailbox->tried = TRUE;
+	}
+	mailbox->again = FALSE;
+	mailbox->syncing = start;
+	if (start)
+		mailbox->sync_began = g_get_monotonic_time();
+	if (sync->holes) {
+		/* What is missing below uidnext can only be had by listing everything; what is here
+		 * stays. */
+		mailbox->state.uidnext = 1;
+		mailbox->state.highestmodseq = 0;
+		start = TRUE;
+	}
+	known = sync->holes ? mailbox->state : known_now(mailbox);
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	sync_free(sync);
+	if (start)
+		sync_submit(mailbox, &known);
+	if (!start || error == NULL)
+		mailbox_wake(mailbox);
+}
+
+static const RequestEvents sync_events = {
+	.selected = on_selected,
+	.message = on_message,
+	.flags = on_flags,
+	.vanished = on_vanished,
+	.present = on_present,
+	.batch = on_batch,
+	.done = on_done,
+};

@@ -1,0 +1,793 @@
+/* SPDX-License-Identifier: MIT */
+/* One lock makes a change of the tree and of the total one step, for as long as a rename takes.
+ * What takes time (counting, evicting, deleting what is over) is the evictor thread's. Recency is
+ * the file's mtime: set by writing, then by bodies_get at most once an hour. */
+#include "store/bodies.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "base/util.h"
+#include "store/body-proofs.h"
+
+#define BLOCK	       4096		    /* a file takes whole blocks of the disk */
+#define LOW_WATER(max) ((max) - (max) / 10) /* evicted down to this */
+#define SCARCE_SHARE   10		    /* on a full disk a tenth of the cache goes, */
+#define SCARCE_BYTES   (1024 * 1024)	    /* and at least this */
+#define DEPTH_MAX      16		    /* of foreign folders to be deleted */
+#define TOUCH_SECONDS  3600
+#define PIECE	       (128 * 1024)
+
+struct Bodies {
+	char *path;  /* of the generation's folder, for error texts */
+	UtilFd root; /* bodies/ */
+	UtilFd generation;
+	guint64 max_bytes;
+	guint64 token; /* tells this process's temporary names from left-over ones */
+	GThread *evictor;
+	BodyProofs *proofs;
+	int stop; /* atomic */
+
+	GMutex lock;	     /* guards all below, and the tree while names change */
+	GCond wake;	     /* the evictor has something to do */
+	GCond swept;	     /* `answered` has risen */
+	GHashTable *changed; /* of Changed: what changed while the evictor counts; else NULL */
+	guint64 total;
+	guint64 damaged;
+	guint64 names;	  /* numbers temporary names */
+	gboolean recount; /* folders were put aside: `total` is to be counted anew */
+	guint64 asked;	  /* calls for room on a full disk */
+	guint64 answered; /* those up to here are served */
+	guint64 freed;	  /* by the last sweep */
+};
+
+struct BodyWriter {
+	Bodies *bodies;
+	UtilFd fd;
+	guint32 serial;
+	char name[64]; /* "<serial>/.<token>-<n>" */
+	guint64 size;
+	guint32 crc;
+};
+
+/* One file as the evictor counted it. */
+typedef struct {
+	guint64 address;
+	guint64 bytes;
+	guint64 inode;
+	gint64 mtime;
+} Counted;
+
+typedef struct {
+	guint64 address; /* first: the hash's key */
+	guint64 bytes;	 /* now */
+} Changed;
+
+typedef char Place[32]; /* "<serial>/<uid>" */
+
+static guint64
+address_of(guint32 serial, guint32 uid)
+{
+	return (guint64)serial << 32 | uid;
+}
+
+static void
+place_of(Place place, guint64 address)
+{
+	g_snprintf(place, sizeof(Place), "%u/%u", (guint)(address >> 32),
+		   (guint)(address & G_MAXUINT32));
+}
+
+static guint64
+disk_bytes(const struct stat *status)
+{
+	return ((guint64)status->st_size + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+static gint64
+nanoseconds(const struct timespec *time)
+{
+	return (gint64)time->tv_sec * G_GINT64_CONSTANT(1000000000) + time->tv_nsec;
+}
+
+static gboolean
+is_full(int err)
+{
+	return err == ENOSPC || err == EDQUOT;
+}
+
+static void
+set_error(GError **error, int err, const char *path)
+{
+	g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(err), "cache %s: %s; %s", path,
+		    g_strerror(err),
+		    is_full(err) ? "free some space or choose another cache-dir"
+				 : "check its permissions and owner");
+}
+
+/* ---- folders ---- */
+
+/* 0700 whatever the umask; one that is there is fine. */
+static void
+make_directory(int at, const char *name)
+{
+	if (mkdirat(at, name, 0700) == 0 && fchmodat(at, name, 0700, 0) != 0)
+		g_debug("cache folder %s: %s", name, g_strerror(errno));
+}
+
+/* The folder, made if need be; a file or link in its place is no cache of ours and goes. */
+static int
+claim_folder(int at, const char *name)
+{
+	int fd;
+
+	make_directory(at, name);
+	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 || (errno != ENOTDIR && errno != ELOOP) || unlinkat(at, name, 0) != 0)
+		return fd;
+	make_directory(at, name);
+	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Opens both folders. */
+static gboolean
+claim_folders(const char *path, int *root_out, int *generation_out)
+{
+	g_autofree char *root = g_path_get_dirname(path);
+	g_autofree char *directory = g_path_get_dirname(root);
+	g_autofree char *name = g_path_get_basename(path);
+
+	*root_out = *generation_out = -1;
+	if (g_mkdir_with_parents(directory, 0700) == 0)
+		*root_out = claim_folder(AT_FDCWD, root);
+	if (*root_out >= 0)
+		*generation_out = claim_folder(*root_out, name);
+	return *generation_out >= 0;
+}
+
+/* Somebody deleted the cache while we run: the new folders take the old descriptors' numbers. */
+static void
+restore_folders(Bodies *bodies)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+	g_auto(UtilFd) root = -1;
+	g_auto(UtilFd) generation = -1;
+	struct stat status;
+
+	if (fstat(bodies->generation, &status) != 0 || status.st_nlink > 0)
+		return;
+	if (!claim_folders(bodies->path, &root, &generation) ||
+	    dup3(root, bodies->root, O_CLOEXEC) < 0 ||
+	    dup3(generation, bodies->generation, O_CLOEXEC) < 0)
+		g_debug("cache %s: %s", bodies->path, g_strerror(errno));
+	bodies->recount = TRUE;
+	g_cond_signal(&bodies->wake);
+}
+
+/* ---- accounts; with `lock` held ---- */
+
+/* What lies at @address was @before and is now @bytes. */
+static void
+account(Bodies *bodies, guint64 address, guint64 before, guint64 bytes)
+{
+	bodies->total += bytes;
+	bodies->total -= MIN(before, bodies->total);
+	if (bodies->changed != NULL) {
+		Changed changed = {address, bytes};
+
+		g_hash_table_add(bodies->changed, g_memdup2(&changed, sizeof changed));
+	}
+	if (bodies->max_bytes != 0 && bodies->total > bodies->max_bytes)
+		g_cond_signal(&bodies->wake);
+}
+
+/* Removes a file, unless another one has taken its place; @inode 0: whichever it is. */
+static gboolean
+remove_file(Bodies *bodies, guint64 address, guint64 inode, gint64 mtime)
+{
+	struct stat now;
+	Place place;
+
+	place_of(place, address);
+	if (fstatat(bodies->generation, place, &now, AT_SYMLINK_NOFOLLOW) != 0)
+		return FALSE;
+	if (inode != 0 && (inode != now.st_ino || mtime != nanoseconds(&now.st_mtim)))
+		return FALSE;
+	if (unlinkat(bodies->generation, place, 0) != 0)
+		return FALSE;
+	account(bodies, address, S_ISREG(now.st_mode) ? disk_bytes(&now) : 0, 0);
+	return TRUE;
+}
+
+/* ---- reading ---- */
+
+/* TRUE when the file's bytes have this size and checksum. A read error is damage too. */
+static gboolean
+prove(int fd, guint64 size, guint32 crc)
+{
+	g_autofree guint8 *buffer = g_malloc(CLAMP(size, 1, PIECE));
+	uLong sum = crc32_z(0, NULL, 0);
+	guint64 at = 0;
+
+	while (at < size) {
+		ssize_t n = pread(fd, buffer, MIN(size - at, PIECE), (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return FALSE;
+		sum = crc32_z(sum, buffer, (z_size_t)n);
+		at += (guint64)n;
+	}
+	return sum == crc;
+}
+
+static void
+remove_damaged(Bodies *bodies, guint64 address, guint64 inode, gint64 mtime)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+
+	if (remove_file(bodies, address, inode, mtime))
+		bodies->damaged++;
+}
+
+/* Marks a file as used, which changes its times. */
+static gboolean
+touch(int fd, struct stat *status)
+{
+	gint64 age = (gint64)time(NULL) - status->st_mtim.tv_sec;
+
+	return ABS(age) >= TOUCH_SECONDS && futimens(fd, NULL) == 0 && fstat(fd, status) == 0;
+}
+
+int
+bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 crc)
+{
+	guint64 address = address_of(serial, uid);
+	g_auto(UtilFd) fd = -1;
+	struct stat status;
+	gboolean known;
+	Place place;
+
+	place_of(place, address);
+	fd = openat(bodies->generation, place, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 && errno == ELOOP)
+		remove_damaged(bodies, address, 0, 0);
+	if (fd < 0 || fstat(fd, &status) != 0)
+		return -1;
+	known = (guint64)status.st_size == size &&
+		body_proofs_has(bodies->proofs, address, &status, crc);
+	if (!known && (!S_ISREG(status.st_mode) || (guint64)status.st_size != size ||
+		       !prove(fd, size, crc))) {
+		g_debug("cache %s/%s: damaged, removed", bodies->path, place);
+		remove_damaged(bodies, address, status.st_ino, nanoseconds(&status.st_mtim));
+		return -1;
+	}
+	if (touch(fd, &status) || !known)
+		body_proofs_add(bodies->proofs, address, &status, crc);
+	return util_steal_fd(&fd);
+}
+
+gboolean
+bodies_has(Bodies *bodies, guint32 serial, guint32 uid)
+{
+	struct stat status;
+	Place place;
+
+	place_of(place, address_of(serial, uid));
+	return fstatat(bodies->generation, place, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(status.st_mode);
+}
+
+void
+bodies_remove(Bodies *bodies, guint32 serial, guint32 uid)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+
+	remove_file(bodies, address_of(serial, uid), 0, 0);
+}
+
+/* Put aside under a hidden name at once; the evictor deletes it. */
+void
+bodies_remove_serial(Bodies *bodies, guint32 serial)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+	g_autofree char *name = g_strdup_printf("%u", serial);
+	g_autofree char *aside =
+		g_strdup_printf(".over-%016" G_GINT64_MODIFIER "x-%" G_GUINT64_FORMAT,
+				bodies->token, ++bodies->names);
+
+	if (renameat(bodies->generation, name, bodies->generation, aside) != 0)
+		return;
+	bodies->recount = TRUE;
+	g_cond_signal(&bodies->wake);
+}
+
+guint64
+bodies_total(Bodies *bodies)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+
+	return bodies->total;
+}
+
+guint64
+bodies_damaged(Bodies *bodies)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+
+	return bodies->damaged;
+}
+
+/* ---- writing ---- */
+
+/* On a full disk: has the evictor make room and waits for it. FALSE when there was nothing to
+ * evict. */
+static gboolean
+make_room(Bodies *bodies)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+	guint64 ticket = ++bodies->asked;
+
+	g_cond_signal(&bodies->wake);
+	while (bodies->answered < ticket && !g_atomic_int_get(&bodies->stop))
+		g_cond_wait(&bodies->swept, &bodies->lock);
+	return bodies->freed > 0;
+}
+
+static void
+writer_free(BodyWriter *writer)
+{
+	util_close_fd(&writer->fd);
+	g_free(writer);
+}
+
+void
+body_writer_abort(BodyWriter *writer)
+{
+	if (writer == NULL)
+		return;
+	unlinkat(writer->bodies->generation, writer->name, 0);
+	writer_free(writer);
+}
+
+/* The evictor removes empty folders: one may go between making it and using it. */
+static int
+open_temporary(Bodies *bodies, guint32 serial, const char *name)
+{
+	gboolean room_made = FALSE;
+	char folder[16];
+	int fd = -1;
+	int err = ENOENT;
+
+	g_snprintf(folder, sizeof folder, "%u", serial);
+	for (int attempt = 0; fd < 0 && attempt < 8; attempt++) {
+		fd = openat(bodies->generation, name,
+			    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		err = errno;
+		if (fd < 0 && err == ENOENT) {
+			restore_folders(bodies);
+			make_directory(bodies->generation, folder);
+		} else if (fd < 0 &&
+			   (!is_full(err) || room_made || !(room_made = make_room(bodies)))) {
+			break;
+		}
+	}
+	errno = err;
+	return fd;
+}
+
+BodyWriter *
+body_writer_new(Bodies *bodies, guint32 serial, GError **error)
+{
+	BodyWriter *writer = g_new0(BodyWriter, 1);
+	struct stat status;
+	guint64 number;
+
+	g_mutex_lock(&bodies->lock);
+	number = ++bodies->names;
+	g_mutex_unlock(&bodies->lock);
+	writer->bodies = bodies;
+	writer->serial = serial;
+	g_snprintf(writer->name, sizeof writer->name,
+		   "%u/.%016" G_GINT64_MODIFIER "x-%" G_GUINT64_FORMAT, serial, bodies->token,
+		   number);
+	writer->fd = open_temporary(bodies, serial, writer->name);
+	if (writer->fd < 0) {
+		set_error(error, errno, bodies->path);
+		writer_free(writer);
+		return NULL;
+	}
+	/* The umask may have taken bits of ours. */
+	if (fstat(writer->fd, &status) == 0 && (status.st_mode & 0777) != 0600 &&
+	    fchmod(writer->fd, 0600) != 0)
+		g_debug("cache %s/%s: %s", bodies->path, writer->name, g_strerror(errno));
+	return writer;
+}
+
+gboolean
+body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **error)
+{
+	const guint8 *p = data;
+	gsize left = len;
+	gboolean room_made = FALSE;
+
+	while (left > 0) {
+		ssize_t n = write(writer->fd, p, left);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && is_full(errno) && !room_made) {
+			int err = errno;
+
+			room_made = make_room(writer->bodies);
+			if (room_made)
+				continue;
+			errno = err;
+		}
+		if (n < 0) {
+			set_error(error, errno, writer->bodies->path);
+			return FALSE;
+		}
+		p += n;
+		left -= (gsize)n;
+	}
+	writer->crc = (guint32)crc32_z(writer->crc, data, len);
+	writer->size += len;
+	return TRUE;
+}
+
+/* 0, or why not. */
+static int
+move_into_place(Bodies *bodies, const char *name, guint64 address, const struct stat *status)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+	struct stat former;
+	guint64 before = 0;
+	Place place;
+
+	place_of(place, address);
+	if (fstatat(bodies->generation, place, &former, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(former.st_mode))
+		before = disk_bytes(&former);
+	if (renameat(bodies->generation, name, bodies->generation, place) != 0)
+		return errno;
+	account(bodies, address, before, disk_bytes(status));
+	return 0;
+}
+
+/* The writer's own descriptor is not handed out: what is in its place is not written to any more.
+ */
+int
+body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
+		   GError **error)
+{
+	Bodies *bodies = writer->bodies;
+	guint64 address = address_of(writer->serial, uid);
+	g_auto(UtilFd) fd =
+		openat(bodies->generation, writer->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat status;
+	int err = 0;
+
+	if (fd < 0 || close(util_steal_fd(&writer->fd)) != 0 || fstat(fd, &status) != 0)
+		err = errno;
+	else if ((guint64)status.st_size != writer->size)
+		err = EIO;
+	else
+		err = move_into_place(bodies, writer->name, address, &status);
+	if (is_full(err) && make_room(bodies))
+		err = move_into_place(bodies, writer->name, address, &status);
+	if (err != 0) {
+		set_error(error, err, bodies->path);
+		body_writer_abort(writer);
+		return -1;
+	}
+	/* Renaming has changed its ctime. */
+	if (fstat(fd, &status) == 0)
+		body_proofs_add(bodies->proofs, address, &status, writer->crc);
+	*size_out = writer->size;
+	*crc_out = writer->crc;
+	writer_free(writer);
+	return util_steal_fd(&fd);
+}
+
+/* ---- the evictor ---- */
+
+/* NULL when it is no folder. Takes no descriptor of the caller's. */
+static DIR *
+open_folder(int at, const char *name)
+{
+	g_auto(UtilFd) fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+
+	if (folder != NULL)
+		util_steal_fd(&fd);
+	return folder;
+}
+
+static const char *
+next_name(Bodies *bodies, DIR *folder)
+{
+	struct dirent *entry = NULL;
+
+	while (!g_atomic_int_get(&bodies->stop) && (entry = readdir(folder)) != NULL)
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			return entry->d_name;
+	return NULL;
+}
+
+/* Never through a symbolic link. */
+static void
+delete_tree(Bodies *bodies, int at, const char *name, guint depth)
+{
+	const char *inside;
+	DIR *folder;
+
+	if (unlinkat(at, name, 0) == 0 || depth == 0)
+		return;
+	folder = open_folder(at, name);
+	if (folder == NULL)
+		return;
+	while ((inside = next_name(bodies, folder)) != NULL)
+		delete_tree(bodies, dirfd(folder), inside, depth - 1);
+	closedir(folder);
+	if (unlinkat(at, name, AT_REMOVEDIR) != 0)
+		g_debug("cache folder %s: %s", name, g_strerror(errno));
+}
+
+/* Everything in @at whose name begins with @prefix, but not @kept. */
+static void
+delete_others(Bodies *bodies, int at, const char *prefix, const char *kept)
+{
+	DIR *folder = open_folder(at, ".");
+	const char *name;
+
+	if (folder == NULL)
+		return;
+	while ((name = next_name(bodies, folder)) != NULL)
+		if (g_str_has_prefix(name, prefix) && g_strcmp0(name, kept) != 0)
+			delete_tree(bodies, at, name, DEPTH_MAX);
+	closedir(folder);
+}
+
+/* A number as place_of writes it. */
+static gboolean
+parse_number(const char *name, guint32 *number_out)
+{
+	guint64 number;
+
+	if (name[0] < '1' || name[0] > '9' ||
+	    !g_ascii_string_to_unsigned(name, 10, 1, G_MAXUINT32, &number, NULL))
+		return FALSE;
+	*number_out = (guint32)number;
+	return TRUE;
+}
+
+static void
+count_serial(Bodies *bodies, guint32 serial, DIR *folder, GArray *counted)
+{
+	g_autofree char *ours = g_strdup_printf(".%016" G_GINT64_MODIFIER "x-", bodies->token);
+	const char *name;
+	guint32 uid;
+
+	while ((name = next_name(bodies, folder)) != NULL) {
+		struct stat status;
+
+		if (g_str_has_prefix(name, ours))
+			continue;
+		if (fstatat(dirfd(folder), name, &status, AT_SYMLINK_NOFOLLOW) != 0)
+			continue;
+		if (parse_number(name, &uid) && S_ISREG(status.st_mode)) {
+			Counted one = {address_of(serial, uid), disk_bytes(&status), status.st_ino,
+				       nanoseconds(&status.st_mtim)};
+
+			g_array_append_val(counted, one);
+		} else {
+			delete_tree(bodies, dirfd(folder), name, DEPTH_MAX);
+		}
+	}
+}
+
+/* All bodies there are; what is none is deleted. */
+static GArray *
+count_files(Bodies *bodies)
+{
+	GArray *counted = g_array_new(FALSE, FALSE, sizeof(Counted));
+	DIR *generation = open_folder(bodies->generation, ".");
+	const char *name;
+	guint32 serial;
+
+	while (generation != NULL && (name = next_name(bodies, generation)) != NULL) {
+		guint before = counted->len;
+		DIR *folder;
+
+		if (name[0] == '.')
+			continue; /* put aside after delete_others */
+		folder = parse_number(name, &serial) ? open_folder(bodies->generation, name) : NULL;
+		if (folder == NULL) {
+			delete_tree(bodies, bodies->generation, name, DEPTH_MAX);
+			continue;
+		}
+		count_serial(bodies, serial, folder, counted);
+		closedir(folder);
+		if (counted->len == before)
+			unlinkat(bodies->generation, name,
+				 AT_REMOVEDIR); /* refused when a writer is at work in it */
+	}
+	if (generation != NULL)
+		closedir(generation);
+	return counted;
+}
+
+/* The true total: what was counted, but for what changed meanwhile. With `lock` held. */
+static void
+settle_total(Bodies *bodies, GArray *counted)
+{
+	GHashTableIter iter;
+	gpointer changed;
+
+	bodies->total = 0;
+	for (guint i = 0; i < counted->len; i++) {
+		const Counted *one = &g_array_index(counted, Counted, i);
+
+		if (!g_hash_table_contains(bodies->changed, &one->address))
+			bodies->total += one->bytes;
+	}
+	g_hash_table_iter_init(&iter, bodies->changed);
+	while (g_hash_table_iter_next(&iter, &changed, NULL))
+		bodies->total += ((Changed *)changed)->bytes;
+	g_clear_pointer(&bodies->changed, g_hash_table_unref);
+}
+
+static int
+by_age(gconstpointer a, gconstpointer b)
+{
+	const Counted *left = a;
+	const Counted *right = b;
+
+	return (left->mtime > right->mtime) - (left->mtime < right->mtime);
+}
+
+/* Oldest first until no more than @goal bytes are left. Returns what was freed. */
+static guint64
+evict(Bodies *bodies, GArray *counted, guint64 goal)
+{
+	guint64 freed = 0;
+	gboolean enough = FALSE;
+
+	g_array_sort(counted, by_age);
+	for (guint i = 0; i < counted->len && !enough && !g_atomic_int_get(&bodies->stop); i++) {
+		const Counted *one = &g_array_index(counted, Counted, i);
+		g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+
+		enough = bodies->total <= goal;
+		if (!enough && remove_file(bodies, one->address, one->inode, one->mtime))
+			freed += one->bytes;
+	}
+	return freed;
+}
+
+/* What may stay. With `lock` held. */
+static guint64
+goal_of(Bodies *bodies, gboolean scarce)
+{
+	guint64 goal = bodies->total;
+	guint64 wanted = MAX(bodies->total / SCARCE_SHARE, SCARCE_BYTES);
+
+	if (bodies->max_bytes != 0 && bodies->total > bodies->max_bytes)
+		goal = LOW_WATER(bodies->max_bytes);
+	return scarce ? MIN(goal, bodies->total - MIN(wanted, bodies->total)) : goal;
+}
+
+/* Deletes what is over, counts, evicts. Enters and leaves with `lock` held. */
+static void
+sweep(Bodies *bodies)
+{
+	guint64 serving = bodies->asked;
+	gboolean scarce = serving > bodies->answered;
+	g_autoptr(GArray) counted = NULL;
+	guint64 goal;
+	guint64 freed = 0;
+
+	bodies->recount = FALSE;
+	g_mutex_unlock(&bodies->lock);
+	delete_others(bodies, bodies->generation, ".over-", NULL);
+	g_mutex_lock(&bodies->lock);
+	bodies->changed = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
+	g_mutex_unlock(&bodies->lock);
+	counted = count_files(bodies);
+	g_mutex_lock(&bodies->lock);
+	settle_total(bodies, counted);
+	goal = goal_of(bodies, scarce);
+	g_mutex_unlock(&bodies->lock);
+	if (bodies_total(bodies) > goal)
+		freed = evict(bodies, counted, goal);
+	g_mutex_lock(&bodies->lock);
+	bodies->freed = freed;
+	bodies->answered = serving;
+	g_cond_broadcast(&bodies->swept);
+}
+
+static gpointer
+evictor_main(gpointer user)
+{
+	Bodies *bodies = user;
+	g_autofree char *generation = g_path_get_basename(bodies->path);
+	gboolean futile = FALSE; /* over the bound, but nothing would go: wait for news */
+
+	delete_others(bodies, bodies->root, "", generation);
+	g_mutex_lock(&bodies->lock);
+	sweep(bodies);
+	while (!g_atomic_int_get(&bodies->stop)) {
+		gboolean over = bodies->max_bytes != 0 && bodies->total > bodies->max_bytes;
+
+		if ((over && !futile) || bodies->recount || bodies->asked > bodies->answered) {
+			sweep(bodies);
+			futile = bodies->freed == 0;
+		} else {
+			g_cond_wait(&bodies->wake, &bodies->lock);
+			futile = FALSE;
+		}
+	}
+	g_cond_broadcast(&bodies->swept);
+	g_mutex_unlock(&bodies->lock);
+	return NULL;
+}
+
+/* ---- life ---- */
+
+static void
+bodies_free(Bodies *bodies)
+{
+	util_close_fd(&bodies->root);
+	util_close_fd(&bodies->generation);
+	g_mutex_clear(&bodies->lock);
+	g_cond_clear(&bodies->wake);
+	g_cond_clear(&bodies->swept);
+	body_proofs_free(bodies->proofs);
+	g_free(bodies->path);
+	g_free(bodies);
+}
+
+Bodies *
+bodies_open(const char *directory, const char *generation, guint64 max_bytes, GError **error)
+{
+	Bodies *bodies = g_new0(Bodies, 1);
+
+	bodies->path = g_build_filename(directory, "bodies", generation, NULL);
+	bodies->max_bytes = max_bytes;
+	bodies->proofs = body_proofs_new();
+	g_mutex_init(&bodies->lock);
+	g_cond_init(&bodies->wake);
+	g_cond_init(&bodies->swept);
+	if (getrandom(&bodies->token, sizeof bodies->token, 0) != sizeof bodies->token)
+		bodies->token = (guint64)g_get_real_time();
+	if (!claim_folders(bodies->path, &bodies->root, &bodies->generation)) {
+		set_error(error, errno, bodies->path);
+		bodies_free(bodies);
+		return NULL;
+	}
+	bodies->evictor = g_thread_new("evictor", evictor_main, bodies);
+	return bodies;
+}
+
+void
+bodies_close(Bodies *bodies)
+{
+	if (bodies == NULL)
+		return;
+	g_mutex_lock(&bodies->lock);
+	g_atomic_int_set(&bodies->stop, TRUE);
+	g_cond_signal(&bodies->wake);
+	g_mutex_unlock(&bodies->lock);
+	g_thread_join(bodies->evictor);
+	bodies_free(bodies);
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/* A request is answered in order on its line. When its turn comes, the whole answer is drawn up as
+ * a list of events, from one moment of the server; then the events are told one by one, so that a
+ * cut, a stall or a delay can fall between any two of them. The session's thread does all of it,
+ * inside receive(). */
+#include "fake-private.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/util.h"
+
+#define EVENTS_A_TURN 512
+
+/* --- telling it, with no lock held
+ * -------------------------------------------------------------------------- */
+
+static void
+tell_body(FakeBackend *self, const Request *request, const Event *event)
+{
+	g_autoptr(GError) error = NULL;
+	gsize len = 0;
+	const guint8 *data = event->bytes != NULL ? g_bytes_get_data(event->bytes, &len) : NULL;
+
+	if (event->kind == EVENT_BODY_OPEN) {
+		self->body_wanted =
+			request->events->body_open(request->user, event->info.size, &error);
+		return;
+	}
+	if (event->kind == EVENT_BODY_DATA) {
+		if (self->body_wanted &&
+		    !request->events->body_data(request->user, data, len, &error))
+			self->body_wanted = FALSE;
+		return;
+	}
+	if (event->kind == EVENT_BODY_SHORT)
+		g_set_error_literal(&error, MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
+				    "the body is short");
+	else if (!self->body_wanted)
+		g_set_error_literal(&error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "not wanted");
+	request->events->body_done(request->user, event->info.uid, error);
+}
+
+static void
+tell_listing(const Request *request, const Event *event, const MailboxState *state)
+{
+	MessageInfo info = event->info;
+
+	switch (event->kind) {
+	case EVENT_SELECTED:
+		request->events->selected(request->user, state);
+		break;
+	case EVENT_MESSAGE:
+		info.keywords = event->text;
+		if (event->bytes != NULL)
+			info.header = g_bytes_get_data(event->bytes, &info.header_len);
+		request->events->message(request->user, &info);
+		break;
+	case EVENT_FLAGS:
+		request->events->flags(request->user, info.uid, info.flags, event->text);
+		break;
+	case EVENT_VANISHED:
+		request->events->vanished(request->user, event->uids);
+		break;
+	case EVENT_PRESENT:
+		request->events->present(request->user, event->uids);
+		break;
+	case EVENT_BATCH:
+		request->events->batch(request->user);
+		break;
+	case EVENT_BODY_OPEN:
+	case EVENT_BODY_DATA:
+	case EVENT_BODY_DONE:
+	case EVENT_BODY_SHORT:
+	case EVENT_CUT:
+	case EVENT_HEADER:
+	case EVENT_QUOTA:
+	case EVENT_MAILBOX:
+		g_assert_not_reached();
+	}
+}
+
+static void
+tell(FakeBackend *self, const Request *request, const Event *event)
+{
+	MailboxInfo mailbox = event->mailbox;
+	const char *header;
+	gsize len = 0;
+
+	switch (event->kind) {
+	case EVENT_BODY_OPEN:
+	case EVENT_BODY_DATA:
+	case EVENT_BODY_DONE:
+	case EVENT_BODY_SHORT:
+		tell_body(self, request, event);
+		break;
+	case EVENT_HEADER:
+		header = g_bytes_get_data(event->bytes, &len);
+		request->events->header(request->user, event->info.uid, header, len);
+		break;
+	case EVENT_QUOTA:
+		request->events->quota(request->user, event->used, event->limit);
+		break;
+	case EVENT_MAILBOX:
+		mailbox.name = event->text;
+		mailbox.prefix = event->prefix;
+		request->events->mailbox(request->user, &mailbox);
+		break;
+	case EVENT_CUT:
+		break;
+	case EVENT_SELECTED:
+	case EVENT_MESSAGE:
+	case EVENT_FLAGS:
+	case EVENT_VANISHED:
+	case EVENT_PRESENT:
+	case EVENT_BATCH:
+		tell_listing(request, event, &self->answer->state);
+		break;
+	}
+}
+
+/* --- the slots
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/* FALSE: refused, or cancelled. */
+static gboolean
+may_log_in(FakeBackend *self, GCancellable *cancel, GError **error)
+{
+	FakeServer *server = self->server;
+	FakeKnobs knobs;
+	guint lines;
+
+	g_mutex_lock(&server->lock);
+	server->counts.logins++;
+	knobs = server->knobs;
+	lines = server->lines->len;
+	g_mutex_unlock(&server->lock);
+	for (guint waited = 0; waited < knobs.login_delay_ms; waited += 5) {
+		if (g_cancellable_set_error_if_cancelled(cancel, error))
+			return FALSE;
+		g_usleep(5000);
+	}
+	if (knobs.login_code >= 0) {
+		g_set_error_literal(error, MAILFS_ERROR, knobs.login_code,
+				    "the login failed as it was told to");
+		return FALSE;
+	}
+	if (knobs.max_lines > 0 && lines >= knobs.max_lines) {
+		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT,
+				    "too many connections");
+		return FALSE;
+	}
+	return TRUE;
+}
+
+static gboolean
+fake_login(Backend *base, GCancellable *cancel, GError **error)
+{
+	FakeBackend *self = (FakeBackend *)base;
+	FakeServer *server = self->server;
+	TlsStream *stream;
+	int peer_fd = -1;
+
+	if (!may_log_in(self, cancel, error))
+		return FALSE;
+	g_mutex_lock(&server->login_lock);
+	stream = tls_stream_connect(server->config.host, server->config.port, 5000, cancel, error);
+	if (stream != NULL)
+		peer_fd = accept4(server->listening, NULL, NULL, SOCK_CLOEXEC);
+	g_mutex_unlock(&server->login_lock);
+	if (stream == NULL)
+		return FALSE;
+	g_assert_cmpint(peer_fd, >=, 0);
+	base->wire = wire_new(stream);
+	g_ptr_array_add(base->capabilities, g_strdup("FAKE1"));
+	g_ptr_array_add(base->capabilities, g_strdup("IDLE"));
+	g_mutex_lock(&server->lock);
+	self->peer_fd = peer_fd;
+	g_ptr_array_add(server->lines, self);
+	server->counts.most_lines = MAX(server->counts.most_lines, server->lines->len);
+	if (server->knobs.drop_at_login)
+		shutdown(peer_fd, SHUT_RDWR);
+	g_mutex_unlock(&server->lock);
+	return TRUE;
+}
+
+static gboolean
+fake_can_start(const Backend *base, const Request *request)
+{
+	const FakeBackend *self = (const FakeBackend *)base;
+	guint window;
+
+	g_mutex_lock(&self->server->lock);
+	window = self->server->knobs.window;
+	g_mutex_unlock(&self->server->lock);
+	if (base->under_way >= window)
+		return FALSE;
+	if (request->kind == REQUEST_LIST || request->kind == REQUEST_QUOTA)
+		return TRUE;
+	if (g_strcmp0(base->selected, request->mailbox) != 0)
+		return base->under_way == 0;
+	for (const GList *link = self->requests.head; link != NULL; link = link->next)
+		if (request->kind == REQUEST_SYNC &&
+		    ((const Request *)link->data)->kind == REQUEST_SYNC)
+			return FALSE;
+	return TRUE;
+}
+
+static void
+fake_start(Backend *base, Request *request)
+{
+	FakeBackend *self = (FakeBackend *)base;
+	FakeServer *server = self->server;
+
+	g_assert_true(fake_can_start(base, request));
+	g_mutex_lock(&server->lock);
+	server->counts.requests[request->kind]++;
+	if (request->kind != REQUEST_LIST && request->kind != REQUEST_QUOTA &&
+	    g_strcmp0(base->selected, request->mailbox) != 0) {
+		g_free(base->selected);
+		base->selected = g_strdup(request->mailbox);
+		server->counts.selects++;
+	}
+	g_mutex_unlock(&server->lock);
+	if (base->under_way++ == 0)
+		self->progress_at = g_get_monotonic_time();
+	g_queue_push_tail(&self->requests, request);
+}
+
+/* Counts the event; TRUE: the line is cut before it. */
+static gboolean
+count_event(FakeBackend *self, const Event *event)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&self->server->lock);
+	FakeKnobs *knobs = &self->server->knobs;
+	FakeCounts *counts = &self->server->counts;
+
+	if (event->kind == EVENT_CUT)
+		return TRUE;
+	if (knobs->drop_after == 0) {
+		knobs->drop_after = -1;
+		return TRUE;
+	}
+	if (knobs->drop_after > 0)
+		knobs->drop_after--;
+	counts->bodies += event->kind == EVENT_BODY_DONE;
+	counts->messages += event->kind == EVENT_MESSAGE;
+	counts->flags += event->kind == EVENT_FLAGS;
+	return FALSE;
+}
+
+/* One event, or the end of a request. FALSE: the line is cut. */
+static gboolean
+fake_step(FakeBackend *self)
+{
+	Request *request = g_queue_peek_head(&self->requests);
+	Event *event;
+	gboolean cut;
+
+	if (self->answer == NULL) {
+		g_mutex_lock(&self->server->lock);
+		self->answer = fake_answer_new(self->server, request);
+		g_mutex_unlock(&self->server->lock);
+	}
+	self->progress_at = g_get_monotonic_time();
+	event = g_queue_pop_head(&self->answer->events);
+	if (event == NULL) {
+		Answer *answer = g_steal_pointer(&self->answer);
+		gboolean with_state = request->kind == REQUEST_SYNC && answer->error == NULL;
+
+		g_queue_pop_head(&self->requests);
+		self->base.under_way--;
+		request_finish(request, with_state ? &answer->state : NULL, answer->error);
+		fake_answer_free(answer);
+		return TRUE;
+	}
+	cut = count_event(self, event);
+	if (!cut)
+		tell(self, request, event);
+	fake_event_free(event);
+	return !cut;
+}
+
+static void
+tell_news(FakeBackend *self)
+{
+	FakeServer *server = self->server;
+	const char *alert = NULL;
+	gboolean changed;
+
+	g_mutex_lock(&server->lock);
+	changed = self->changed;
+	if (self->alerted)
+		alert = server->alert;
+	self->changed = self->alerted = FALSE;
+	g_mutex_unlock(&server->lock);
+	if (changed)
+		self->news->changed(self->user, self->base.selected);
+	if (alert != NULL)
+		self->news->alert(self->user, alert);
+}
+
+static gboolean
+fake_receive(Backend *base, GError **error)
+{
+	FakeBackend *self = (FakeBackend *)base;
+	gssize n;
+
+	while ((n = wire_fill(base->wire, error)) > 0) {
+		gsize len;
+
+		wire_peek(base->wire, &len);
+		wire_consume(base->wire, len);
+	}
+	if (n < 0)
+		return FALSE;
+	tell_news(self);
+	for (guint i = 0; i < EVENTS_A_TURN && self->requests.length > 0; i++) {
+		FakeKnobs knobs = *fake_server_lock(self->server);
+
+		g_mutex_unlock(&self->server->lock);
+		if (knobs.stall || knobs.mute || g_get_monotonic_time() < self->next_at)
+			break;
+		self->next_at = knobs.delay_us > 0 ? g_get_monotonic_time() + knobs.delay_us : 0;
+		if (!fake_step(self)) {
+			g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE,
+					    "the line was cut");
+			return FALSE;
+		}
+	}
+	return TRUE;
+}
+
+static gint64
+fake_tick(Backend *base, gint64 now, GError **error)
+{
+	FakeBackend *self = (FakeBackend *)base;
+	FakeServer *server = self->server;
+	gint64 dead_at = self->progress_at + server->config.timeout_ms * G_TIME_SPAN_MILLISECOND;
+	FakeKnobs knobs = *fake_server_lock(server);
+
+	g_mutex_unlock(&server->lock);
+	if (base->under_way == 0 || knobs.mute)
+		return now + 600 * G_USEC_PER_SEC;
+	if (!knobs.stall)
+		return MAX(now, self->next_at);
+	if (now < dead_at)
+		return dead_at;
+	g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT, "nothing came");
+	return -1;
+}
+
+static void
+fake_logout(Backend *base, guint timeout_ms)
+{
+	FakeBackend *self = (FakeBackend *)base;
+
+	g_mutex_lock(&self->server->lock);
+	self->server->counts.logouts++;
+	g_mutex_unlock(&self->server->lock);
+}
+
+static void
+fake_free(Backend *base, const GError *error)
+{
+	FakeBackend *self = (FakeBackend *)base;
+	Request *request;
+
+	g_assert_nonnull(error);
+	g_mutex_lock(&self->server->lock);
+	g_ptr_array_remove(self->server->lines, self);
+	util_close_fd(&self->peer_fd);
+	g_mutex_unlock(&self->server->lock);
+	while ((request = g_queue_pop_head(&self->requests)) != NULL)
+		request_finish(request, NULL, error);
+	fake_answer_free(self->answer);
+	wire_free(base->wire);
+	g_ptr_array_unref(base->capabilities);
+	g_free(base->selected);
+	g_free(self);
+}
+
+static const BackendOps fake_ops = {
+	.name = "fake",
+	.login = fake_login,
+	.start = fake_start,
+	.can_start = fake_can_start,
+	.receive = fake_receive,
+	.tick = fake_tick,
+	.logout = fake_logout,
+	.free = fake_free,
+};
+
+Backend *
+fake_backend_new(const BackendConfig *config, const BackendNews *news, gpointer user)
+{
+	FakeBackend *self = g_new0(FakeBackend, 1);
+
+	self->base.ops = &fake_ops;
+	self->base.capabilities = g_ptr_array_new_with_free_func(g_free);
+	self->server = config->secret.user;
+	self->news = news;
+	self->user = user;
+	self->peer_fd = -1;
+	return &self->base;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* FakeServer: a mail server in memory, and the third kind of Backend, which reads it. What a real
+ * server does to the floors above is done here by turning knobs: refusing, stalling, hanging up,
+ * withholding, lying, renumbering. Its lines are real sockets on loopback, so that wire_wait() has
+ * something to wait for. Thread-safe. */
+#pragma once
+
+#include "proto/backend.h"
+
+G_BEGIN_DECLS
+
+typedef struct FakeServer FakeServer;
+
+FakeServer *fake_server_new(void);
+void fake_server_free(FakeServer *server); /* after all pools */
+
+/* For pool_new(): the config finds the server. Timeout 2 s; to be altered only before the pool is
+ * made. */
+BackendConfig *fake_server_config(FakeServer *server);
+Backend *fake_backend_new(const BackendConfig *config, const BackendNews *news, gpointer user);
+
+/* --- what it holds --- */
+
+void fake_server_mailbox(FakeServer *server, const char *name); /* separator '/', no attributes */
+void fake_server_mailbox_full(FakeServer *server, const char *name, char separator,
+			      guint attributes, const char *prefix);
+void fake_server_remove_mailbox(FakeServer *server, const char *name);
+
+/* A message with the usual headers; no two have the same name. Returns its UID. */
+guint32 fake_server_add(FakeServer *server, const char *mailbox, const char *subject,
+			const char *text);
+guint32 fake_server_add_raw(FakeServer *server, const char *mailbox, const char *raw, gint64 date);
+void fake_server_fill(FakeServer *server, const char *mailbox,
+		      guint n); /* n messages "Message 1" … */
+void fake_server_expunge(FakeServer *server, const char *mailbox, guint32 first, guint32 last);
+void fake_server_flag(FakeServer *server, const char *mailbox, guint32 uid, guint32 flags,
+		      const char *keywords);
+void fake_server_claim_size(FakeServer *server, const char *mailbox, guint32 uid, guint64 size);
+/* A new UIDVALIDITY: the same messages, numbered from 1 on in the opposite order. */
+void fake_server_renumber(FakeServer *server, const char *mailbox);
+GBytes *fake_server_body(FakeServer *server, const char *mailbox,
+			 guint32 uid); /* (transfer full) */
+
+typedef enum {
+	FAKE_SOUND,
+	FAKE_WITHHELD, /* asked for and not answered */
+	FAKE_SHORT,    /* half of it comes, then body_done with an error */
+	FAKE_CUT,      /* half of it comes, then the line is cut */
+} FakeBody;
+/* The next @times fetches of this body go so. */
+void fake_server_spoil(FakeServer *server, const char *mailbox, guint32 uid, FakeBody how,
+		       guint times);
+
+/* --- how it behaves --- */
+
+typedef struct {
+	int login_code;		/* MailfsError that every login ends with; -1: it succeeds */
+	guint login_delay_ms;	/* honours cancellation */
+	guint max_lines;	/* more logins fail with LIMIT; 0: no bound */
+	gboolean drop_at_login; /* the line is cut right after a successful login */
+	int drop_after; /* events (a message, a flag, a piece of a body, …) until the line is cut,
+			   once; -1: never */
+	guint delay_us; /* before each event */
+	gboolean stall; /* nothing is answered; the line's tick fails with TIMEOUT after the
+			   config's timeout */
+	gboolean mute;	/* nothing is answered, and the line does not notice */
+	gboolean qresync;    /* vanished and changed flags only; else: all flags and present */
+	gboolean descending; /* listings come newest first */
+	guint batch;	     /* messages between two batch events */
+	guint window;	     /* requests under way on one line */
+	guint64 quota_used, quota_limit; /* limit 0: no quota */
+} FakeKnobs;
+
+FakeKnobs *fake_server_lock(FakeServer *server);
+void fake_server_unlock(FakeServer *server); /* lines look again */
+#define FAKE_SET(server, knob, value)                                                              \
+	G_STMT_START                                                                               \
+	{                                                                                          \
+		fake_server_lock(server)->knob = (value);                                          \
+		fake_server_unlock(server);                                                        \
+	}                                                                                          \
+	G_STMT_END
+
+void fake_server_drop_lines(FakeServer *server); /* hangs up on all */
+void fake_server_notify(FakeServer *server,
+			const char *mailbox); /* lines that have it selected tell `changed` */
+void fake_server_alert(FakeServer *server, const char *text); /* borrowed until told */
+
+typedef struct {
+	guint logins; /* tried */
+	guint lines, most_lines;
+	guint logouts;
+	guint selects; /* a line went to another mailbox */
+	guint requests[REQUEST_QUOTA + 1];
+	guint bodies;	/* sent whole */
+	guint messages; /* listed */
+	guint flags;	/* told */
+} FakeCounts;
+FakeCounts fake_server_counts(FakeServer *server);
+guint fake_server_asked(FakeServer *server, const char *mailbox,
+			guint32 uid); /* how often this body was asked for */
+
+/* --- what tests of these floors share --- */
+
+char *fake_directory(void);		/* an empty temporary one. (transfer full) */
+void fake_directory_remove(char *path); /* with all that is in it; frees the text */
+
+/* Polls until @condition holds; fails the test after 10 s. */
+#define FAKE_WAIT(condition)                                                                       \
+	G_STMT_START                                                                               \
+	{                                                                                          \
+		gint64 wait_end = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;                    \
+		while (!(condition) && g_get_monotonic_time() < wait_end)                          \
+			g_usleep(1000);                                                            \
+		g_assert_true(condition);                                                          \
+	}                                                                                          \
+	G_STMT_END
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FakeServer, fake_server_free)
+
+G_END_DECLS
