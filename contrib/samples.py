@@ -74,7 +74,13 @@ def encoded_word(text, charset="utf-8", how="B"):
 
 
 def header_text(text, charset="utf-8", how="B"):
-    return text if text.isascii() else encoded_word(text, charset, how)
+    if text.isascii():
+        return text
+    try:
+        text.encode(charset)
+    except UnicodeEncodeError:
+        charset = "utf-8"
+    return encoded_word(text, charset, how)
 
 
 def rfc5322_date(seconds, zone_hours):
@@ -126,7 +132,7 @@ class Writer:
         lines = [
             f"Message-ID: {message_id}",
             f"Date: {rfc5322_date(seconds, self.pick((0, 1, 9, -5)))}",
-            f"From: {header_text(name, charset if charset != 'us-ascii' else 'utf-8', how)} <{address}>",
+            f"From: {header_text(name, charset, how)} <{address}>",
             "To: Alice Adams <alice@example.org>",
         ]
         if subject is not None:

@@ -73,35 +73,41 @@ end_failed(const GError *error, const char *advice)
 {
 	g_autofree char *shown = util_printable(error->message, -1, TEXT_BYTES_SHOWN);
 
-	printf("FAILED  %s%s%s\n", shown, advice != NULL ? ": " : "", advice != NULL ? advice : "");
+	if (advice != NULL && g_str_has_suffix(shown, "."))
+		shown[strlen(shown) - 1] = '\0';
+	printf("FAILED  %s%s%s\n", shown, advice != NULL ? "; " : "", advice != NULL ? advice : "");
 	return FALSE;
 }
 
 /* --- config ------------------------------------------------------------------------------- */
 
-/* What was read, in words: the file was found good by config_load(). */
+/* Where SOURCE led. What config_load() read is good. */
 static char *
 config_text(const Check *check)
 {
+	static const char *const tls_words[] = {
+		[TLS_IMPLICIT] = "TLS from the start",
+		[TLS_STARTTLS] = "STARTTLS",
+		[TLS_NONE] = "no TLS",
+	};
+	const ConfigServer *server = &check->config->server;
 	g_autofree char *usual =
 		g_build_filename(g_get_user_config_dir(), "mailfs", "config", NULL);
 	g_autoptr(ConfigFile) file = NULL;
 	const char *path = usual;
-	gboolean there;
-	gboolean named;
 
 	for (guint i = 0; check->options != NULL && i < check->options->len; i++)
 		if (g_str_has_prefix(check->options->pdata[i], "config="))
 			path = (const char *)check->options->pdata[i] + strlen("config=");
-	there = g_file_test(path, G_FILE_TEST_EXISTS);
-	file = there ? config_file_read(path, FALSE, NULL) : NULL;
-	named = file != NULL && config_file_find(file, check->source) >= 0;
-	return g_strdup_printf("%s; %s%s%s%s", check->config->identity,
-			       named	      ? "account of "
-			       : file != NULL ? "no account of "
-					      : "there is no file ",
-			       path, named ? ", which others cannot write" : "",
-			       check->config->discovered ? "; DNS named the server" : "");
+	if (g_file_test(path, G_FILE_TEST_EXISTS))
+		file = config_file_read(path, FALSE, NULL);
+	return g_strdup_printf("%s at %s%s, port %u, %s; %s%s", server->user, server->host,
+			       check->config->discovered ? " (named by DNS)" : "", server->port,
+			       tls_words[server->tls],
+			       file == NULL				    ? "there is no "
+			       : config_file_find(file, check->source) >= 0 ? "an account of "
+									    : "no account of ",
+			       path);
 }
 
 static gboolean
@@ -278,10 +284,10 @@ line_text(const Check *check)
 	g_autofree char *expiry = NULL;
 
 	if (!tls_stream_get_certificate(stream, &certificate))
-		return g_strdup_printf("%s, as tls=none asks: password and mail can be read %s",
-				       tls_stream_describe(stream),
-				       tls_stream_is_loopback(stream) ? "by nobody but this machine"
-								      : "by all on the way");
+		return g_strdup_printf("%s: password and mail %s", tls_stream_describe(stream),
+				       tls_stream_is_loopback(stream)
+					       ? "stay on this machine"
+					       : "can be read by all on the way");
 	expiry = check_expiry_text(certificate.expires, g_get_real_time() / G_USEC_PER_SEC);
 	return g_strdup_printf("%s; certificate for %s, issued by %s, %s, %s",
 			       tls_stream_describe(stream), certificate.subject, certificate.issuer,
@@ -326,7 +332,13 @@ fail_login(Check *check, const GError *error)
 		begin(g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN) ? "login"
 									       : "greeting");
 	}
-	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN))
+	if (!check->line_told && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT) &&
+	    check->config->server.tls == TLS_STARTTLS)
+		return end_failed(error, "does this port want TLS from the start? then the URL is "
+					 "imaps://");
+	/* With no mechanism tried, the error has named the way out. */
+	if (check->backend->mechanism != NULL &&
+	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN))
 		return end_failed(error, "check user and password; some providers want an app "
 					 "password, or IMAP switched on in their settings");
 	return end_failed(error, NULL);
@@ -518,13 +530,15 @@ run_request(Check *check, Request *request, GError **error)
 char *
 check_folder_path(const MailboxInfo *info)
 {
-	char separator[2] = {info->separator, '\0'};
+	char separator[2] = "";
 	gsize skip = strlen(info->prefix);
 	g_auto(GStrv) components = NULL;
 
 	if (strncmp(info->name, info->prefix, skip) != 0 || info->name[skip] == '\0')
 		skip = 0;
-	components = g_strsplit(info->name + skip, separator, -1);
+	separator[0] = info->separator;
+	components = *separator != '\0' ? g_strsplit(info->name + skip, separator, -1)
+					: g_strdupv((char *[]){(char *)info->name + skip, NULL});
 	for (guint i = 0; components[i] != NULL; i++) {
 		g_autofree char *raw = components[i];
 
@@ -679,7 +693,8 @@ check_run(const char *source, GPtrArray *options, char *environment)
 		printf("the server says: %s\n", (char *)g_ptr_array_index(check.alerts, i));
 	if (good) {
 		check.backend->ops->logout(check.backend, LOGOUT_MS);
-		printf("All is well. To mount it: mailfs %s MOUNTPOINT\n", source);
+		printf("All is well. To mount it: mailfs %s MOUNTPOINT%s\n", source,
+		       options != NULL && options->len > 0 ? ", with the same options" : "");
 	}
 	check_clear(&check);
 	return good ? EX_OK : exit_code_from_error(error);

@@ -74,7 +74,7 @@ typedef struct {
 	char *authserv_id; /* NULL: none is believed */
 	ConfigNames names;
 	ConfigLayout layout;
-	GStrv folders; /* globs on the shown path ("INBOX", "Work/ *"); NULL: all */
+	GStrv folders; /* globs on the shown path ("INBOX", "Work*"); NULL: all */
 	gboolean subscribed;
 
 	gboolean ro;

@@ -115,7 +115,7 @@ fetch_progress_text(const FetchProgress *progress, guint columns)
 	if (left != NULL)
 		g_string_append_printf(line, "  %s left", left);
 	room = MIN((glong)columns - g_utf8_strlen(line->str, -1) - 4, BAR_MAX);
-	if (room >= BAR_MIN && progress->found > 0) {
+	if (room >= BAR_MIN && progress->all_found && progress->found > 0) {
 		glong full = (glong)((gdouble)room * (gdouble)progress->messages /
 				     (gdouble)progress->found);
 
@@ -242,8 +242,10 @@ add_root(Fetch *fetch, const char *mountinfo, const char *given)
 {
 	g_autofree char *resolved = realpath(given, NULL);
 	g_auto(ControlMount) mount = {0};
+	struct stat st;
 
-	if (resolved == NULL) {
+	/* The directory of a dead mount resolves, but is not to be looked at. */
+	if (resolved == NULL || stat(resolved, &st) != 0) {
 		complain(given, errno == ENOTCONN
 					? "the mount is dead: mailfs umount clears it away"
 					: g_strerror(errno));
@@ -287,7 +289,7 @@ note_failure(Fetch *fetch, const char *path, int error_number)
 		return;
 	}
 	if (error_number == ENOTCONN || error_number == ECONNABORTED)
-		fetch->stop = TRUE;
+		fetch->stop = TRUE; /* the others wake up when the walk ends, which is now */
 	if (fetch->n_failed++ < SHOWN_FAILURES) {
 		g_autofree char *shown = util_printable(path, -1, PATH_BYTES_SHOWN);
 
@@ -586,8 +588,10 @@ finish(Fetch *fetch, int signal)
 	g_autofree char *summary = fetch_summary_text(&progress);
 	guint64 failed;
 	guint64 gone;
+	gboolean stop;
 
 	g_mutex_lock(&fetch->lock);
+	stop = fetch->stop;
 	failed = fetch->n_failed;
 	gone = fetch->n_gone;
 	g_mutex_unlock(&fetch->lock);
@@ -602,8 +606,12 @@ finish(Fetch *fetch, int signal)
 	if (gone > 0)
 		printf("; %" G_GUINT64_FORMAT " deleted meanwhile", gone);
 	if (failed > 0)
-		printf("; %" G_GUINT64_FORMAT " failed: see .mailfs/log of the mount", failed);
+		printf("; %" G_GUINT64_FORMAT " failed", failed);
 	putchar('\n');
+	if (failed > 0 && !stop)
+		fputs("mailfs: the mount's .mailfs/log says more; what has come stays, so the same "
+		      "command goes on from here\n",
+		      stderr);
 	if (signal != 0)
 		return 128 + signal;
 	for (guint i = 0; i < fetch->mounts->len; i++)

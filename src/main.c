@@ -5,15 +5,21 @@
 #include <sysexits.h>
 
 #include "base/util.h"
+#include "check.h"
 #include "config.h"
 #include "control.h"
+#include "fetch.h"
 #include "mount.h"
 #include "secrets.h"
 
-static const char usage[] = "mailfs SOURCE MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION…]]   mount a mail account\n"
-			    "mailfs umount MOUNTPOINT                                   unmount it\n"
-			    "mailfs status [MOUNTPOINT] [--json]                        what a mount is doing\n"
-			    "mailfs --version | --help | VERB --help\n";
+static const char usage[] =
+	"mailfs SOURCE MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION…]]   mount a mail account\n"
+	"mailfs umount MOUNTPOINT                                   unmount it\n"
+	"mailfs status [MOUNTPOINT] [--json]                        what a mount is doing\n"
+	"mailfs check SOURCE [-d] [-o OPTION[,OPTION…]]             can it be mounted? what is "
+	"wrong?\n"
+	"mailfs fetch PATH…                                         bring mail into the cache\n"
+	"mailfs --version | --help | VERB --help\n";
 
 static int
 usage_error(const char *format, const char *what)
@@ -29,12 +35,15 @@ help_mount(void)
 	g_autofree char *options = config_option_help();
 
 	printf("usage: %s\n"
-	       "SOURCE is an account of the config file, an address (alice@example.org: its servers are looked up),\n"
+	       "SOURCE is an account of the config file, an address (alice@example.org: its "
+	       "servers are looked up),\n"
 	       "or a URL: imaps://user@host[:993]/, imap://user@host[:143]/ (STARTTLS).\n\n"
 	       "  -f          stay in the foreground\n"
 	       "  -d          stay in the foreground and tell everything (never a password)\n"
-	       "  -o OPTION   the options below; they can also stand in ~/.config/mailfs/config, or be written --OPTION=VALUE\n\n%s\n"
-	       "The password comes from password-command, the config file, MAILFS_PASSWORD, or a prompt; never from the command line.\n"
+	       "  -o OPTION   the options below; they can also stand in ~/.config/mailfs/config, "
+	       "or be written --OPTION=VALUE\n\n%s\n"
+	       "The password comes from password-command, the config file, MAILFS_PASSWORD, or a "
+	       "prompt; never from the command line.\n"
 	       "See mailfs(1).\n",
 	       usage, options);
 	return EX_OK;
@@ -43,14 +52,34 @@ help_mount(void)
 static int
 help_verb(const char *verb)
 {
-	if (strcmp(verb, "umount") == 0)
-		puts("usage: mailfs umount MOUNTPOINT\n\nUnmounts and returns when the mount's process has ended.");
-	else
-		puts("usage: mailfs status [MOUNTPOINT] [--json]\n\nShows connections, cache, waiting requests and the last error, of all mounts or of one.");
+	static const struct {
+		const char *verb, *text;
+	} pages[] = {
+		{"umount", "usage: mailfs umount MOUNTPOINT\n\n"
+			   "Unmounts and returns when the mount's process has ended."},
+		{"status", "usage: mailfs status [MOUNTPOINT] [--json]\n\n"
+			   "Shows connections, cache, waiting requests and the last error, of all "
+			   "mounts or of one."},
+		{"check",
+		 "usage: mailfs check SOURCE [-d] [-o OPTION[,OPTION…]]\n\n"
+		 "Goes the way of a mount step by step, config, DNS, TCP, TLS, login, what "
+		 "the server can,\nfolders, quota, and says of each step whether it is good, "
+		 "or what to do. Mounts nothing and\nleaves the cache alone. SOURCE and "
+		 "options are those of a mount: see mailfs --help."},
+		{"fetch",
+		 "usage: mailfs fetch PATH…\n\n"
+		 "Brings each message at and below PATH, on a mount, into the cache, to be "
+		 "read while\noffline. Ctrl-C ends it; what has come stays."},
+	};
+
+	for (gsize i = 0; i < G_N_ELEMENTS(pages); i++)
+		if (strcmp(verb, pages[i].verb) == 0)
+			puts(pages[i].text);
 	return EX_OK;
 }
 
-/* --name, --name=value, --name value: kept as the words that config_load() takes. FALSE: complained, *code is set. */
+/* --name, --name=value, --name value: kept as the words that config_load() takes. FALSE:
+ * complained, *code is set. */
 static gboolean
 take_long_option(char **argv, int argc, int *i, GPtrArray *options, int *code)
 {
@@ -81,48 +110,119 @@ take_long_option(char **argv, int argc, int *i, GPtrArray *options, int *code)
 	return TRUE;
 }
 
+/* -o OPTIONS, -oOPTIONS, --OPTION. FALSE: it is none, or *code is set and a complaint was made. */
+static gboolean
+take_option(char **argv, int argc, int *i, GPtrArray *options, int *code)
+{
+	const char *word = argv[*i];
+
+	if (strncmp(word, "--", 2) == 0 && word[2] != '\0')
+		return take_long_option(argv, argc, i, options, code);
+	if (*word != '-' || word[1] == '\0')
+		return FALSE;
+	if (strncmp(word, "-o", 2) != 0) {
+		*code = usage_error("unknown option ", word);
+		return FALSE;
+	}
+	if (word[2] == '\0' && *i + 1 >= argc) {
+		*code = usage_error("a value is missing after ", word);
+		return FALSE;
+	}
+	config_split_options(word[2] != '\0' ? word + 2 : argv[++*i], options);
+	return TRUE;
+}
+
+static void
+debug_on(void)
+{
+	g_setenv("G_MESSAGES_DEBUG", "mailfs", TRUE);
+}
+
 static int
-run_mount(char **argv, int argc, char *environment)
+run_mount(char **argv, int argc, char **environment)
 {
 	g_autoptr(GPtrArray) options = g_ptr_array_new_with_free_func(g_free);
-	MountArguments arguments = {.options = options, .environment = environment};
-	int code;
+	MountArguments arguments = {.options = options};
+	int code = EX_OK;
 
 	for (int i = 0; i < argc; i++) {
 		const char *word = argv[i];
 
 		if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
 			return help_mount();
-		if (strcmp(word, "-f") == 0) {
+		if (strcmp(word, "-f") == 0)
 			arguments.foreground = TRUE;
-		} else if (strcmp(word, "-d") == 0) {
+		else if (strcmp(word, "-d") == 0)
 			arguments.foreground = arguments.debug = TRUE;
-		} else if (strcmp(word, "-o") == 0) {
-			if (i + 1 >= argc)
-				return usage_error("a value is missing after ", word);
-			config_split_options(argv[++i], options);
-		} else if (strncmp(word, "-o", 2) == 0) {
-			config_split_options(word + 2, options);
-		} else if (strncmp(word, "--", 2) == 0 && word[2] != '\0') {
-			if (!take_long_option(argv, argc, &i, options, &code))
-				return code;
-		} else if (*word == '-' && word[1] != '\0') {
-			return usage_error("unknown option ", word);
-		} else if (arguments.source == NULL) {
+		else if (take_option(argv, argc, &i, options, &code))
+			continue;
+		else if (code != EX_OK)
+			return code;
+		else if (arguments.source == NULL)
 			arguments.source = word;
-		} else if (arguments.mountpoint == NULL) {
+		else if (arguments.mountpoint == NULL)
 			arguments.mountpoint = word;
-		} else {
+		else
 			return usage_error("one word too many: ", word);
-		}
 	}
 	if (arguments.source == NULL)
-		return usage_error("which account, and where? SOURCE and MOUNTPOINT are missing", "");
+		return usage_error("which account, and where? SOURCE and MOUNTPOINT are missing",
+				   "");
 	if (arguments.mountpoint == NULL)
 		return usage_error("where? MOUNTPOINT is missing after ", arguments.source);
 	if (arguments.debug)
-		g_setenv("G_MESSAGES_DEBUG", "mailfs", TRUE);
+		debug_on();
+	arguments.environment = g_steal_pointer(environment);
 	return mount_run(&arguments);
+}
+
+static int
+run_check(char **argv, int argc, char **environment)
+{
+	g_autoptr(GPtrArray) options = g_ptr_array_new_with_free_func(g_free);
+	const char *source = NULL;
+	int code = EX_OK;
+
+	for (int i = 0; i < argc; i++) {
+		const char *word = argv[i];
+
+		if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+			return help_verb("check");
+		if (strcmp(word, "-d") == 0)
+			debug_on();
+		else if (take_option(argv, argc, &i, options, &code))
+			continue;
+		else if (code != EX_OK)
+			return code;
+		else if (source == NULL)
+			source = word;
+		else
+			return usage_error("one word too many: ", word);
+	}
+	if (source == NULL)
+		return usage_error("which account? SOURCE is missing after check", "");
+	return check_run(source, options, g_steal_pointer(environment));
+}
+
+static int
+run_fetch(char **argv, int argc)
+{
+	gboolean words_only = FALSE; /* after "--" */
+	int n = 0;
+
+	for (int i = 0; i < argc; i++) {
+		if (words_only || *argv[i] != '-')
+			argv[n++] = argv[i];
+		else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return help_verb("fetch");
+		else if (strcmp(argv[i], "--") == 0)
+			words_only = TRUE;
+		else
+			return usage_error("unknown option ", argv[i]);
+	}
+	if (n == 0)
+		return usage_error("which mail? PATH is missing after fetch", "");
+	return fetch_run(argv, n);
 }
 
 static int
@@ -154,7 +254,7 @@ run_control(const char *verb, char **argv, int argc)
 int
 main(int argc, char **argv)
 {
-	char *environment = secrets_take_environment();
+	g_autoptr(UtilSecret) environment = secrets_take_environment();
 	const char *verb = argc > 1 ? argv[1] : "";
 
 	umask(077);
@@ -169,7 +269,11 @@ main(int argc, char **argv)
 	}
 	if (strcmp(verb, "umount") == 0 || strcmp(verb, "status") == 0)
 		return run_control(verb, argv + 2, argc - 2);
+	if (strcmp(verb, "check") == 0)
+		return run_check(argv + 2, argc - 2, &environment);
+	if (strcmp(verb, "fetch") == 0)
+		return run_fetch(argv + 2, argc - 2);
 	if (strcmp(verb, "mount") == 0)
-		return run_mount(argv + 2, argc - 2, environment);
-	return run_mount(argv + 1, argc - 1, environment);
+		return run_mount(argv + 2, argc - 2, &environment);
+	return run_mount(argv + 1, argc - 1, &environment);
 }

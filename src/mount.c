@@ -29,7 +29,8 @@
 
 typedef struct {
 	const MountArguments *arguments;
-	char *mountpoint; /* absolute */
+	char *environment; /* the password in it, until secrets has it */
+	char *mountpoint;  /* absolute */
 	Config *config;
 	Secrets *secrets;
 	UtilFd lock_fd;
@@ -270,8 +271,8 @@ load_secrets(Mount *mount, GError **error)
 	sigemptyset(&interrupt);
 	sigaddset(&interrupt, SIGINT);
 	pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
-	mount->secrets =
-		secrets_new(mount->config, mount->arguments->environment, mount->cancel, error);
+	mount->secrets = secrets_new(mount->config, g_steal_pointer(&mount->environment),
+				     mount->cancel, error);
 	pthread_sigmask(SIG_BLOCK, &interrupt, NULL);
 	return mount->secrets != NULL;
 }
@@ -378,10 +379,8 @@ mount_build(Mount *mount, GError **error)
 	if (!check_mountpoint(mount, error) || !lock_cache(mount, error) ||
 	    !load_secrets(mount, error) || !build_account(mount, error))
 		return FALSE;
-	if (!account_start(mount->account, mount->cancel, &offline, &reason, error)) {
-		g_prefix_error(error, "%s: ", mount->config->server.host);
+	if (!account_start(mount->account, mount->cancel, &offline, &reason, error))
 		return FALSE;
-	}
 	if (offline) {
 		log_line(mount->log, "mounted offline, with what the cache holds: %s", reason);
 		fprintf(stderr,
@@ -404,6 +403,7 @@ mount_take_down(Mount *mount)
 	account_free(mount->account);
 	tls_context_free(mount->tls_context);
 	secrets_free(mount->secrets);
+	util_free_secret(mount->environment);
 	config_free(mount->config);
 	log_free(mount->log);
 	util_close_fd(&mount->lock_fd);
@@ -456,7 +456,12 @@ leave_terminal(int ready_fd)
 static int
 serve(const MountArguments *arguments, int ready_fd)
 {
-	Mount mount = {.arguments = arguments, .lock_fd = -1, .cancel = g_cancellable_new()};
+	Mount mount = {
+		.arguments = arguments,
+		.environment = arguments->environment,
+		.lock_fd = -1,
+		.cancel = g_cancellable_new(),
+	};
 	g_autoptr(GError) error = NULL;
 	int code = EX_OK;
 
@@ -510,12 +515,14 @@ mount_run(const MountArguments *arguments)
 		return serve(arguments, -1);
 	if (pipe2(ready, O_CLOEXEC) != 0 || (child = fork()) < 0) {
 		fprintf(stderr, "mailfs: cannot go to the background: %s\n", g_strerror(errno));
+		util_free_secret(arguments->environment);
 		return EX_OSERR;
 	}
 	if (child == 0) {
 		close(ready[0]);
 		return serve(arguments, ready[1]);
 	}
+	util_free_secret(arguments->environment);
 	close(ready[1]);
 	return wait_until_ready(child, ready[0]);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The mount verb: builds the house bottom-up, hands each part its parts, serves, takes it down again. */
+/* The mount verb: builds the house bottom-up, hands each part its parts, serves, takes it down
+ * again. */
 #pragma once
 
 #include <glib.h>
@@ -13,7 +14,8 @@ typedef struct {
 	char *environment; /* of secrets_take_environment(), owned by the callee */
 } MountArguments;
 
-/* Returns a sysexits code when the file system is mounted (background) or unmounted again (foreground). */
+/* Returns a sysexits code when the file system is mounted (background) or unmounted again
+ * (foreground). */
 int mount_run(const MountArguments *arguments);
 
 /* The sysexits code for an error, and its one line on stderr. */

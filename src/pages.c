@@ -43,14 +43,19 @@ add_connection(GString *out, const PagesSource *source, const PoolStatus *pool)
 	g_string_append_printf(out, "connection  %s", health_word(pool->health));
 	switch (pool->health) {
 	case POOL_ONLINE:
-		g_string_append_printf(out, ": %s; %u session%s (%u busy), at most %u", pool->line != NULL ? pool->line : "?",
-				       pool->sessions, pool->sessions == 1 ? "" : "s", pool->busy, pool->limit);
+		g_string_append_printf(out, ": %s; %u session%s (%u busy), at most %u",
+				       pool->line != NULL ? pool->line : "?", pool->sessions,
+				       pool->sessions == 1 ? "" : "s", pool->busy, pool->limit);
 		break;
 	case POOL_OFFLINE:
-		g_string_append_printf(out, ": %s\n            next try at %s, or when something is needed", error, retry);
+		g_string_append_printf(
+			out, ": %s\n            next try at %s, or when something is needed", error,
+			retry);
 		break;
 	case POOL_REFUSED:
-		g_string_append_printf(out, ": %s\n            correct the password, then: kill -HUP %d", error, (int) getpid());
+		g_string_append_printf(out,
+				       ": %s\n            correct the password, then: kill -HUP %d",
+				       error, (int)getpid());
 		break;
 	case POOL_STARTING:
 	case POOL_CLOSED:
@@ -64,7 +69,8 @@ add_mailboxes(GString *out, const PagesSource *source)
 {
 	g_autoptr(GPtrArray) mailboxes = account_mailboxes(source->account);
 	gint64 listed = account_listed_at(source->account);
-	g_autofree char *when = listed > 0 ? time_word(listed) : g_strdup("never in this mount (from the cache)");
+	g_autofree char *when =
+		listed > 0 ? time_word(listed) : g_strdup("never in this mount (from the cache)");
 	guint opened = 0;
 
 	g_string_append_printf(out, "mailboxes   %u, listed %s\n", mailboxes->len, when);
@@ -82,8 +88,10 @@ add_mailboxes(GString *out, const PagesSource *source)
 			continue;
 		path = account_path(source->account, mailboxes->pdata[i]);
 		problem = error != NULL ? util_printable(error->message, -1, 200) : NULL;
-		g_string_append_printf(out, "            %s: %u message%s%s%s%s\n", path, view.count, view.count == 1 ? "" : "s",
-				       view.syncing ? ", being listed" : "", problem != NULL ? "; last refresh failed: " : "",
+		g_string_append_printf(out, "            %s: %u message%s%s%s%s\n", path,
+				       view.count, view.count == 1 ? "" : "s",
+				       view.syncing ? ", being listed" : "",
+				       problem != NULL ? "; last refresh failed: " : "",
 				       problem != NULL ? problem : "");
 	}
 	if (opened > SHOWN_MAILBOXES)
@@ -106,18 +114,27 @@ render_status(gpointer user)
 	PoolStatus pool;
 
 	pool_get_status(account_pool(source->account), &pool);
-	g_string_append_printf(out, "mailfs " MAILFS_VERSION ": %s on %s, read-only, since %s (process %d)\n", source->config->account,
-			       source->mountpoint, since, (int) getpid());
+	g_string_append_printf(
+		out, "mailfs " MAILFS_VERSION ": %s on %s, read-only, since %s (process %d)\n",
+		source->config->account, source->mountpoint, since, (int)getpid());
 	add_connection(out, source, &pool);
 	add_mailboxes(out, source);
-	g_string_append_printf(out, "on the way  %u message%s; %u request%s waiting for a session, %u program call%s waiting\n",
-			       scan.on_the_way, scan.on_the_way == 1 ? "" : "s", pool.waiting, pool.waiting == 1 ? "" : "s",
-			       fs_waiting(source->fs), fs_waiting(source->fs) == 1 ? "" : "s");
-	g_string_append_printf(out, "cache       %s of at most %s in %s\n", cached, bound, source->config->cache_dir);
+	g_string_append_printf(out,
+			       "on the way  %u message%s; %u request%s waiting for a session, %u "
+			       "program call%s waiting\n",
+			       scan.on_the_way, scan.on_the_way == 1 ? "" : "s", pool.waiting,
+			       pool.waiting == 1 ? "" : "s", fs_waiting(source->fs),
+			       fs_waiting(source->fs) == 1 ? "" : "s");
+	g_string_append_printf(out, "cache       %s of at most %s in %s\n", cached, bound,
+			       source->config->cache_dir);
 	if (damaged > 0)
-		g_string_append_printf(out, "            %" G_GUINT64_FORMAT " damaged bodies were found and fetched anew\n", damaged);
+		g_string_append_printf(out,
+				       "            %" G_GUINT64_FORMAT
+				       " damaged bodies were found and fetched anew\n",
+				       damaged);
 	if (index_error != NULL)
-		g_string_append_printf(out, "            the index cannot be written: %s\n", index_error);
+		g_string_append_printf(out, "            the index cannot be written: %s\n",
+				       index_error);
 	if (quota.known) {
 		g_autofree char *used = util_format_size(quota.used);
 		g_autofree char *limit = util_format_size(quota.limit);
@@ -141,7 +158,7 @@ json_string(GString *out, const char *key, const char *value)
 	for (const char *p = value; *p != '\0'; p++) {
 		if (*p == '"' || *p == '\\')
 			g_string_append_c(out, '\\');
-		if ((guchar) *p < 0x20)
+		if ((guchar)*p < 0x20)
 			g_string_append_printf(out, "\\u%04x", *p);
 		else
 			g_string_append_c(out, *p);
@@ -220,7 +237,8 @@ render_quota(gpointer user)
 
 	if (!quota.known)
 		return g_strdup("the server tells no quota\n");
-	return g_strdup_printf("used %" G_GUINT64_FORMAT "\nlimit %" G_GUINT64_FORMAT "\n", quota.used, quota.limit);
+	return g_strdup_printf("used %" G_GUINT64_FORMAT "\nlimit %" G_GUINT64_FORMAT "\n",
+			       quota.used, quota.limit);
 }
 
 static char *
@@ -240,8 +258,9 @@ render_capabilities(gpointer user)
 static void
 metric(GString *out, const char *name, const char *type, const char *help, guint64 value)
 {
-	g_string_append_printf(out, "# HELP mailfs_%s %s\n# TYPE mailfs_%s %s\nmailfs_%s %" G_GUINT64_FORMAT "\n", name, help, name,
-			       type, name, value);
+	g_string_append_printf(
+		out, "# HELP mailfs_%s %s\n# TYPE mailfs_%s %s\nmailfs_%s %" G_GUINT64_FORMAT "\n",
+		name, help, name, type, name, value);
 }
 
 /* The text format that Prometheus reads. */
@@ -254,16 +273,24 @@ render_metrics(gpointer user)
 	PoolStatus pool;
 
 	pool_get_status(account_pool(source->account), &pool);
-	metric(out, "online", "gauge", "1 while a session is logged in.", pool.health == POOL_ONLINE);
+	metric(out, "online", "gauge", "1 while a session is logged in.",
+	       pool.health == POOL_ONLINE);
 	metric(out, "sessions", "gauge", "Sessions logged in.", pool.sessions);
 	metric(out, "requests_waiting", "gauge", "Requests that wait for a session.", pool.waiting);
-	metric(out, "received_bytes_total", "counter", "Bytes received on all lines.", pool.counters.bytes_in);
-	metric(out, "sent_bytes_total", "counter", "Bytes sent on all lines.", pool.counters.bytes_out);
-	metric(out, "round_trips_total", "counter", "Times a line turned from sending to receiving.", pool.counters.round_trips);
-	metric(out, "messages_fetched_total", "counter", "Bodies fetched from the server.", scan.fetched);
-	metric(out, "cache_bytes", "gauge", "Bytes of bodies in the cache.", bodies_total(account_bodies(source->account)));
-	metric(out, "cache_damaged_total", "counter", "Cached bodies found damaged.", bodies_damaged(account_bodies(source->account)));
-	metric(out, "index_errors_total", "counter", "Index writes that failed.", index_errors(account_index(source->account)));
+	metric(out, "received_bytes_total", "counter", "Bytes received on all lines.",
+	       pool.counters.bytes_in);
+	metric(out, "sent_bytes_total", "counter", "Bytes sent on all lines.",
+	       pool.counters.bytes_out);
+	metric(out, "round_trips_total", "counter",
+	       "Times a line turned from sending to receiving.", pool.counters.round_trips);
+	metric(out, "messages_fetched_total", "counter", "Bodies fetched from the server.",
+	       scan.fetched);
+	metric(out, "cache_bytes", "gauge", "Bytes of bodies in the cache.",
+	       bodies_total(account_bodies(source->account)));
+	metric(out, "cache_damaged_total", "counter", "Cached bodies found damaged.",
+	       bodies_damaged(account_bodies(source->account)));
+	metric(out, "index_errors_total", "counter", "Index writes that failed.",
+	       index_errors(account_index(source->account)));
 	pool_status_clear(&pool);
 	return g_string_free(out, FALSE);
 }
@@ -272,8 +299,13 @@ const TreePage *
 pages_all(void)
 {
 	static const TreePage pages[] = {
-		{"status", render_status}, {"status.json", render_json},	   {"log", render_log}, {"quota", render_quota},
-		{"capabilities", render_capabilities}, {"metrics", render_metrics}, {NULL, NULL},
+		{"status", render_status},
+		{"status.json", render_json},
+		{"log", render_log},
+		{"quota", render_quota},
+		{"capabilities", render_capabilities},
+		{"metrics", render_metrics},
+		{NULL, NULL},
 	};
 
 	return pages;

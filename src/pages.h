@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Pages: the files of .mailfs/, made from the state of the running mount. Thread-safe, never waits. */
+/* Pages: the files of .mailfs/, made from the state of the running mount. Thread-safe, never waits.
+ */
 #pragma once
 
 #include "config.h"
@@ -18,7 +19,8 @@ typedef struct {
 	gint64 since; /* wall clock, seconds */
 } PagesSource;
 
-/* For TreeConfig: status, status.json, log, quota, capabilities, metrics. The user data is a PagesSource. */
+/* For TreeConfig: status, status.json, log, quota, capabilities, metrics. The user data is a
+ * PagesSource. */
 const TreePage *pages_all(void);
 
 G_END_DECLS

@@ -18,10 +18,10 @@ typedef enum {
 
 /* One message as a listing tells it. Pointers are borrowed, good for the duration of a call. */
 typedef struct {
-	guint32 uid;          /* 1..2^32-1 */
-	guint32 flags;        /* MessageFlags */
-	guint64 size;         /* RFC822.SIZE, octets; 0 when the server gave none. Never to be trusted. */
-	gint64 date;          /* INTERNALDATE, seconds since 1970 UTC */
+	guint32 uid;   /* 1..2^32-1 */
+	guint32 flags; /* MessageFlags */
+	guint64 size;  /* RFC822.SIZE, octets; 0 when the server gave none. Never to be trusted. */
+	gint64 date;   /* INTERNALDATE, seconds since 1970 UTC */
 	const char *keywords; /* space-separated atoms, in the server's order; "" when none */
 	const char *header;   /* raw header fields asked for, CRLF lines; NULL when not asked for */
 	gsize header_len;
@@ -32,7 +32,7 @@ typedef struct {
 	guint32 uidvalidity;   /* 0: nothing is known */
 	guint32 uidnext;       /* every UID below is known (or known to be gone); 1: none */
 	guint64 highestmodseq; /* 0: the server keeps none, or a listing was cut short */
-	guint32 count;         /* messages */
+	guint32 count;	       /* messages */
 } MailboxState;
 
 /* LIST attributes (RFC 3501, RFC 5258) and SPECIAL-USE (RFC 6154). */
@@ -53,7 +53,7 @@ typedef enum {
 /* One LIST response (borrowed, good for the duration of a call). */
 typedef struct {
 	const char *name;   /* raw, as the server spells it; the key for every later request */
-	char separator;     /* hierarchy separator; 0: the server has no hierarchy (NIL) */
+	char separator;	    /* hierarchy separator; 0: the server has no hierarchy (NIL) */
 	guint attributes;   /* MailboxAttributes */
 	const char *prefix; /* personal namespace prefix this name lies under ("INBOX."), or "" */
 	guint32 messages;   /* LIST-STATUS: MESSAGES, G_MAXUINT32 when not told */

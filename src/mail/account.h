@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Account: a mail account as a tree of mailboxes, with the parts that serve it (pool, index, bodies, scan). Built by main, asked by
- * fs/. Thread-safe; only account_new() and account_start() block. */
+/* Account: a mail account as a tree of mailboxes, with the parts that serve it (pool, index,
+ * bodies, scan). Built by main, asked by fs/. Thread-safe; only account_new() and account_start()
+ * block. */
 #pragma once
 
 #include "mail/mailbox.h"
@@ -26,32 +27,37 @@ typedef struct {
 /* What the account tells upwards, on whatever thread found out. Must not block. */
 typedef struct {
 	MailboxNews mailbox;
-	void (*folders)(gpointer user);				       /* mailboxes came or went */
-	void (*folder_gone)(gpointer user, Mailbox *mailbox);	       /* it is no longer found by name */
-	void (*log)(gpointer user, const char *text);		       /* a line for the user, printable */
+	void (*folders)(gpointer user);			      /* mailboxes came or went */
+	void (*folder_gone)(gpointer user, Mailbox *mailbox); /* it is no longer found by name */
+	void (*log)(gpointer user, const char *text);	      /* a line for the user, printable */
 } AccountNews;
 
-Account *account_new(const AccountConfig *config, const AccountNews *news, gpointer user, GError **error);
+Account *account_new(const AccountConfig *config, const AccountNews *news, gpointer user,
+		     GError **error);
 
 /**
  * account_start: logs in and lists the mailboxes.
- * @offline_out: TRUE: the server cannot be reached, but the index knows the mailboxes: usable from the cache; *reason_out says why
+ * @offline_out: TRUE: the server cannot be reached, but the index knows the mailboxes: usable from
+ * the cache; *reason_out says why
  */
-gboolean account_start(Account *account, GCancellable *cancel, gboolean *offline_out, char **reason_out, GError **error);
+gboolean account_start(Account *account, GCancellable *cancel, gboolean *offline_out,
+		       char **reason_out, GError **error);
 void account_stop(Account *account); /* logs out, ends all threads: no more news after it */
 void account_free(Account *account); /* after account_stop(). NULL is fine */
 
 /* LIST again when the last answer is older than dir-time. Does not wait. */
 void account_refresh_folders(Account *account);
 guint64 account_folders_version(Account *account); /* rises when mailboxes come or go */
-gint64 account_dir_time(const Account *account); /* µs */
+gint64 account_dir_time(const Account *account);   /* µs */
 
-/* By serial of the directory, or of the messages (of this UIDVALIDITY). NULL when there is none (any more). */
+/* By serial of the directory, or of the messages (of this UIDVALIDITY). NULL when there is none
+ * (any more). */
 Mailbox *account_mailbox(Account *account, guint32 directory);
 Mailbox *account_mailbox_of(Account *account, guint32 messages);
 Mailbox *account_child(Account *account, guint32 directory, const char *file_name);
 guint account_n_children(Account *account, guint32 directory);
-/* The children in the order of their serials, from @first on. (transfer container) of borrowed Mailbox */
+/* The children in the order of their serials, from @first on. (transfer container) of borrowed
+ * Mailbox */
 GPtrArray *account_children(Account *account, guint32 directory, guint32 first);
 GPtrArray *account_mailboxes(Account *account);
 char *account_path(Account *account, Mailbox *mailbox); /* "INBOX/Projects". (transfer full) */
@@ -67,6 +73,7 @@ Pool *account_pool(Account *account);
 Bodies *account_bodies(Account *account);
 Scan *account_scan(Account *account);
 Index *account_index(Account *account);
-gint64 account_listed_at(Account *account); /* wall clock, seconds: of the last LIST answer, 0 never */
+gint64
+account_listed_at(Account *account); /* wall clock, seconds: of the last LIST answer, 0 never */
 
 G_END_DECLS

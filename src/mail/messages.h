@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages: the listing of one mailbox in memory, in UID order, found by UID, by rank or by file name. About 50 bytes a message and its name.
- * A pure structure: no lock, no I/O; mailbox.c guards it. */
+/* Messages: the listing of one mailbox in memory, in UID order, found by UID, by rank or by file
+ * name. About 50 bytes a message and its name. A pure structure: no lock, no I/O; mailbox.c guards
+ * it. */
 #pragma once
 
 #include "base/message.h"
@@ -17,7 +18,7 @@ typedef struct {
 	guint64 has_crc : 1;
 	guint64 resized : 1; /* the claimed size proved wrong after it may have been shown */
 	guint32 uid;
-	guint32 crc; /* of the body last fetched */
+	guint32 crc;	  /* of the body last fetched */
 	guint32 name;	  /* for messages_name() */
 	guint16 flags;	  /* MessageFlags */
 	guint16 keywords; /* for messages_keywords() */
@@ -27,25 +28,33 @@ Messages *messages_new(void);
 void messages_free(Messages *messages); /* NULL is fine */
 
 guint messages_count(const Messages *messages);
-guint messages_rank(const Messages *messages, guint32 uid); /* of the first message with this UID or a higher one */
+guint messages_rank(const Messages *messages,
+		    guint32 uid); /* of the first message with this UID or a higher one */
 /* Borrowed, good until the next change. NULL when there is none. */
 const MessageEntry *messages_at(const Messages *messages, guint rank);
 const MessageEntry *messages_get(const Messages *messages, guint32 uid);
-const MessageEntry *messages_find(const Messages *messages, const char *name, gsize len); /* name without ".eml" */
-const char *messages_name(const Messages *messages, const MessageEntry *entry);	    /* without ".eml"; "" with names=uid */
-const char *messages_keywords(const Messages *messages, const MessageEntry *entry); /* space-separated, "" none */
+const MessageEntry *messages_find(const Messages *messages, const char *name,
+				  gsize len); /* name without ".eml" */
+const char *messages_name(const Messages *messages,
+			  const MessageEntry *entry); /* without ".eml"; "" with names=uid */
+const char *messages_keywords(const Messages *messages,
+			      const MessageEntry *entry); /* space-separated, "" none */
 
-/* Adds a message under @name, or under name~2, name~3 … when that is taken ("" is never taken). UIDs may come in any order, ascending is fast. Flags
- * and date are taken from @info; a UID that is already there is left as it is. Returns the entry, NULL when it was there. */
+/* Adds a message under @name, or under name~2, name~3 … when that is taken ("" is never taken).
+ * UIDs may come in any order, ascending is fast. Flags and date are taken from @info; a UID that is
+ * already there is left as it is. Returns the entry, NULL when it was there. */
 const MessageEntry *messages_add(Messages *messages, const MessageInfo *info, const char *name);
 void messages_set_exact(Messages *messages, guint32 uid, guint64 size, guint32 crc);
-gboolean messages_set_flags(Messages *messages, guint32 uid, guint32 flags, const char *keywords); /* TRUE: something changed */
+gboolean messages_set_flags(Messages *messages, guint32 uid, guint32 flags,
+			    const char *keywords); /* TRUE: something changed */
 
 /* Removes these UIDs, in one pass; tells each one that was there, before it goes. */
 typedef void (*MessagesRemoved)(gpointer user, guint32 uid, const char *name);
-guint messages_remove(Messages *messages, const UidSet *uids, MessagesRemoved removed, gpointer user);
+guint messages_remove(Messages *messages, const UidSet *uids, MessagesRemoved removed,
+		      gpointer user);
 /* Removes all UIDs below @below that are not in @present. */
-guint messages_keep(Messages *messages, const UidSet *present, guint32 below, MessagesRemoved removed, gpointer user);
+guint messages_keep(Messages *messages, const UidSet *present, guint32 below,
+		    MessagesRemoved removed, gpointer user);
 
 guint64 messages_memory(const Messages *messages); /* bytes held */
 

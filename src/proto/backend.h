@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A Backend is one logged-in line to a mail server: imap.c and pop3.c are the kinds, tests bring a third. Everything
- * above this header is protocol-blind. A Backend belongs to its session's thread (session.c), which calls the slots from a
- * poll() loop; none but login() blocks. Any number of requests may be under way at once. */
+/* A Backend is one logged-in line to a mail server: imap.c and pop3.c are the kinds, tests bring a
+ * third. Everything above this header is protocol-blind. A Backend belongs to its session's thread
+ * (session.c), which calls the slots from a poll() loop; none but login() blocks. Any number of
+ * requests may be under way at once. */
 #pragma once
 
 #include <gio/gio.h>
@@ -30,15 +31,17 @@ typedef enum {
 	AUTH_OAUTHBEARER,
 } AuthMechanism;
 
-/* Where the password or token comes from. Thread-safe. Called during each login, so that a rotated token is
- * found; may run a command (blocks, killed after the timeout). The result is owned by the caller, who wipes it (util_free_secret). */
+/* Where the password or token comes from. Thread-safe. Called during each login, so that a rotated
+ * token is found; may run a command (blocks, killed after the timeout). The result is owned by the
+ * caller, who wipes it (util_free_secret). */
 typedef struct {
 	/* @again: the last one was refused: get a new one (tokens only) */
 	char *(*get)(gpointer user, gboolean again, GCancellable *cancel, GError **error);
 	gpointer user;
 } Secret;
 
-/* Everything a line needs to be set up. Shared by all sessions of an account, constant, outlives them. */
+/* Everything a line needs to be set up. Shared by all sessions of an account, constant, outlives
+ * them. */
 typedef struct {
 	char *host;
 	guint16 port;
@@ -56,30 +59,36 @@ typedef struct {
 
 /* What a line tells without being asked. Called on the session's thread; must not block. */
 typedef struct {
-	/* Something happened in the selected mailbox (EXISTS, EXPUNGE, VANISHED, flags): a SYNC is worth while. */
+	/* Something happened in the selected mailbox (EXISTS, EXPUNGE, VANISHED, flags): a SYNC is
+	 * worth while. */
 	void (*changed)(gpointer user, const char *mailbox);
-	void (*alert)(gpointer user, const char *text); /* [ALERT], raw server text: escape before showing */
+	void (*alert)(gpointer user,
+		      const char *text); /* [ALERT], raw server text: escape before showing */
 } BackendNews;
 
 typedef struct {
 	const char *name; /* "imap", for log lines */
 
 	/* Connects, secures, logs in. Blocks up to timeout_ms a step; @cancel ends it at once.
-	 * Errors: those of tls-stream.h; LOGIN (refused: not to be repeated), TOKEN, LIMIT (too many
-	 * connections, throttled, [UNAVAILABLE]: try later), PROTOCOL, TIMEOUT. */
+	 * Errors: those of tls-stream.h; LOGIN (refused: not to be repeated), TOKEN, LIMIT (too
+	 * many connections, throttled, [UNAVAILABLE]: try later), PROTOCOL, TIMEOUT. */
 	gboolean (*login)(Backend *self, GCancellable *cancel, GError **error);
 
-	/* Takes a request (ownership too) and writes its first commands. Never fails at once: request_finish() tells. When it needs another
-	 * mailbox than the selected one, can_start() said that nothing is under way. */
+	/* Takes a request (ownership too) and writes its first commands. Never fails at once:
+	 * request_finish() tells. When it needs another mailbox than the selected one, can_start()
+	 * said that nothing is under way. */
 	void (*start)(Backend *self, Request *request);
-	/* May this request be given to this line now? (Its mailbox is selected or nothing is under way; window not full.) */
+	/* May this request be given to this line now? (Its mailbox is selected or nothing is under
+	 * way; window not full.) */
 	gboolean (*can_start)(const Backend *self, const Request *request);
 
-	/* Bytes may have come: read what is there, parse, answer. FALSE: the line is lost or broken; free it. */
+	/* Bytes may have come: read what is there, parse, answer. FALSE: the line is lost or
+	 * broken; free it. */
 	gboolean (*receive)(Backend *self, GError **error);
 
-	/* Time passes: enter IDLE when nothing is under way, renew it, notice a dead line (TIMEOUT). Returns the monotonic µs at which to
-	 * be called again at the latest, -1 for a lost line. */
+	/* Time passes: enter IDLE when nothing is under way, renew it, notice a dead line
+	 * (TIMEOUT). Returns the monotonic µs at which to be called again at the latest, -1 for a
+	 * lost line. */
 	gint64 (*tick)(Backend *self, gint64 now, GError **error);
 
 	/* LOGOUT or QUIT, politely: sends, waits at most @timeout_ms. */
@@ -90,10 +99,10 @@ typedef struct {
 } BackendOps;
 
 struct Backend {
-	const BackendOps *ops; /* the first fields of every kind */
-	Wire *wire;	       /* NULL before login() */
-	guint under_way;       /* requests started and not finished */
-	char *selected;	       /* mailbox, NULL when none */
+	const BackendOps *ops;	 /* the first fields of every kind */
+	Wire *wire;		 /* NULL before login() */
+	guint under_way;	 /* requests started and not finished */
+	char *selected;		 /* mailbox, NULL when none */
 	GPtrArray *capabilities; /* words, after login */
 	const char *mechanism;	 /* what login() tried last: "PLAIN"; static, NULL when nothing */
 };

@@ -195,8 +195,6 @@ start_tls(ImapBackend *self, GCancellable *cancel, GError **error)
 	if (answer.status != IMAP_STATUS_OK)
 		return fail(error, MAILFS_ERROR_TLS, self,
 			    "refused STARTTLS (or somebody on the way did); try imaps://");
-	if (!imap_parser_is_between_responses(self->parser))
-		return fail(error, MAILFS_ERROR_TLS, self, "sent more than the answer to STARTTLS");
 	if (!wire_start_tls(self->base.wire, config->tls_context, config->host, config->port,
 			    config->timeout_ms, cancel, error))
 		return FALSE;

@@ -103,6 +103,7 @@ struct ImapBackend {
 	/* The selected mailbox, as EXAMINE and what came after tell it. */
 	MailboxState mailbox;
 	ImapCommand *examine;	   /* in flight */
+	gint64 examined_at;	   /* monotonic µs: when the selected mailbox was asked for */
 	gboolean uidvalidity_told; /* by the EXAMINE in flight */
 	char *previous;		   /* selected before the EXAMINE in flight */
 	gboolean changed, previous_changed;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Builds one IMAP command, byte-safe: every argument goes through here. CR, LF and NUL in an argument make the
- * whole command fail (MAILFS_ERROR_INVALID, nothing is sent), 8-bit and long arguments become non-synchronising
- * literals when the server has LITERAL+ (RFC 7888), else synchronising ones that the session feeds. */
+/* Builds one IMAP command, byte-safe: every argument goes through here. CR, LF and NUL in an
+ * argument make the whole command fail (MAILFS_ERROR_INVALID, nothing is sent), 8-bit and long
+ * arguments become non-synchronising literals when the server has LITERAL+ (RFC 7888), else
+ * synchronising ones that the session feeds. */
 #pragma once
 
 #include <glib.h>
@@ -13,14 +14,23 @@ typedef struct ImapWriter ImapWriter;
 ImapWriter *imap_writer_new(const char *tag, const char *verb, gboolean literal_plus);
 void imap_writer_free(ImapWriter *writer); /* wipes: it may hold a password. NULL is fine */
 
-void imap_writer_atom(ImapWriter *writer, const char *atom);	   /* SP atom; refused unless RFC 3501 atom (\Flag and "(" lists of atoms by imap_writer_raw) */
-void imap_writer_string(ImapWriter *writer, const char *string);   /* SP astring: atom, quoted or literal, what is needed */
-void imap_writer_mailbox(ImapWriter *writer, const char *raw_name); /* SP, always quoted or literal; INBOX in any case as given */
-void imap_writer_raw(ImapWriter *writer, const char *text);	   /* SP text written by us, never from outside: "(UID FLAGS)" */
+void imap_writer_atom(ImapWriter *writer,
+		      const char *atom); /* SP atom; refused unless RFC 3501 atom (\Flag and "("
+					    lists of atoms by imap_writer_raw) */
+void
+imap_writer_string(ImapWriter *writer,
+		   const char *string); /* SP astring: atom, quoted or literal, what is needed */
+void imap_writer_mailbox(
+	ImapWriter *writer,
+	const char *raw_name); /* SP, always quoted or literal; INBOX in any case as given */
+void
+imap_writer_raw(ImapWriter *writer,
+		const char *text); /* SP text written by us, never from outside: "(UID FLAGS)" */
 
-/* The finished command in pieces: each but the last ends in a synchronising literal header "{n}CRLF" and must
- * be followed by the server's "+" before the next is sent. One piece when literal_plus or nothing needed a
- * literal. (transfer full): GPtrArray of GBytes. Errors: MAILFS_ERROR_INVALID. Ends the writer's use. */
+/* The finished command in pieces: each but the last ends in a synchronising literal header
+ * "{n}CRLF" and must be followed by the server's "+" before the next is sent. One piece when
+ * literal_plus or nothing needed a literal. (transfer full): GPtrArray of GBytes. Errors:
+ * MAILFS_ERROR_INVALID. Ends the writer's use. */
 GPtrArray *imap_writer_finish(ImapWriter *writer, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImapWriter, imap_writer_free)

@@ -11,11 +11,12 @@
 #include "base/util.h"
 #include "proto/imap-private.h"
 
-#define WINDOW		16 /* requests under way */
-#define IDLE_AFTER	(1 * G_TIME_SPAN_SECOND)
-#define IDLE_RENEW	(5 * G_TIME_SPAN_MINUTE) /* NAT boxes forget a silent line after that */
-#define NOOP_EVERY	(60 * G_TIME_SPAN_SECOND)
-#define READS_A_RECEIVE 16 /* of 64 KiB: then the session's other work has its turn */
+#define WINDOW		   16 /* requests under way */
+#define RENEW_SELECTION_US (3 * G_USEC_PER_SEC)
+#define IDLE_AFTER	   (1 * G_TIME_SPAN_SECOND)
+#define IDLE_RENEW	   (5 * G_TIME_SPAN_MINUTE) /* NAT boxes forget a silent line after that */
+#define NOOP_EVERY	   (60 * G_TIME_SPAN_SECOND)
+#define READS_A_RECEIVE	   16 /* of 64 KiB: then the session's other work has its turn */
 
 gboolean
 imap_backend_can(const ImapBackend *self, const char *capability)
@@ -226,7 +227,27 @@ imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, const char *
 	self->mailbox = (MailboxState){0};
 	self->uidvalidity_told = FALSE;
 	self->examine = command;
+	self->examined_at = g_get_monotonic_time();
 	return TRUE;
+}
+
+/* A mailbox that was deleted and made anew under a line that has it selected goes on being shown
+ * as it was, by servers that keep its files open. So a sync selects it anew now and then: a quick
+ * one with QRESYNC, and no dearer than the sweep without. */
+static void
+renew_selection(ImapBackend *self)
+{
+	if (self->tasks.length == 0 && self->examine == NULL &&
+	    g_get_monotonic_time() - self->examined_at > RENEW_SELECTION_US)
+		g_clear_pointer(&self->base.selected, g_free);
+}
+
+static void
+tell_previous(ImapBackend *self)
+{
+	if (self->previous_changed && self->previous != NULL)
+		self->news->changed(self->user, self->previous);
+	self->previous_changed = FALSE;
 }
 
 /* Every task in flight is for the mailbox of this EXAMINE: none was started while others were under
@@ -237,6 +258,7 @@ examine_completed(ImapBackend *self, const ImapResponse *tagged)
 	g_autoptr(GError) refusal = NULL;
 
 	self->examine = NULL;
+	tell_previous(self);
 	g_clear_pointer(&self->previous, g_free);
 	if (tagged->status != IMAP_STATUS_OK) {
 		MailfsError otherwise = tagged->status == IMAP_STATUS_NO ? MAILFS_ERROR_DENIED
@@ -331,7 +353,7 @@ untagged_status(ImapBackend *self, const ImapResponse *response, GError **error)
 		if (response->status != IMAP_STATUS_OK && !self->preauth)
 			return protocol_error(error, self, "does not greet as an IMAP server does");
 	}
-	if (imap_code_is(response->code, "ALERT") && may_show(self) && self->news->alert != NULL)
+	if (imap_code_is(response->code, "ALERT") && may_show(self))
 		self->news->alert(self->user, response->text);
 	if (imap_code_is(response->code, "CAPABILITY") && !self->logged_in)
 		imap_backend_take_capabilities(self, response->code + strlen("CAPABILITY"));
@@ -513,7 +535,7 @@ tagged(ImapBackend *self, const ImapResponse *response, GError **error)
 	}
 	if (imap_code_is(response->code, "CAPABILITY") && !self->logged_in)
 		imap_backend_take_capabilities(self, response->code + strlen("CAPABILITY"));
-	if (imap_code_is(response->code, "ALERT") && may_show(self) && self->news->alert != NULL)
+	if (imap_code_is(response->code, "ALERT") && may_show(self))
 		self->news->alert(self->user, response->text);
 	if (command->is_idle) {
 		self->idle = IMAP_IDLE_OFF;
@@ -546,7 +568,8 @@ response_came(gpointer user, const ImapResponse *response, GError **error)
 	/* Its own response was not understood, or it would have come before this one. */
 	if (self->body != NULL && !streamed)
 		imap_backend_drop_body(self, NULL);
-	if (!self->greeted && (response->status == IMAP_STATUS_NONE || strcmp(response->tag, "*") != 0))
+	if (!self->greeted &&
+	    (response->status == IMAP_STATUS_NONE || strcmp(response->tag, "*") != 0))
 		return protocol_error(error, self, "does not greet as an IMAP server does");
 	if (response->status == IMAP_STATUS_CONTINUE)
 		return continuation(self, response, error);
@@ -603,6 +626,7 @@ backend_start(Backend *base, Request *request)
 		imap_task_start_quota(self, request);
 		break;
 	case REQUEST_SYNC:
+		renew_selection(self);
 		imap_task_start_sync(self, request);
 		break;
 	case REQUEST_FETCH:
@@ -618,13 +642,11 @@ backend_start(Backend *base, Request *request)
 static void
 tell_news(ImapBackend *self)
 {
-	if (self->previous_changed && self->previous != NULL)
-		self->news->changed(self->user, self->previous);
-	self->previous_changed = FALSE;
+	tell_previous(self);
 	if (!self->changed || sync_task(self) != NULL)
 		return;
 	self->changed = FALSE;
-	if (self->base.selected != NULL && self->news->changed != NULL)
+	if (self->base.selected != NULL)
 		self->news->changed(self->user, self->base.selected);
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Who does what: callers put requests into two queues (somebody waits; a scan will want it). Sessions pull: each time a line can carry more it asks
- * pool_take(), which prefers the mailbox that the line has selected. The keeper thread owns time: it opens sessions, joins dead ones, backs
- * off, and fails requests that waited too long. One lock guards all of it and is never held over the network
- * nor over a callback. */
+/* Who does what: callers put requests into two queues (somebody waits; a scan will want it).
+ * Sessions pull: each time a line can carry more it asks pool_take(), which prefers the mailbox
+ * that the line has selected. The keeper thread owns time: it opens sessions, joins dead ones,
+ * backs off, and fails requests that waited too long. One lock guards all of it and is never held
+ * over the network nor over a callback. */
 #include "proto/pool.h"
 
 #include <string.h>
@@ -11,10 +12,16 @@
 
 #define RETRY_FIRST_US (1 * G_USEC_PER_SEC)
 #define RETRY_LAST_US  (60 * G_USEC_PER_SEC)
-#define RETRY_USED_US  (5 * G_USEC_PER_SEC)   /* somebody wants the line: do not let him wait for the whole back-off */
-#define LIMIT_US       (60 * G_USEC_PER_SEC)  /* the server said "too many": how long that is believed */
-#define SPARE_IDLE_US  (120 * G_USEC_PER_SEC) /* a second, third … session without work is closed after this */
-#define BUSY_SELECTED  4		      /* a line with so much under way is no better than an idle one */
+#define RETRY_USED_US                                                                              \
+	(5 *                                                                                       \
+	 G_USEC_PER_SEC) /* somebody wants the line: do not let him wait for the whole back-off */
+#define LASTING_US    (5 * G_USEC_PER_SEC) /* a line that lived so long was a good one */
+#define SHORT_WAIT_US (G_USEC_PER_SEC / 8)
+#define SHORT_LINES   5			    /* waited for with 0, 1/8, 3/8, 7/8, 15/8 s between */
+#define LIMIT_US      (60 * G_USEC_PER_SEC) /* the server said "too many": how long that is believed */
+#define SPARE_IDLE_US                                                                              \
+	(120 * G_USEC_PER_SEC) /* a second, third … session without work is closed after this */
+#define BUSY_SELECTED 4	       /* a line with so much under way is no better than an idle one */
 
 struct Pool {
 	BackendNew backend_new;
@@ -34,10 +41,13 @@ struct Pool {
 	guint next_number;
 	PoolHealth health;
 	gboolean closing, retry_asked;
-	guint failures; /* connection attempts in a row that failed */
+	guint failures;		    /* connection attempts in a row that failed */
 	gint64 failed_at, retry_at; /* monotonic µs */
-	GError *error;	/* last failure, NULL while all is well */
-	WireCounters past; /* of sessions that have ended */
+	gint64 up_at;		    /* monotonic µs: of the newest login */
+	guint short_lines;	    /* lines in a row that did not last */
+	gint64 keeper_wakes;	    /* monotonic µs: at the latest */
+	GError *error;		    /* last failure, NULL while all is well */
+	WireCounters past;	    /* of sessions that have ended */
 	char *capabilities, *line;
 };
 
@@ -48,7 +58,8 @@ down_error(Pool *pool)
 {
 	if (pool->error != NULL)
 		return g_error_copy(pool->error);
-	return g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "not connected to %s", pool->config->host);
+	return g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "not connected to %s",
+			   pool->config->host);
 }
 
 /* Fails every request of @requests with @error, outside the lock. */
@@ -140,16 +151,22 @@ pool_submit(Pool *pool, Request *request)
 	g_autoptr(GError) error = NULL;
 
 	g_mutex_lock(&pool->lock);
-	if (pool->health == POOL_OFFLINE || pool->health == POOL_REFUSED || pool->health == POOL_CLOSED) {
+	if (pool->health == POOL_OFFLINE || pool->health == POOL_REFUSED ||
+	    pool->health == POOL_CLOSED) {
 		error = down_error(pool);
-		if (pool->health == POOL_OFFLINE && g_get_monotonic_time() - pool->failed_at > RETRY_USED_US) {
+		if (pool->health == POOL_OFFLINE &&
+		    g_get_monotonic_time() - pool->failed_at > RETRY_USED_US) {
 			pool->retry_asked = TRUE;
 			g_cond_signal(&pool->changed);
 		}
 	} else {
-		request->deadline = g_get_monotonic_time() + pool->config->timeout_ms * G_TIME_SPAN_MILLISECOND;
-		g_queue_push_tail(request->urgency == REQUEST_NOW ? &pool->now : &pool->soon, request);
+		request->deadline =
+			g_get_monotonic_time() + pool->config->timeout_ms * G_TIME_SPAN_MILLISECOND;
+		g_queue_push_tail(request->urgency == REQUEST_NOW ? &pool->now : &pool->soon,
+				  request);
 		wake_for(pool, request);
+		if (request->deadline < pool->keeper_wakes)
+			g_cond_signal(&pool->changed);
 	}
 	g_mutex_unlock(&pool->lock);
 	if (error != NULL)
@@ -163,7 +180,8 @@ pool_promote(Pool *pool, const char *mailbox, guint32 uid)
 	for (GList *link = pool->soon.head; link != NULL; link = link->next) {
 		Request *request = link->data;
 
-		if (g_strcmp0(request->mailbox, mailbox) != 0 || !uidset_contains(request->uids, uid))
+		if (g_strcmp0(request->mailbox, mailbox) != 0 ||
+		    !uidset_contains(request->uids, uid))
 			continue;
 		g_queue_unlink(&pool->soon, link);
 		g_queue_push_tail_link(&pool->now, link);
@@ -215,20 +233,30 @@ note_selected(Session *session, const char *selected)
 }
 
 static Request *
-pool_take(gpointer owner, Session *session, Backend *backend)
+take_best(Pool *pool, Backend *backend)
 {
-	Pool *pool = owner;
-	Request *request;
+	Request *request = take_from(&pool->now, backend, TRUE);
 
-	g_mutex_lock(&pool->lock);
-	note_selected(session, backend->selected);
-	request = take_from(&pool->now, backend, TRUE);
 	if (request == NULL)
 		request = take_from(&pool->now, backend, FALSE);
 	if (request == NULL)
 		request = take_from(&pool->soon, backend, TRUE);
 	if (request == NULL)
 		request = take_from(&pool->soon, backend, FALSE);
+	return request;
+}
+
+static Request *
+pool_take(gpointer owner, Session *session, Backend *backend)
+{
+	Pool *pool = owner;
+	Request *request = NULL;
+
+	g_mutex_lock(&pool->lock);
+	note_selected(session, backend->selected);
+	/* A session that was told to stop would take the request with it. */
+	if (session_view(session)->up)
+		request = take_best(pool, backend);
 	note_view(session, backend, request != NULL);
 	if (request != NULL && request->mailbox != NULL)
 		note_selected(session, request->mailbox);
@@ -237,6 +265,15 @@ pool_take(gpointer owner, Session *session, Backend *backend)
 		g_cond_signal(&pool->changed);
 	g_mutex_unlock(&pool->lock);
 	return request;
+}
+
+static void
+wake_all(Pool *pool)
+{
+	if (pool->now.length + pool->soon.length == 0)
+		return;
+	for (guint i = 0; i < pool->sessions->len; i++)
+		session_wake(pool->sessions->pdata[i]);
 }
 
 static Backend *
@@ -268,8 +305,7 @@ pool_logged_in(gpointer owner, Session *session, Backend *backend)
 
 	g_mutex_lock(&pool->lock);
 	session_view(session)->up = TRUE;
-	session_view(session)->idle_since = g_get_monotonic_time();
-	pool->failures = 0;
+	session_view(session)->idle_since = pool->up_at = g_get_monotonic_time();
 	g_clear_error(&pool->error);
 	g_free(pool->line);
 	pool->line = g_strdup(tls_stream_describe(wire_stream(backend->wire)));
@@ -279,13 +315,21 @@ pool_logged_in(gpointer owner, Session *session, Backend *backend)
 		g_autoptr(GString) words = g_string_new(NULL);
 
 		for (guint i = 0; i < backend->capabilities->len; i++)
-			g_string_append_printf(words, "%s%s", i > 0 ? " " : "", (char *) backend->capabilities->pdata[i]);
+			g_string_append_printf(words, "%s%s", i > 0 ? " " : "",
+					       (char *)backend->capabilities->pdata[i]);
 		pool->capabilities = g_strdup(words->str);
 	}
 	tell = set_health(pool, POOL_ONLINE);
 	g_mutex_unlock(&pool->lock);
 	if (tell && pool->news->health != NULL)
 		pool->news->health(pool->user, POOL_ONLINE, NULL);
+}
+
+static gboolean
+is_refusal(const GError *error)
+{
+	return g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN) ||
+	       g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG);
 }
 
 /* A login failed for good, or the last line went: what now? Under the lock. */
@@ -299,13 +343,17 @@ note_failure(Pool *pool, gboolean was_up, const GError *error, GQueue *failed)
 		/* The others go on; only the number of lines is in question. */
 		if (!was_up) {
 			pool->limit = MAX(1, count_alive(pool));
-			pool->limit_until = now + LIMIT_US;
+			pool->limit_until = is_refusal(error) ? G_MAXINT64 : now + LIMIT_US;
 		}
 		return FALSE;
 	}
-	if (was_up) {
-		/* Lost after it worked: try again at once, those who wait may go on waiting. */
-		pool->retry_at = now;
+	/* Lost after it worked: those who wait may go on waiting. A server that takes every login
+	 * and hangs up is soon no better than one that takes none. */
+	if (was_up && now - pool->up_at >= LASTING_US)
+		pool->failures = pool->short_lines = 0;
+	if (was_up && pool->short_lines < SHORT_LINES) {
+		pool->retry_at = now + (SHORT_WAIT_US << pool->short_lines) - SHORT_WAIT_US;
+		pool->short_lines++;
 		return set_health(pool, POOL_STARTING);
 	}
 	g_clear_error(&pool->error);
@@ -314,7 +362,7 @@ note_failure(Pool *pool, gboolean was_up, const GError *error, GQueue *failed)
 	if (count_alive(pool) > 0)
 		return FALSE;
 	steal_waiting(pool, failed);
-	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN) || g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG))
+	if (is_refusal(error))
 		return set_health(pool, POOL_REFUSED);
 	wait = RETRY_FIRST_US << MIN(pool->failures, 6);
 	pool->failures++;
@@ -343,6 +391,8 @@ pool_ended(gpointer owner, Session *session, gboolean was_up, const GError *erro
 	if (error != NULL)
 		tell = note_failure(pool, was_up, error, &failed);
 	health = pool->health;
+	/* What it was woken for, the others have to do. */
+	wake_all(pool);
 	g_cond_broadcast(&pool->changed);
 	g_mutex_unlock(&pool->lock);
 	if (tell && pool->news->health != NULL)
@@ -369,7 +419,8 @@ on_alert(gpointer user, const char *text)
 }
 
 Pool *
-pool_new(BackendNew backend_new, const BackendConfig *config, guint connections, const PoolNews *news, gpointer user)
+pool_new(BackendNew backend_new, const BackendConfig *config, guint connections,
+	 const PoolNews *news, gpointer user)
 {
 	Pool *pool = g_new0(Pool, 1);
 
@@ -387,7 +438,8 @@ pool_new(BackendNew backend_new, const BackendConfig *config, guint connections,
 	return pool;
 }
 
-/* --- the keeper ------------------------------------------------------------------------------------- */
+/* --- the keeper
+ * ------------------------------------------------------------------------------------- */
 
 static void
 take_expired(GQueue *queue, gint64 now, GQueue *expired, gint64 *next)
@@ -415,7 +467,8 @@ static const SessionOwner pool_owner = {
 	.ended = pool_ended,
 };
 
-/* Should one more session be opened now? Moves *next to when the question comes up again. Under the lock. */
+/* Should one more session be opened now? Moves *next to when the question comes up again. Under the
+ * lock. */
 static gboolean
 wants_session(Pool *pool, gint64 now, gint64 *next)
 {
@@ -426,7 +479,7 @@ wants_session(Pool *pool, gint64 now, gint64 *next)
 	if (pool->health == POOL_REFUSED || pool->health == POOL_CLOSED) {
 		if (!pool->retry_asked || pool->health == POOL_CLOSED)
 			return FALSE;
-	} else if (pool->health == POOL_OFFLINE && !pool->retry_asked && now < pool->retry_at) {
+	} else if (pool->health != POOL_ONLINE && !pool->retry_asked && now < pool->retry_at) {
 		*next = MIN(*next, pool->retry_at);
 		return FALSE;
 	}
@@ -447,7 +500,8 @@ wants_session(Pool *pool, gint64 now, gint64 *next)
 	return FALSE;
 }
 
-/* A spare line without work is given back to the server; the first one stays for IDLE. Under the lock. */
+/* A spare line without work is given back to the server; the first one stays for IDLE. Under the
+ * lock. */
 static void
 stop_spare(Pool *pool, gint64 now, gint64 *next)
 {
@@ -465,10 +519,12 @@ stop_spare(Pool *pool, gint64 now, gint64 *next)
 		}
 		if (view->idle_since == 0)
 			continue;
-		if (now - view->idle_since >= SPARE_IDLE_US)
+		if (now - view->idle_since >= SPARE_IDLE_US) {
+			view->up = FALSE;
 			session_stop(session);
-		else
+		} else {
 			*next = MIN(*next, view->idle_since + SPARE_IDLE_US);
+		}
 	}
 }
 
@@ -506,7 +562,8 @@ keeper_run(gpointer data)
 		steal_dead(pool, dead);
 		started = started || pool->retry_asked || pool->now.length > 0;
 		if (started && wants_session(pool, now, &next))
-			g_ptr_array_add(pool->sessions, session_new(&pool_owner, pool, pool->next_number++));
+			g_ptr_array_add(pool->sessions,
+					session_new(&pool_owner, pool, pool->next_number++));
 		stop_spare(pool, now, &next);
 		if (expired.length > 0 || dead->len > 0) {
 			g_autoptr(GError) error = g_error_new(
@@ -519,6 +576,7 @@ keeper_run(gpointer data)
 			g_mutex_lock(&pool->lock);
 			continue;
 		}
+		pool->keeper_wakes = next;
 		g_cond_wait_until(&pool->changed, &pool->lock, next);
 	}
 	g_mutex_unlock(&pool->lock);
@@ -535,7 +593,8 @@ pool_start(Pool *pool, GCancellable *cancel, GError **error)
 	g_cond_broadcast(&pool->changed);
 	/* Each step of a login is bounded by the timeout; cancel is looked at between. */
 	while (pool->health == POOL_STARTING && !g_cancellable_is_cancelled(cancel))
-		g_cond_wait_until(&pool->changed, &pool->lock, g_get_monotonic_time() + 100 * G_TIME_SPAN_MILLISECOND);
+		g_cond_wait_until(&pool->changed, &pool->lock,
+				  g_get_monotonic_time() + 100 * G_TIME_SPAN_MILLISECOND);
 	up = pool->health == POOL_ONLINE;
 	if (!up && !g_cancellable_set_error_if_cancelled(cancel, error))
 		g_propagate_error(error, down_error(pool));
@@ -548,6 +607,7 @@ pool_retry(Pool *pool)
 {
 	g_mutex_lock(&pool->lock);
 	pool->retry_asked = TRUE;
+	pool->limit = pool->connections;
 	g_cond_broadcast(&pool->changed);
 	g_mutex_unlock(&pool->lock);
 }

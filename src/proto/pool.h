@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* A Pool is the account's sessions (session.c: a Backend and its thread) and the requests that wait for one. Work goes to the session
- * that has the mailbox selected, else to an idle one, else a new session is opened, up to `connections`, fewer when the server says so.
- * A lost line is opened again with back-off; while the line is known to be down requests fail at once; a refused login is not
- * repeated until pool_retry(). Thread-safe. */
+/* A Pool is the account's sessions (session.c: a Backend and its thread) and the requests that wait
+ * for one. Work goes to the session that has the mailbox selected, else to an idle one, else a new
+ * session is opened, up to `connections`, fewer when the server says so. A lost line is opened
+ * again with back-off; while the line is known to be down requests fail at once; a refused login is
+ * not repeated until pool_retry(). Thread-safe. */
 #pragma once
 
 #include "proto/backend.h"
@@ -21,13 +22,14 @@ typedef enum {
 
 typedef struct {
 	PoolHealth health;
-	guint sessions, busy, waiting; /* sessions logged in, sessions with work, requests not yet on a session */
-	guint limit;		       /* sessions at most, as configured or as the server taught */
-	gint64 retry_at;	       /* OFFLINE: wall clock seconds of the next try */
-	WireCounters counters;	       /* of all sessions since the start */
-	char *error;		       /* last connection error, NULL when none; raw: escape before showing */
-	char *capabilities;	       /* of the newest login, NULL before */
-	char *line;		       /* tls_stream_describe() of the newest line, NULL before */
+	guint sessions, busy,
+		waiting; /* sessions logged in, sessions with work, requests not yet on a session */
+	guint limit;	 /* sessions at most, as configured or as the server taught */
+	gint64 retry_at; /* OFFLINE: wall clock seconds of the next try */
+	WireCounters counters; /* of all sessions since the start */
+	char *error;	    /* last connection error, NULL when none; raw: escape before showing */
+	char *capabilities; /* of the newest login, NULL before */
+	char *line;	    /* tls_stream_describe() of the newest line, NULL before */
 } PoolStatus;
 
 /* News, on a session's thread, which must not be held up. */
@@ -40,21 +42,26 @@ typedef struct {
 typedef Backend *(*BackendNew)(const BackendConfig *config, const BackendNews *news, gpointer user);
 
 /* @config and @news are borrowed and outlive the pool. */
-Pool *pool_new(BackendNew backend_new, const BackendConfig *config, guint connections, const PoolNews *news, gpointer user);
+Pool *pool_new(BackendNew backend_new, const BackendConfig *config, guint connections,
+	       const PoolNews *news, gpointer user);
 
-/* Opens the first session and waits for its login. Blocks. On failure the pool may be used all the same (offline mount) or closed. */
+/* Opens the first session and waits for its login. Blocks. On failure the pool may be used all the
+ * same (offline mount) or closed. */
 gboolean pool_start(Pool *pool, GCancellable *cancel, GError **error);
 
-/* Takes ownership. Never blocks. A request that finds no session within the timeout fails with MAILFS_ERROR_TIMEOUT. */
+/* Takes ownership. Never blocks. A request that finds no session within the timeout fails with
+ * MAILFS_ERROR_TIMEOUT. */
 void pool_submit(Pool *pool, Request *request);
 
-/* Somebody waits for what a REQUEST_SOON fetch of this UID will bring: if it is still queued, it comes first. */
+/* Somebody waits for what a REQUEST_SOON fetch of this UID will bring: if it is still queued, it
+ * comes first. */
 void pool_promote(Pool *pool, const char *mailbox, guint32 uid);
 void pool_retry(Pool *pool); /* try now: the network is back, the user has a new password */
 void pool_get_status(Pool *pool, PoolStatus *out);
 void pool_status_clear(PoolStatus *status);
 
-/* Fails all that waits and is under way (MAILFS_ERROR_OFFLINE), logs out (at most 2 s), joins the threads. NULL is fine. */
+/* Fails all that waits and is under way (MAILFS_ERROR_OFFLINE), logs out (at most 2 s), joins the
+ * threads. NULL is fine. */
 void pool_free(Pool *pool);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pool, pool_free)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* A Request is one piece of work for a server, in words that fit IMAP and POP3. Whoever makes it says what it wants in the
- * fields and gets its answers through the events, on the thread of the session that serves it (or the pool's caller when it
- * fails at once). Events must not block on the network and must not call back into the session; they may submit
- * further requests. `done` comes exactly once, last, and ends the request: the server's side frees it after. */
+/* A Request is one piece of work for a server, in words that fit IMAP and POP3. Whoever makes it
+ * says what it wants in the fields and gets its answers through the events, on the thread of the
+ * session that serves it (or the pool's caller when it fails at once). Events must not block on the
+ * network and must not call back into the session; they may submit further requests. `done` comes
+ * exactly once, last, and ends the request: the server's side frees it after. */
 #pragma once
 
 #include "base/error.h"
@@ -13,42 +14,52 @@ G_BEGIN_DECLS
 
 typedef enum {
 	REQUEST_LIST,	 /* mailboxes: event mailbox */
-	REQUEST_SYNC,	 /* bring the listing of `mailbox` from `known` to now: selected, then message/flags/vanished/present, batch */
+	REQUEST_SYNC,	 /* bring the listing of `mailbox` from `known` to now: selected, then
+			    message/flags/vanished/present, batch */
 	REQUEST_FETCH,	 /* whole bodies of `uids`, BODY.PEEK[]: body_open, body_data, body_done */
 	REQUEST_HEADERS, /* whole header blocks of `uids`, BODY.PEEK[HEADER]: header */
 	REQUEST_QUOTA,	 /* GETQUOTAROOT of `mailbox`: quota */
 } RequestKind;
 
 typedef enum {
-	REQUEST_NOW,   /* somebody waits for it */
-	REQUEST_SOON,  /* a scan will want it */
+	REQUEST_NOW,  /* somebody waits for it */
+	REQUEST_SOON, /* a scan will want it */
 } RequestUrgency;
 
 typedef struct {
 	void (*mailbox)(gpointer user, const MailboxInfo *info);
 
-	/* SYNC: the mailbox is selected. When @now->uidvalidity differs from `known`, all that was known is void and
-	 * everything follows anew. */
+	/* SYNC: the mailbox is selected. When @now->uidvalidity differs from `known`, all that was
+	 * known is void and everything follows anew. */
 	void (*selected)(gpointer user, const MailboxState *now);
-	void (*message)(gpointer user, const MessageInfo *info); /* a message at or above known.uidnext (any UID after a void) */
-	void (*flags)(gpointer user, guint32 uid, guint32 flags, const char *keywords); /* a known message */
-	void (*vanished)(gpointer user, const UidSet *uids); /* these are gone; may name UIDs never known */
-	void (*present)(gpointer user, const UidSet *uids);  /* of the UIDs below known.uidnext exactly these are still there */
-	void (*batch)(gpointer user); /* the line ran dry, or 512 messages came: a good moment to publish */
+	void (*message)(gpointer user,
+			const MessageInfo *info); /* a message at or above known.uidnext (any UID
+						     after a void) */
+	void (*flags)(gpointer user, guint32 uid, guint32 flags,
+		      const char *keywords); /* a known message */
+	void (*vanished)(gpointer user,
+			 const UidSet *uids); /* these are gone; may name UIDs never known */
+	void (*present)(gpointer user, const UidSet *uids); /* of the UIDs below known.uidnext
+							       exactly these are still there */
+	void (*batch)(gpointer user); /* the line ran dry, or 512 messages came: a good moment to
+					 publish */
 
-	/* FETCH: bytes of one body come next; @announced is the literal's length. FALSE: drain it. Bodies of one request
-	 * never interleave. */
+	/* FETCH: bytes of one body come next; @announced is the literal's length. FALSE: drain it.
+	 * Bodies of one request never interleave. */
 	gboolean (*body_open)(gpointer user, guint64 announced, GError **error);
 	gboolean (*body_data)(gpointer user, const guint8 *data, gsize len, GError **error);
-	/* The response is complete: @uid is asked for and the body is whole, or @error is set and what was written is void (@uid 0
-	 * when unknown). Each opened body is done or the request fails. */
+	/* The response is complete: @uid is asked for and the body is whole, or @error is set and
+	 * what was written is void (@uid 0 when unknown). Each opened body is done or the request
+	 * fails. */
 	void (*body_done)(gpointer user, guint32 uid, const GError *error);
 
 	void (*header)(gpointer user, guint32 uid, const char *header, gsize len);
-	void (*quota)(gpointer user, guint64 used, guint64 limit); /* octets; never called when there is none */
+	void (*quota)(gpointer user, guint64 used,
+		      guint64 limit); /* octets; never called when there is none */
 
-	/* SYNC: @state is what may be remembered from now on (NULL with an error). UIDs asked for by FETCH or HEADERS that were not
-	 * answered are gone or withheld: the requester knows which it did not get. */
+	/* SYNC: @state is what may be remembered from now on (NULL with an error). UIDs asked for
+	 * by FETCH or HEADERS that were not answered are gone or withheld: the requester knows
+	 * which it did not get. */
 	void (*done)(gpointer user, const MailboxState *state, const GError *error);
 } RequestEvents;
 
@@ -56,7 +67,8 @@ typedef struct {
 	RequestKind kind;
 	RequestUrgency urgency;
 	char *mailbox;	      /* raw server name, owned; NULL for LIST */
-	guint32 uidvalidity;  /* FETCH, HEADERS: fail with MAILFS_ERROR_STALE when the mailbox has another */
+	guint32 uidvalidity;  /* FETCH, HEADERS: fail with MAILFS_ERROR_STALE when the mailbox has
+				 another */
 	MailboxState known;   /* SYNC */
 	gboolean want_header; /* SYNC: with the four header fields */
 	UidSet *uids;	      /* FETCH, HEADERS, owned */
@@ -67,7 +79,8 @@ typedef struct {
 	gint64 deadline; /* monotonic µs: it must have reached a session by then */
 } Request;
 
-Request *request_new(RequestKind kind, const char *mailbox, const RequestEvents *events, gpointer user);
+Request *request_new(RequestKind kind, const char *mailbox, const RequestEvents *events,
+		     gpointer user);
 void request_free(Request *request); /* NULL is fine */
 
 /* Calls done with @error (NULL: success) and frees. */

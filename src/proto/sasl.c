@@ -192,6 +192,9 @@ choose(GPtrArray *offered, AuthMechanism auth, gboolean is_token, gboolean secur
 		if (fits(&mechanisms[i], auth, is_token, secure) &&
 		    is_offered(offered, mechanisms[i].name))
 			return &mechanisms[i];
+	/* CRAM-MD5 inside TLS is worse than PLAIN, and better than no way in. */
+	if (secure)
+		return choose(offered, auth, is_token, FALSE, error);
 	names = g_string_new(NULL);
 	for (guint i = 0; i < offered->len; i++)
 		g_string_append_printf(names, "%s%s", i > 0 ? " " : "",

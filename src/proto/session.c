@@ -85,15 +85,18 @@ session_run(gpointer data)
 
 	if (up) {
 		session->callbacks->logged_in(session->owner, session, backend);
-		while (!g_cancellable_is_cancelled(session->stop) && session_turn(session, backend, &error))
+		while (!g_cancellable_is_cancelled(session->stop) &&
+		       session_turn(session, backend, &error))
 			continue;
 		if (error == NULL && g_cancellable_is_cancelled(session->stop))
 			backend->ops->logout(backend, LOGOUT_MS);
 		else if (error == NULL)
-			g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "the line was lost");
+			g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE,
+				    "the line was lost");
 	}
 	if (error == NULL) {
-		g_autoptr(GError) closed = g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "the connection was closed");
+		g_autoptr(GError) closed = g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE,
+						       "the connection was closed");
 
 		backend->ops->free(backend, closed);
 	} else {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A Session is one Backend and the thread that runs it: log in, then poll() over the socket and a wake-up
- * descriptor, taking requests from its owner (pool.c) whenever the line can carry one more. */
+/* A Session is one Backend and the thread that runs it: log in, then poll() over the socket and a
+ * wake-up descriptor, taking requests from its owner (pool.c) whenever the line can carry one more.
+ */
 #pragma once
 
 #include "proto/backend.h"
@@ -15,8 +16,9 @@ typedef struct {
 	void (*logged_in)(gpointer owner, Session *session, Backend *backend);
 	/* The next request this line should carry now, or NULL. (transfer full) */
 	Request *(*take)(gpointer owner, Session *session, Backend *backend);
-	/* The thread is about to end: login failed or the line was lost (@error), or it was told to stop (NULL). Requests that were under way
-	 * have been failed. @was_up: the login had succeeded. */
+	/* The thread is about to end: login failed or the line was lost (@error), or it was told to
+	 * stop (NULL). Requests that were under way have been failed. @was_up: the login had
+	 * succeeded. */
 	void (*ended)(gpointer owner, Session *session, gboolean was_up, const GError *error);
 } SessionOwner;
 
@@ -24,12 +26,14 @@ typedef struct {
 Session *session_new(const SessionOwner *callbacks, gpointer owner, guint number);
 void session_wake(Session *session); /* look for work; any thread */
 void session_stop(Session *session); /* log out politely and end; any thread, returns at once */
-void session_join(Session *session); /* waits for the thread's end and frees; not from its own thread */
+void
+session_join(Session *session); /* waits for the thread's end and frees; not from its own thread */
 
-/* Kept for the owner, who guards them with its own lock: what the line was doing when it last took work. */
+/* Kept for the owner, who guards them with its own lock: what the line was doing when it last took
+ * work. */
 typedef struct {
 	gboolean up;
-	gboolean dead;	 /* ended() was called: to be joined */
+	gboolean dead; /* ended() was called: to be joined */
 	guint under_way;
 	char *selected;
 	gint64 idle_since; /* monotonic µs; 0 while busy */

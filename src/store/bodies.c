@@ -596,7 +596,7 @@ count_serial(Bodies *bodies, guint32 serial, DIR *folder, GArray *counted)
 	}
 }
 
-/* All bodies there are; what is none is deleted. */
+/* All bodies there are; what is none is deleted. A folder that cannot be opened just now stays. */
 static GArray *
 count_files(Bodies *bodies)
 {
@@ -607,20 +607,18 @@ count_files(Bodies *bodies)
 
 	while (generation != NULL && (name = next_name(bodies, generation)) != NULL) {
 		guint before = counted->len;
-		DIR *folder;
+		gboolean ours = parse_number(name, &serial);
+		DIR *folder = ours ? open_folder(dirfd(generation), name) : NULL;
 
-		if (name[0] == '.')
-			continue; /* put aside after delete_others */
-		folder = parse_number(name, &serial) ? open_folder(bodies->generation, name) : NULL;
-		if (folder == NULL) {
-			delete_tree(bodies, bodies->generation, name, DEPTH_MAX);
-			continue;
+		if (folder != NULL) {
+			count_serial(bodies, serial, folder, counted);
+			closedir(folder);
+			/* Refused when a writer is at work in it. */
+			if (counted->len == before)
+				unlinkat(dirfd(generation), name, AT_REMOVEDIR);
+		} else if (name[0] != '.' && (!ours || errno == ENOTDIR || errno == ELOOP)) {
+			delete_tree(bodies, dirfd(generation), name, DEPTH_MAX);
 		}
-		count_serial(bodies, serial, folder, counted);
-		closedir(folder);
-		if (counted->len == before)
-			unlinkat(bodies->generation, name,
-				 AT_REMOVEDIR); /* refused when a writer is at work in it */
 	}
 	if (generation != NULL)
 		closedir(generation);

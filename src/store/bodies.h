@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Bodies: fetched messages as files, one each, under bodies/<generation>/<serial>/<uid>. Written to a temporary name
- * (O_EXCL, 0600), renamed when whole, so that a name always means a whole body. A checksum (CRC-32, kept by the caller
- * in the index) is checked the first time a file is opened in a mount: bit rot, truncation or a swapped file
- * is noticed, the file removed, and the caller told to fetch again. Least recently used go first when the total passes
- * the bound; a file that is open stays readable. Thread-safe; blocks on local disk only. */
+/* Bodies: fetched messages as files, one each, under bodies/<generation>/<serial>/<uid>. Written to
+ * a temporary name (O_EXCL, 0600), renamed when whole, so that a name always means a whole body. A
+ * checksum (CRC-32, kept by the caller in the index) is checked the first time a file is opened in
+ * a mount: bit rot, truncation or a swapped file is noticed, the file removed, and the caller told
+ * to fetch again. Least recently used go first when the total passes the bound; a file that is open
+ * stays readable. Thread-safe; blocks on local disk only. */
 #pragma once
 
 #include <glib.h>
@@ -13,27 +14,35 @@ G_BEGIN_DECLS
 typedef struct Bodies Bodies;
 typedef struct BodyWriter BodyWriter;
 
-/* Other generations' folders and left-over temporary files are deleted (on the evictor's thread). @max_bytes 0: no bound. */
-Bodies *bodies_open(const char *directory, const char *generation, guint64 max_bytes, GError **error);
+/* Other generations' folders and left-over temporary files are deleted (on the evictor's thread).
+ * @max_bytes 0: no bound. */
+Bodies *bodies_open(const char *directory, const char *generation, guint64 max_bytes,
+		    GError **error);
 void bodies_close(Bodies *bodies); /* NULL is fine */
 
 /**
- * bodies_get: a descriptor of the cached body, owned by the caller, or -1 when it is not (or no longer) here.
- * @size, @crc: what the file must be. A file already proved in this mount, unchanged since (inode, size, mtime), is not read again.
+ * bodies_get: a descriptor of the cached body, owned by the caller, or -1 when it is not (or no
+ * longer) here.
+ * @size, @crc: what the file must be. A file already proved in this mount, unchanged since (inode,
+ * size, mtime), is not read again.
  */
 int bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 crc);
 gboolean bodies_has(Bodies *bodies, guint32 serial, guint32 uid); /* cheap, unproved */
 void bodies_remove(Bodies *bodies, guint32 serial, guint32 uid);
 void bodies_remove_serial(Bodies *bodies, guint32 serial); /* a UIDVALIDITY is over */
 
-/* Writing. The serial is known at once, the UID only when the server's response is complete. Errors: G_FILE_ERROR. */
+/* Writing. The serial is known at once, the UID only when the server's response is complete.
+ * Errors: G_FILE_ERROR. */
 BodyWriter *body_writer_new(Bodies *bodies, guint32 serial, GError **error);
 gboolean body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **error);
-/* Puts the body in its place and ends the writer. Returns a read descriptor owned by the caller, or -1. The body counts as proved. */
-int body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out, GError **error);
-void body_writer_abort(BodyWriter *writer); /* removes what was written, ends the writer; NULL is fine */
+/* Puts the body in its place and ends the writer. Returns a read descriptor owned by the caller, or
+ * -1. The body counts as proved. */
+int body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
+		       GError **error);
+void
+body_writer_abort(BodyWriter *writer); /* removes what was written, ends the writer; NULL is fine */
 
-guint64 bodies_total(Bodies *bodies); /* bytes in the cache now */
+guint64 bodies_total(Bodies *bodies);	/* bytes in the cache now */
 guint64 bodies_damaged(Bodies *bodies); /* files found damaged and removed since the start */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bodies, bodies_close)

@@ -605,7 +605,8 @@ index_open(const char *directory, gboolean *rebuilt_out, GError **error)
 		    (rc & 0xff) == SQLITE_READONLY) {
 			detach(index);
 			if (move_aside(index, "")) {
-				g_debug("index %s: moved aside: %s", index->path, sqlite3_errstr(rc));
+				g_debug("index %s: moved aside: %s", index->path,
+					sqlite3_errstr(rc));
 				rebuilt = TRUE;
 			}
 			rc = create(index);

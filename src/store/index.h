@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Index: the account's mailboxes and messages on disk (SQLite, WAL), so that the next mount starts where
- * this one ended. Writes go to a thread of its own, in order, one transaction a batch, and never
- * make the caller wait; a crash loses the newest batches, which only costs a refetch. The index is a cache: a corrupt,
- * foreign or newer-format one is noticed on open (or on any later error), moved aside and started anew, together
- * with the bodies that its checksums vouch for (a new generation). Thread-safe. */
+/* Index: the account's mailboxes and messages on disk (SQLite, WAL), so that the next mount starts
+ * where this one ended. Writes go to a thread of its own, in order, one transaction a batch, and
+ * never make the caller wait; a crash loses the newest batches, which only costs a refetch. The
+ * index is a cache: a corrupt, foreign or newer-format one is noticed on open (or on any later
+ * error), moved aside and started anew, together with the bodies that its checksums vouch for (a
+ * new generation). Thread-safe. */
 #pragma once
 
 #include "base/message.h"
@@ -15,21 +16,23 @@ typedef struct Index Index;
 
 /* What the index knows of one mailbox. */
 typedef struct {
-	const char *name;	/* raw server name */
-	guint32 directory;	/* serial of the directory: lasting, unique in the account, >= 2, < 2^20 */
-	guint32 messages;	/* serial of this UIDVALIDITY's messages: from the same counter, 0: none yet */
+	const char *name;  /* raw server name */
+	guint32 directory; /* serial of the directory: lasting, unique in the account, >= 2, < 2^20
+			    */
+	guint32 messages;  /* serial of this UIDVALIDITY's messages: from the same counter, 0: none
+			      yet */
 	MailboxState state;
 	char separator;
-	guint attributes;	/* MailboxAttributes */
+	guint attributes; /* MailboxAttributes */
 	const char *prefix;
 } IndexMailbox;
 
 /* One stored message. Pointers are borrowed, good for the duration of the callback. */
 typedef struct {
-	MessageInfo info;	/* size: the exact one when size_exact. header: what was stored with it */
-	const char *name;	/* file name without ".eml", "" with names=uid */
-	gboolean size_exact;	/* info.size was counted, not claimed */
-	gboolean has_crc;	/* crc is that of the body last fetched */
+	MessageInfo info; /* size: the exact one when size_exact. header: what was stored with it */
+	const char *name; /* file name without ".eml", "" with names=uid */
+	gboolean size_exact; /* info.size was counted, not claimed */
+	gboolean has_crc;    /* crc is that of the body last fetched */
 	guint32 crc;
 } IndexMessage;
 
@@ -41,27 +44,31 @@ typedef struct {
  */
 Index *index_open(const char *directory, gboolean *rebuilt_out, GError **error);
 void index_close(Index *index); /* writes what is queued, then closes; NULL is fine */
-const char *index_generation(const Index *index); /* random word of this index file; names the bodies' folder */
+const char *
+index_generation(const Index *index); /* random word of this index file; names the bodies' folder */
 
-/* Blocks on local disk only: mailboxes in the order of their directory serials. FALSE from the callback stops. */
+/* Blocks on local disk only: mailboxes in the order of their directory serials. FALSE from the
+ * callback stops. */
 typedef gboolean (*IndexMailboxFunc)(gpointer user, const IndexMailbox *mailbox);
 gboolean index_each_mailbox(Index *index, IndexMailboxFunc func, gpointer user, GError **error);
 
-/* The next free serial (rising, never reused within this index). Blocks on local disk only: it is durable
- * before it is handed out. 0 when all 2^20 are used up. */
+/* The next free serial (rising, never reused within this index). Blocks on local disk only: it is
+ * durable before it is handed out. 0 when all 2^20 are used up. */
 guint32 index_new_serial(Index *index);
 
-/* Queues storing this row (by directory serial) and returns. A changed `messages` serial deletes the old one's rows. */
+/* Queues storing this row (by directory serial) and returns. A changed `messages` serial deletes
+ * the old one's rows. */
 void index_put_mailbox(Index *index, const IndexMailbox *mailbox);
 void index_delete_mailbox(Index *index, guint32 directory);
 
-/* Messages of one serial, in UID order. Blocks on local disk only; runs beside the writer (its own read connection), but
- * sees every write queued before the call. 100,000 rows within 0.2 s. */
+/* Messages of one serial, in UID order. Blocks on local disk only; runs beside the writer (its own
+ * read connection), but sees every write queued before the call. 100,000 rows within 0.2 s. */
 typedef void (*IndexMessageFunc)(gpointer user, const IndexMessage *message);
-gboolean index_each_message(Index *index, guint32 messages, IndexMessageFunc func, gpointer user, GError **error);
+gboolean index_each_message(Index *index, guint32 messages, IndexMessageFunc func, gpointer user,
+			    GError **error);
 
-/* The stored header fields of one message (DATE FROM SUBJECT MESSAGE-ID), NULL when there are none. Blocks on
- * local disk only. (transfer full) */
+/* The stored header fields of one message (DATE FROM SUBJECT MESSAGE-ID), NULL when there are none.
+ * Blocks on local disk only. (transfer full) */
 GBytes *index_get_header(Index *index, guint32 messages, guint32 uid);
 
 /* Queued writes; what they are given is copied. */
@@ -69,12 +76,14 @@ typedef struct IndexBatch IndexBatch;
 IndexBatch *index_batch_new(guint32 messages);
 void index_batch_add(IndexBatch *batch, const IndexMessage *message);
 void index_batch_flags(IndexBatch *batch, guint32 uid, guint32 flags, const char *keywords);
-void index_batch_exact(IndexBatch *batch, guint32 uid, guint64 size, guint32 crc); /* a body was fetched whole */
+void index_batch_exact(IndexBatch *batch, guint32 uid, guint64 size,
+		       guint32 crc); /* a body was fetched whole */
 void index_batch_remove(IndexBatch *batch, guint32 uid);
 void index_submit(Index *index, IndexBatch *batch); /* takes ownership; empty ones are dropped */
 
-void index_flush(Index *index); /* blocks until everything queued before is in the database */
-guint64 index_errors(Index *index); /* writes that failed (disk full, ...): the data lives on in memory; last text: */
+void index_flush(Index *index);	      /* blocks until everything queued before is in the database */
+guint64 index_errors(Index *index);   /* writes that failed (disk full, ...): the data lives on in
+					 memory; last text: */
 char *index_last_error(Index *index); /* NULL when none. (transfer full) */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Index, index_close)

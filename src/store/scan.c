@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A Job is one body on the way, found by its place and UID. A Fetch is one request to the server for the bodies of some jobs. Jobs are
- * made by callers and ended by the fetch that carries them, on its session's thread; the table and all jobs are guarded by one
- * lock, never held over a callback or a disk write. */
+/* A Job is one body on the way, found by its place and UID. A Fetch is one request to the server
+ * for the bodies of some jobs. Jobs are made by callers and ended by the fetch that carries them,
+ * on its session's thread; the table and all jobs are guarded by one lock, never held over a
+ * callback or a disk write. */
 #include "store/scan.h"
 
 #include <fcntl.h>
@@ -25,6 +26,7 @@ typedef struct {
 	guint64 key;
 	GArray *waiters; /* of Waiter */
 	guint tries;
+	GError *error; /* why the last body that came was void; NULL: none came */
 } Job;
 
 typedef struct {
@@ -63,7 +65,7 @@ static const RequestEvents fetch_events;
 static guint64
 key_of(guint32 serial, guint32 uid)
 {
-	return (guint64) serial << 32 | uid;
+	return (guint64)serial << 32 | uid;
 }
 
 static void
@@ -72,6 +74,7 @@ job_free(gpointer data)
 	Job *job = data;
 
 	g_array_unref(job->waiters);
+	g_clear_error(&job->error);
 	g_free(job);
 }
 
@@ -127,16 +130,15 @@ fetch_submit(Scan *scan, const ScanPlace *place, UidSet *uids, RequestUrgency ur
 	pool_submit(scan->pool, request);
 }
 
-/* Takes the job out of the table. (transfer full) NULL when it is not there. */
+/* Takes the job out of the table. (transfer full) NULL when it is not there. Under the lock. */
 static Job *
 job_steal(Scan *scan, guint64 key)
 {
 	Job *job = NULL;
 
-	g_mutex_lock(&scan->lock);
-	if (g_hash_table_steal_extended(scan->jobs, &key, NULL, (gpointer *) &job) && job->waiters->len == 0)
+	if (g_hash_table_steal_extended(scan->jobs, &key, NULL, (gpointer *)&job) &&
+	    job->waiters->len == 0)
 		scan->idle_jobs--;
-	g_mutex_unlock(&scan->lock);
 	return job;
 }
 
@@ -149,12 +151,14 @@ job_end(Job *job, int fd, guint64 size, const GError *error)
 		int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 
 		if (fd >= 0 && copy < 0)
-			no_fd = g_error_new(G_FILE_ERROR, G_FILE_ERROR_MFILE, "too many open files");
+			no_fd = g_error_new(G_FILE_ERROR, G_FILE_ERROR_MFILE,
+					    "too many open files");
 		waiter->done(waiter->user, copy, size, no_fd != NULL ? no_fd : error);
 	}
 	job_free(job);
 }
 
+/* A full disk fails this body, not the line: the literal is let go, its end tells whose it was. */
 static gboolean
 on_body_open(gpointer user, guint64 announced, GError **error)
 {
@@ -162,19 +166,34 @@ on_body_open(gpointer user, guint64 announced, GError **error)
 
 	g_clear_error(&fetch->disk_error);
 	body_writer_abort(fetch->writer);
-	fetch->writer = body_writer_new(fetch->scan->bodies, fetch->place.serial, &fetch->disk_error);
-	return fetch->writer != NULL;
+	fetch->writer =
+		body_writer_new(fetch->scan->bodies, fetch->place.serial, &fetch->disk_error);
+	return TRUE;
 }
 
-/* A full disk fails this body, not the line: the rest of the literal is let go. */
 static gboolean
 on_body_data(gpointer user, const guint8 *data, gsize len, GError **error)
 {
 	Fetch *fetch = user;
 
-	if (fetch->writer != NULL && !body_writer_write(fetch->writer, data, len, &fetch->disk_error))
+	if (fetch->writer != NULL &&
+	    !body_writer_write(fetch->writer, data, len, &fetch->disk_error))
 		g_clear_pointer(&fetch->writer, body_writer_abort);
 	return TRUE;
+}
+
+/* A body that was asked for came damaged. @uid 0: nobody knows which. */
+static void
+note_void(Fetch *fetch, guint32 uid, const GError *error)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fetch->scan->lock);
+	guint64 key = key_of(fetch->place.serial, uid);
+	Job *job = g_hash_table_lookup(fetch->scan->jobs, &key);
+
+	if (job == NULL)
+		return;
+	g_clear_error(&job->error);
+	job->error = g_error_copy(error);
 }
 
 static void
@@ -188,33 +207,38 @@ on_body_done(gpointer user, guint32 uid, const GError *error)
 	Job *job;
 
 	if (error != NULL) {
-		/* Whose it was is not known, or it is void: the end of the request tells those who wait. */
+		/* The end of the request tells those who wait. */
 		g_clear_pointer(&fetch->writer, body_writer_abort);
+		note_void(fetch, uid, error);
 		return;
 	}
 	if (fetch->writer != NULL)
-		fd = body_writer_commit(g_steal_pointer(&fetch->writer), uid, &size, &crc, &fetch->disk_error);
+		fd = body_writer_commit(g_steal_pointer(&fetch->writer), uid, &size, &crc,
+					&fetch->disk_error);
 	uidset_remove(fetch->wanted, uid, uid);
 	if (fd >= 0)
 		scan->fetched(scan->user, fetch->place.serial, uid, size, crc);
 	g_mutex_lock(&scan->lock);
 	scan->n_fetched++;
-	g_mutex_unlock(&scan->lock);
 	job = job_steal(scan, key_of(fetch->place.serial, uid));
+	g_mutex_unlock(&scan->lock);
 	if (job != NULL)
 		job_end(job, fd, size, fd >= 0 ? NULL : fetch->disk_error);
 }
 
-/* The line went, or the server left some out: those without waiters are dropped, the others asked for once more. */
+/* The line went, or the server left some out: those without waiters are dropped, the others asked
+ * for once more. */
 static void
 on_fetch_done(gpointer user, const MailboxState *state, const GError *error)
 {
 	Fetch *fetch = user;
 	Scan *scan = fetch->scan;
-	gboolean transient = error == NULL || g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE);
+	gboolean transient =
+		error == NULL || g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE);
 	g_autoptr(UidSet) again = uidset_new();
-	g_autoptr(GError) gone = g_error_new(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
-					     "the server did not return the message: it was deleted meanwhile, or is withheld");
+	g_autoptr(GError) gone = g_error_new(
+		MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
+		"the server did not return the message: it was deleted meanwhile, or is withheld");
 
 	for (guint i = 0; i < uidset_n_ranges(fetch->wanted); i++) {
 		guint32 first, last;
@@ -226,13 +250,19 @@ on_fetch_done(gpointer user, const MailboxState *state, const GError *error)
 
 			g_mutex_lock(&scan->lock);
 			job = g_hash_table_lookup(scan->jobs, &key);
-			if (job != NULL && job->waiters->len > 0 && transient && ++job->tries < TRIES) {
+			if (job != NULL && job->waiters->len > 0 && transient &&
+			    ++job->tries < TRIES) {
 				uidset_add(again, uid, uid);
 				job = NULL;
+			} else {
+				job = job_steal(scan, key);
 			}
 			g_mutex_unlock(&scan->lock);
-			if (job != NULL && (job = job_steal(scan, key)) != NULL)
-				job_end(job, -1, 0, error != NULL ? error : gone);
+			if (job != NULL)
+				job_end(job, -1, 0,
+					error != NULL	     ? error
+					: job->error != NULL ? job->error
+							     : gone);
 		}
 	}
 	if (!uidset_is_empty(again))
@@ -333,7 +363,8 @@ find_run(Scan *scan, guint32 reader, guint32 serial)
 	return oldest;
 }
 
-/* How far @rank is ahead of the run's last one, in its direction; 0 when it is not a step within reach. */
+/* How far @rank is ahead of the run's last one, in its direction; 0 when it is not a step within
+ * reach. */
 static guint
 step_ahead(Run *run, guint rank)
 {
@@ -366,13 +397,15 @@ scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_m
 		return advice;
 	}
 	if (run->window == 0)
-		run->ahead = rank; /* may underflow below when backward at rank 0: count is then 0 */
+		run->ahead =
+			rank; /* may underflow below when backward at rank 0: count is then 0 */
 	run->window = CLAMP(run->window * 2, WINDOW_FIRST, WINDOW_LAST);
 	if (run->backward ? rank < run->last : rank > run->last)
 		run->last = rank;
 
 	if (run->backward) {
-		used = run->last >= run->ahead ? run->last - run->ahead : 0; /* asked for and not yet read */
+		used = run->last >= run->ahead ? run->last - run->ahead
+					       : 0; /* asked for and not yet read */
 		left = MIN(run->ahead, run->last);
 		if (used > run->window / 2)
 			return advice;
@@ -399,5 +432,6 @@ scan_status(Scan *scan)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
 
-	return (ScanStatus){.on_the_way = g_hash_table_size(scan->jobs), .fetched = scan->n_fetched};
+	return (ScanStatus){.on_the_way = g_hash_table_size(scan->jobs),
+			    .fetched = scan->n_fetched};
 }

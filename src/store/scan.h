@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Scan: disk or network, and what is on the way. Every body is asked for here; two readers of one message share one fetch; a program that
- * reads a mailbox in listing order is recognised and messages are fetched ahead of it. Thread-safe; nothing here waits for the network. */
+/* Scan: disk or network, and what is on the way. Every body is asked for here; two readers of one
+ * message share one fetch; a program that reads a mailbox in listing order is recognised and
+ * messages are fetched ahead of it. Thread-safe; nothing here waits for the network. */
 #pragma once
 
 #include "proto/pool.h"
@@ -17,11 +18,12 @@ typedef struct {
 	guint32 serial; /* of the messages: names the cache files */
 } ScanPlace;
 
-/* A body came, on a session's thread: remember size and checksum. Called before those who wait are told. */
+/* A body came, on a session's thread: remember size and checksum. Called before those who wait are
+ * told. */
 typedef void (*ScanFetched)(gpointer user, guint32 serial, guint32 uid, guint64 size, guint32 crc);
 
-/* @fd: the body, owned by the callee; or -1 and @error. MAILFS_ERROR_NOT_FOUND: the server has no such message (any more). Called once, on a session's
- * thread or before scan_get() returns. */
+/* @fd: the body, owned by the callee; or -1 and @error. MAILFS_ERROR_NOT_FOUND: the server has no
+ * such message (any more). Called once, on a session's thread or before scan_get() returns. */
 typedef void (*ScanDone)(gpointer user, int fd, guint64 size, const GError *error);
 
 Scan *scan_new(Pool *pool, Bodies *bodies, ScanFetched fetched, gpointer user);
@@ -43,9 +45,10 @@ typedef struct {
 } ScanAdvice;
 
 /**
- * scan_note_open: tells that @reader (a process) opened the message at @rank (its place in UID order) of @serial.
- * From the second open in order on (within 16 ranks, either direction) the answer names what to fetch ahead: a window that doubles with each hit
- * up to 256 messages, asked for anew when half of it is used up.
+ * scan_note_open: tells that @reader (a process) opened the message at @rank (its place in UID
+ * order) of @serial. From the second open in order on (within 16 ranks, either direction) the
+ * answer names what to fetch ahead: a window that doubles with each hit up to 256 messages, asked
+ * for anew when half of it is used up.
  */
 ScanAdvice scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_messages);
 

@@ -336,6 +336,14 @@ def drop_pages(path):
         os.close(fd)
 
 
+def rsync(source, target, *options):
+    """rsync -a, which must succeed: what it changed, a line each. The time of a directory alone is not counted: it is
+    that of the newest change, which nobody knows before the directory was listed."""
+    done = subprocess.run(["rsync", "-ai", *options, source + "/", target + "/"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    return [line for line in done.stdout.splitlines() if not line.startswith(".d..t.....")]
+
+
 def append(server, mailbox, data, flags="", date=None):
     """Delivers a message; returns its UID."""
     line = server.client()

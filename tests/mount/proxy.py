@@ -90,6 +90,8 @@ class Proxy:
         while True:
             try:
                 client, _ = listener.accept()
+                with self.lock:
+                    self.connections += 1
                 server = socket.create_connection(("127.0.0.1", self.target))
             except OSError:
                 if self.listener is not listener:
@@ -102,7 +104,6 @@ class Proxy:
             for side in (client, server):
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self.lock:
-                self.connections += 1
                 self.sessions.add((client, server))
             threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
 

@@ -74,6 +74,9 @@ def add_tests(name):
                 check_all(server, mount)
                 check_all(server, mount)
 
+    if "directory" in name:
+        return
+
     @test(f"bodies, while mounted: {name}")
     def _():
         with sample_server() as server, Place() as place:

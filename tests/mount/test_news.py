@@ -2,6 +2,7 @@
 """What changes on the server shows in the mount within dir-time, and a changed UIDVALIDITY is survived."""
 import errno
 import os
+import shutil
 import subprocess
 import time
 
@@ -79,6 +80,7 @@ def add_tests(kind, without):
                 old = {name: read(os.path.join(folder, name)) for name in listed(folder)}
                 assert len(old) == 20
                 replace_mailbox(server, "first")
+                server.start()
                 expected = fetch_mailbox(server, "Bulk")
                 assert wait_for(lambda: len(listed(folder)) == 8, WITHIN), len(listed(folder))
                 assert compare_folder(folder, expected) == 8
@@ -90,6 +92,7 @@ def add_tests(kind, without):
                     else:
                         assert not os.path.exists(alias), uid
             replace_mailbox(server, "second")
+            server.start()
             with place.mount(server, "dir-time=1") as mount:
                 folder = os.path.join(mount, "Bulk")
                 expected = fetch_mailbox(server, "Bulk")
@@ -109,17 +112,35 @@ def same(folder, expected):
 
 
 def replace_mailbox(server, word):
-    line = server.client()
-    line.delete("Bulk")
-    line.create("Bulk")
-    for number in range(8):
-        line.append("Bulk", "", None, message(f"{word}-{number}", word * 50))
-    line.logout()
+    """As after a move to another server: the mailbox is another one, with messages of its own under old numbers."""
+    server.stop()
+    shutil.rmtree(os.path.join(server.mail, "Bulk"))
+    server.fill(samples.Message(("Bulk",), message(f"{word}-{number}", word * 50), "", (), samples.START + number)
+                for number in range(8))
 
 
 for _kind, _without in (("QRESYNC and IDLE", ()), ("QRESYNC, no IDLE", NO_PUSH), ("CONDSTORE only", (*NO_PUSH, "QRESYNC")),
                         ("neither", OLD)):
     add_tests(_kind, _without)
+
+
+@test("a mailbox deleted and made anew while it is in use shows its new messages")
+def _():
+    with Dovecot() as server, Place() as place:
+        server.fill(samples.bulk_mail(20, 1000))
+        server.start()
+        with place.mount(server, "dir-time=1") as mount:
+            folder = os.path.join(mount, "Bulk")
+            for name in listed(folder):
+                read(os.path.join(folder, name))
+            line = server.client()
+            line.delete("Bulk")
+            line.create("Bulk")
+            for number in range(8):
+                line.append("Bulk", "", None, message(f"anew-{number}"))
+            line.logout()
+            assert wait_for(lambda: len(listed(folder)) == 8, WITHIN), len(listed(folder))
+            compare_folder(folder, fetch_mailbox(server, "Bulk"))
 
 
 @test("new mail in INBOX is pushed: it shows long before dir-time is over")
@@ -167,6 +188,7 @@ def _():
             with open(path, "rb", buffering=0) as file:
                 start = file.read(1000)
                 replace_mailbox(server, "other")
+                server.start()
                 assert wait_for(lambda: len(listed(folder)) == 8, WITHIN)
                 try:
                     rest = file.readall()

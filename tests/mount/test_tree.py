@@ -258,7 +258,7 @@ def _():
             assert len(listed(os.path.join(mount, "Bulk"))) == 3000
         second = [line for line in server.commands() if "HEADER.FIELDS" in line.upper()][len(
             [line for line in first if "HEADER.FIELDS" in line.upper()]):]
-        assert not any("1:*" in line and "CHANGEDSINCE" not in line.upper() for line in second), second
+        assert not any(" 1:*" in line and "CHANGEDSINCE" not in line.upper() for line in second), second
 
 
 @test("writing is refused, and with ro the mailbox is only EXAMINEd")

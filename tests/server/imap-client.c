@@ -8,13 +8,17 @@
 
 enum { PATIENCE_MS = 10000 };
 
-/* The peer's side ------------------------------------------------------------------------------------------------- */
+/* The peer's side
+ * -------------------------------------------------------------------------------------------------
+ */
 
 static void
 dialog_action(PeerLine *line, const char *action)
 {
 	if (strcmp(action, "tls") == 0)
 		peer_start_tls(line, PEER_GOOD);
+	else if (strcmp(action, "deflate") == 0)
+		peer_start_deflate(line);
 	else if (strcmp(action, "pause") == 0)
 		peer_pause(line);
 	else if (strcmp(action, "stall") == 0)
@@ -68,10 +72,11 @@ imap_peer_dialog(PeerLine *line, gpointer user)
 	}
 }
 
-/* Events ---------------------------------------------------------------------------------------------------------- */
+/* Events
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
-static void
-log_event(gpointer user, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static void log_event(gpointer user, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 static void
 log_event(gpointer user, const char *format, ...)
@@ -88,8 +93,9 @@ log_event(gpointer user, const char *format, ...)
 static void
 log_mailbox(gpointer user, const MailboxInfo *info)
 {
-	log_event(user, "mailbox %s %c %#x <%s> %d", info->name, info->separator != 0 ? info->separator : '0',
-		  info->attributes, info->prefix, (int)info->messages);
+	log_event(user, "mailbox %s %c %#x <%s> %d", info->name,
+		  info->separator != 0 ? info->separator : '0', info->attributes, info->prefix,
+		  (int)info->messages);
 }
 
 static void
@@ -103,8 +109,9 @@ log_message(gpointer user, const MessageInfo *info)
 {
 	g_autofree char *header = util_printable(info->header, (gssize)info->header_len, 100);
 
-	log_event(user, "message %u %#x <%s> %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s", info->uid,
-		  info->flags, info->keywords, info->size, info->date, info->header != NULL ? header : "none");
+	log_event(user, "message %u %#x <%s> %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s",
+		  info->uid, info->flags, info->keywords, info->size, info->date,
+		  info->header != NULL ? header : "none");
 }
 
 static void
@@ -194,7 +201,8 @@ log_body_done(gpointer user, guint32 uid, const GError *error)
 {
 	ImapClient *client = user;
 
-	log_event(user, "%sbody %u %s", client->unwanted ? "" : "> ", uid, error != NULL ? code_name(error) : "whole");
+	log_event(user, "%sbody %u %s", client->unwanted ? "" : "> ", uid,
+		  error != NULL ? code_name(error) : "whole");
 }
 
 static void
@@ -265,7 +273,9 @@ news_alert(gpointer user, const char *text)
 
 static const BackendNews news = {.changed = news_changed, .alert = news_alert};
 
-/* The client ------------------------------------------------------------------------------------------------------ */
+/* The client
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static char *
 get_secret(gpointer user, gboolean again, GCancellable *cancel, GError **error)

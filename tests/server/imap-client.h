@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* An IMAP backend driven by a test, and a scripted peer whose script is a list of lines:
  *
- *	"<a UID FETCH 1:* *"   a command must come; its tag is called a from now on; * and ? are wildcards
+ *	"<a UID FETCH 1:* *"   a command must come; its tag is called a from now on; * and ? are
+ *wildcards
  *	"=DONE"                a line without a tag must come
  *	">* 3 EXISTS"          sent; CRLF is added
  *	">a OK done"           sent with the tag that was called a
- *	"!tls" "!pause" "!stall" "!close" "!cut" "!end"    see peer.h; "!end": the client hangs up
+ *	"!tls" "!deflate" "!pause" "!stall" "!close" "!cut" "!end"    see peer.h; "!end": the client
+ *hangs up
  *
  * What the backend tells is written down, a line an event. */
 #pragma once
@@ -32,9 +34,11 @@ typedef struct {
 /* A PeerScript; @user is a NULL-terminated list of lines. */
 void imap_peer_dialog(PeerLine *line, gpointer user);
 
-/* The usual beginning of a dialog with TLS_NONE and AUTH_AUTO; what is offered after login is the macro's text. */
+/* The usual beginning of a dialog with TLS_NONE and AUTH_AUTO; what is offered after login is the
+ * macro's text. */
 #define IMAP_PEER_LOGIN(offered)                                                                   \
-	">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+] ready", "<a AUTHENTICATE PLAIN AHUAc2VjcmV0", \
+	">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+] ready",                          \
+		"<a AUTHENTICATE PLAIN AHUAc2VjcmV0",                                              \
 		">a OK [CAPABILITY IMAP4rev1 LITERAL+" offered "] in"
 
 ImapClient *imap_client_new(Peer *peer, TlsMode tls);
@@ -44,7 +48,8 @@ void imap_client_must_login(ImapClient *client);
 
 /* Its events are written to the log. (transfer full) */
 Request *imap_client_request(ImapClient *client, RequestKind kind, const char *mailbox);
-Request *imap_client_fetch(ImapClient *client, const char *mailbox, guint32 uidvalidity, const char *uids);
+Request *imap_client_fetch(ImapClient *client, const char *mailbox, guint32 uidvalidity,
+			   const char *uids);
 /* Takes the request; waits until it is done, or the line is lost, which ends it too. */
 void imap_client_run(ImapClient *client, Request *request);
 void imap_client_start(ImapClient *client, Request *request);

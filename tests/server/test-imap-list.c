@@ -22,21 +22,23 @@ assert_tells(const char *const *dialog, RequestKind kind, const char *mailbox, c
 static void
 test_one_command_brings_all_that_the_server_can_tell(void)
 {
-	static Dialog dialog = {IMAP_PEER_LOGIN(" LIST-EXTENDED LIST-STATUS SPECIAL-USE"),
-				"<b LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES))",
-				">* LIST (\\Subscribed \\HasChildren) \"/\" INBOX",
-				">* STATUS INBOX (MESSAGES 7)",
-				">* LIST (\\Sent) \"/\" \"Sent Items\"",
-				">* STATUS \"Sent Items\" (MESSAGES 4294967303)",
-				">* LIST (\\Noselect) \"/\" {5}\r\na \"b\"",
-				">* LIST (\\NonExistent \\Trash \\Drafts \\Junk \\All \\Archive \\Flagged) \"/\" x "
-				"(CHILDINFO (\"SUBSCRIBED\"))",
-				">b OK",
-				"!end",
-				NULL};
+	static Dialog dialog = {
+		IMAP_PEER_LOGIN(" LIST-EXTENDED LIST-STATUS SPECIAL-USE"),
+		"<b LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE STATUS (MESSAGES))",
+		">* LIST (\\Subscribed \\HasChildren) \"/\" INBOX",
+		">* STATUS INBOX (MESSAGES 7)",
+		">* LIST (\\Sent) \"/\" \"Sent Items\"",
+		">* STATUS \"Sent Items\" (MESSAGES 4294967303)",
+		">* LIST (\\Noselect) \"/\" {5}\r\na \"b\"",
+		">* LIST (\\NonExistent \\Trash \\Drafts \\Junk \\All \\Archive \\Flagged) \"/\" x "
+		"(CHILDINFO (\"SUBSCRIBED\"))",
+		">b OK",
+		"!end",
+		NULL};
 
 	assert_tells(dialog, REQUEST_LIST, NULL,
-		     "mailbox INBOX / 0x404 <> 7\nmailbox Sent Items / 0x500 <> -1\nmailbox a \"b\" / 0x401 <> -1\n"
+		     "mailbox INBOX / 0x404 <> 7\nmailbox Sent Items / 0x500 <> -1\nmailbox a "
+		     "\"b\" / 0x401 <> -1\n"
 		     "mailbox x / 0x6f9 <> -1\ndone\n");
 }
 
@@ -80,8 +82,13 @@ test_options_that_are_offered_but_not_meant_are_done_without(void)
 static void
 test_a_refused_list_is_an_error(void)
 {
-	static Dialog dialog = {IMAP_PEER_LOGIN(""), "<b LIST *", "<c LSUB *", ">b NO [UNAVAILABLE] later", ">c OK",
-				"!end", NULL};
+	static Dialog dialog = {IMAP_PEER_LOGIN(""),
+				"<b LIST *",
+				"<c LSUB *",
+				">b NO [UNAVAILABLE] later",
+				">c OK",
+				"!end",
+				NULL};
 
 	assert_tells(dialog, REQUEST_LIST, NULL, "done LIMIT\n");
 }
@@ -89,31 +96,31 @@ test_a_refused_list_is_an_error(void)
 static void
 test_namespaces_are_listed_and_told_apart(void)
 {
-	static Dialog dialog = {
-		IMAP_PEER_LOGIN(" NAMESPACE LIST-EXTENDED"),
-		"<b NAMESPACE",
-		">* NAMESPACE ((\"INBOX.\" \".\")(\"#mh/\" \"/\" \"X\" (\"y\"))) ((\"Other Users.\" \".\")) "
-		"((\"Shared.\" \".\"))",
-		">b OK",
-		"<c LIST \"\" \"*\" RETURN (SUBSCRIBED)",
-		"<d LIST \"\" \"#mh/*\" RETURN (SUBSCRIBED)",
-		"<e LIST \"\" \"Other Users.*\" RETURN (SUBSCRIBED)",
-		"<f LIST \"\" \"Shared.*\" RETURN (SUBSCRIBED)",
-		">* LIST () \".\" INBOX",
-		">* LIST () \".\" INBOX.Sent",
-		">* LIST () \".\" Inbox.Other",
-		">* LIST (\\Noselect) \".\" \"Other Users\"",
-		">* LIST () \".\" Shared.news",
-		">* LIST () \".\" INBOXES",
-		">c OK",
-		">* LIST () \"/\" #mh/x",
-		">d OK",
-		">* LIST () \".\" \"Other Users.bob\"",
-		">e OK",
-		">* LIST () \".\" Shared.news",
-		">f NO not today",
-		"!end",
-		NULL};
+	static Dialog dialog = {IMAP_PEER_LOGIN(" NAMESPACE LIST-EXTENDED"),
+				"<b NAMESPACE",
+				">* NAMESPACE ((\"INBOX.\" \".\")(\"#mh/\" \"/\" \"X\" (\"y\"))) "
+				"((\"Other Users.\" \".\")) "
+				"((\"Shared.\" \".\"))",
+				">b OK",
+				"<c LIST \"\" \"*\" RETURN (SUBSCRIBED)",
+				"<d LIST \"\" \"#mh/*\" RETURN (SUBSCRIBED)",
+				"<e LIST \"\" \"Other Users.*\" RETURN (SUBSCRIBED)",
+				"<f LIST \"\" \"Shared.*\" RETURN (SUBSCRIBED)",
+				">* LIST () \".\" INBOX",
+				">* LIST () \".\" INBOX.Sent",
+				">* LIST () \".\" Inbox.Other",
+				">* LIST (\\Noselect) \".\" \"Other Users\"",
+				">* LIST () \".\" Shared.news",
+				">* LIST () \".\" INBOXES",
+				">c OK",
+				">* LIST () \"/\" #mh/x",
+				">d OK",
+				">* LIST () \".\" \"Other Users.bob\"",
+				">e OK",
+				">* LIST () \".\" Shared.news",
+				">f NO not today",
+				"!end",
+				NULL};
 
 	assert_tells(dialog, REQUEST_LIST, NULL,
 		     "mailbox INBOX . 0x400 <> -1\nmailbox INBOX.Sent . 0x400 <INBOX.> -1\n"
@@ -149,9 +156,12 @@ test_odd_names_and_answers_are_survived(void)
 				NULL};
 
 	assert_tells(dialog, REQUEST_LIST, NULL,
-		     "mailbox dir / 0x400 <> -1\nmailbox twice / 0x400 <> -1\nmailbox none 0 0x400 <> -1\n"
-		     "mailbox odd 0 0x400 <> -1\nmailbox back\\slash \\ 0x400 <> -1\nmailbox a\r\n / 0x400 <> -1\n"
-		     "mailbox NIL / 0x400 <> -1\nmailbox 42 / 0x400 <> -1\nmailbox [Gmail]/All / 0x400 <> -1\ndone\n");
+		     "mailbox dir / 0x400 <> -1\nmailbox twice / 0x400 <> -1\nmailbox none 0 0x400 "
+		     "<> -1\n"
+		     "mailbox odd 0 0x400 <> -1\nmailbox back\\slash \\ 0x400 <> -1\nmailbox a\r\n "
+		     "/ 0x400 <> -1\n"
+		     "mailbox NIL / 0x400 <> -1\nmailbox 42 / 0x400 <> -1\nmailbox [Gmail]/All / "
+		     "0x400 <> -1\ndone\n");
 }
 
 static void
@@ -173,10 +183,19 @@ static void
 test_no_quota_is_no_error(void)
 {
 	static Dialog without = {IMAP_PEER_LOGIN(""), "!end", NULL};
-	static Dialog none = {IMAP_PEER_LOGIN(" QUOTA"), "<b GETQUOTAROOT *", ">* QUOTAROOT INBOX", ">b OK", "!end", NULL};
-	static Dialog wrap = {IMAP_PEER_LOGIN(" QUOTA"), "<b GETQUOTAROOT *",
-			      ">* QUOTA \"\" (STORAGE 1 18446744073709551615)", ">* QUOTA \"\" (STORAGE -1 5)", ">b OK",
-			      "!end", NULL};
+	static Dialog none = {IMAP_PEER_LOGIN(" QUOTA"),
+			      "<b GETQUOTAROOT *",
+			      ">* QUOTAROOT INBOX",
+			      ">b OK",
+			      "!end",
+			      NULL};
+	static Dialog wrap = {IMAP_PEER_LOGIN(" QUOTA"),
+			      "<b GETQUOTAROOT *",
+			      ">* QUOTA \"\" (STORAGE 1 18446744073709551615)",
+			      ">* QUOTA \"\" (STORAGE -1 5)",
+			      ">b OK",
+			      "!end",
+			      NULL};
 
 	assert_tells(without, REQUEST_QUOTA, "INBOX", "done\n");
 	assert_tells(none, REQUEST_QUOTA, "INBOX", "done\n");
@@ -193,7 +212,8 @@ test_control_characters_in_a_mailbox_send_nothing(void)
 
 	imap_client_must_login(client);
 	before = peer_received(peer);
-	imap_client_run(client, imap_client_request(client, REQUEST_QUOTA, "evil\r\nX1 DELETE INBOX"));
+	imap_client_run(client,
+			imap_client_request(client, REQUEST_QUOTA, "evil\r\nX1 DELETE INBOX"));
 	imap_client_run(client, imap_client_request(client, REQUEST_SYNC, "evil\nX1 DELETE INBOX"));
 	imap_client_run(client, imap_client_fetch(client, "evil\r\nX1 DELETE INBOX", 1, "1"));
 	imap_client_assert_log(client, "done INVALID\ndone INVALID\ndone INVALID\n");

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Logging in, and the attacks on it: those of "Why TLS is better without STARTTLS" (Poddebniak and others, 2021) by
- * their classes (stripping, PREAUTH, response injection, tampering, referral). */
+/* Logging in, and the attacks on it: those of "Why TLS is better without STARTTLS" (Poddebniak and
+ * others, 2021) by their classes (stripping, PREAUTH, response injection, tampering, referral). */
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -28,7 +32,8 @@ assert_logs_in(const char *const *dialog, TlsMode tls, AuthMechanism auth, gbool
 	imap_client_must_login(client);
 }
 
-/* The login must fail with @code, and no byte of the secret may have left outside TLS. (transfer full): the error's text */
+/* The login must fail with @code, and no byte of the secret may have left outside TLS. (transfer
+ * full): the error's text */
 static char *
 assert_refuses(const char *const *dialog, TlsMode tls, AuthMechanism auth, MailfsError code)
 {
@@ -120,8 +125,14 @@ test_starttls_that_is_not_answered_ends_it(void)
 static void
 test_starttls_without_capabilities_ends_it(void)
 {
-	static Dialog bad = {">* OK IMAP server ready.", "<a CAPABILITY", ">a BAD what? " CANARY, "!end", NULL};
-	static Dialog old = {">* OK IMAP server ready.", "<a CAPABILITY", ">* CAPABILITY IMAP4", ">a OK", "!end", NULL};
+	static Dialog bad = {">* OK IMAP server ready.", "<a CAPABILITY", ">a BAD what? " CANARY,
+			     "!end", NULL};
+	static Dialog old = {">* OK IMAP server ready.",
+			     "<a CAPABILITY",
+			     ">* CAPABILITY IMAP4",
+			     ">a OK",
+			     "!end",
+			     NULL};
 
 	assert_starttls_fails(bad, MAILFS_ERROR_PROTOCOL);
 	assert_starttls_fails(old, MAILFS_ERROR_TLS);
@@ -142,9 +153,10 @@ test_preauth_before_tls_ends_it(void)
 static void
 test_bytes_behind_the_answer_to_starttls_end_it(void)
 {
-	static Dialog answers = {OFFERS_TLS,
-				 ">a OK begin TLS\r\n* CAPABILITY IMAP4REV1 AUTH=PLAIN\r\nm2 OK done\r\nm3 OK in",
-				 "!tls", NULL};
+	static Dialog answers = {
+		OFFERS_TLS,
+		">a OK begin TLS\r\n* CAPABILITY IMAP4REV1 AUTH=PLAIN\r\nm2 OK done\r\nm3 OK in",
+		"!tls", NULL};
 	static Dialog alert = {OFFERS_TLS, ">a OK begin\r\n* OK [ALERT] " CANARY, "!tls", NULL};
 	static Dialog bye = {OFFERS_TLS, ">a OK begin\r\n* BYE " CANARY, "!tls", NULL};
 	static Dialog piece = {OFFERS_TLS, ">a OK begin\r\n* CAPABIL", "!tls", NULL};
@@ -203,9 +215,11 @@ test_nothing_said_before_tls_survives_it(void)
 static void
 test_referrals_lead_nowhere(void)
 {
-	static Dialog no = {">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready", "<a AUTHENTICATE PLAIN *",
-			    ">a NO [REFERRAL IMAP://;AUTH=*@attacker.example/] try another", "!end", NULL};
-	static Dialog bye = {">* BYE [REFERRAL IMAP://attacker.example/] try another", "!end", NULL};
+	static Dialog no = {
+		">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready", "<a AUTHENTICATE PLAIN *",
+		">a NO [REFERRAL IMAP://;AUTH=*@attacker.example/] try another", "!end", NULL};
+	static Dialog bye = {">* BYE [REFERRAL IMAP://attacker.example/] try another", "!end",
+			     NULL};
 
 	g_free(assert_refuses(no, TLS_NONE, AUTH_AUTO, MAILFS_ERROR_LOGIN));
 	g_free(assert_refuses(bye, TLS_NONE, AUTH_AUTO, MAILFS_ERROR_OFFLINE));
@@ -214,9 +228,11 @@ test_referrals_lead_nowhere(void)
 static void
 test_login_is_used_only_when_allowed(void)
 {
-	static Dialog allowed = {">* OK [CAPABILITY IMAP4rev1 LITERAL+ AUTH=GSSAPI] ready", "<a LOGIN u secret",
-				 ">a OK [CAPABILITY IMAP4rev1] in", "!end", NULL};
-	static Dialog disabled = {">* OK [CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=GSSAPI] ready", "!end", NULL};
+	static Dialog allowed = {">* OK [CAPABILITY IMAP4rev1 LITERAL+ AUTH=GSSAPI] ready",
+				 "<a LOGIN u secret", ">a OK [CAPABILITY IMAP4rev1] in", "!end",
+				 NULL};
+	static Dialog disabled = {">* OK [CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=GSSAPI] ready",
+				  "!end", NULL};
 	static Dialog asked = {">* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready", "<a LOGIN u secret",
 			       ">a OK [CAPABILITY IMAP4rev1] in", "!end", NULL};
 	g_autofree char *text = NULL;
@@ -248,12 +264,27 @@ test_a_password_that_needs_a_literal_waits_for_the_plus(void)
 static void
 test_sasl_without_initial_response_waits_for_the_plus(void)
 {
-	static Dialog plain = {">* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready", "<a AUTHENTICATE PLAIN", ">+ ",
-			       "=AHUAc2VjcmV0", ">a OK [CAPABILITY IMAP4rev1] in", "!end", NULL};
-	static Dialog bare = {">* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready", "<a AUTHENTICATE PLAIN", ">+",
-			      "=AHUAc2VjcmV0", ">a OK [CAPABILITY IMAP4rev1] in", "!end", NULL};
-	static Dialog cram = {">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=CRAM-MD5] ready", "<a AUTHENTICATE CRAM-MD5",
-			      ">+ PDFAeD4=", "=dSA0NDUzYzNkMGZkMTY4NzkyZDU2NWM3MjhiNGRmNjczOQ==", ">a OK [CAPABILITY IMAP4rev1] in", "!end", NULL};
+	static Dialog plain = {">* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready",
+			       "<a AUTHENTICATE PLAIN",
+			       ">+ ",
+			       "=AHUAc2VjcmV0",
+			       ">a OK [CAPABILITY IMAP4rev1] in",
+			       "!end",
+			       NULL};
+	static Dialog bare = {">* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready",
+			      "<a AUTHENTICATE PLAIN",
+			      ">+",
+			      "=AHUAc2VjcmV0",
+			      ">a OK [CAPABILITY IMAP4rev1] in",
+			      "!end",
+			      NULL};
+	static Dialog cram = {">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=CRAM-MD5] ready",
+			      "<a AUTHENTICATE CRAM-MD5",
+			      ">+ PDFAeD4=",
+			      "=dSA0NDUzYzNkMGZkMTY4NzkyZDU2NWM3MjhiNGRmNjczOQ==",
+			      ">a OK [CAPABILITY IMAP4rev1] in",
+			      "!end",
+			      NULL};
 
 	assert_logs_in(plain, TLS_NONE, AUTH_AUTO, FALSE);
 	assert_logs_in(bare, TLS_NONE, AUTH_AUTO, FALSE);
@@ -264,8 +295,13 @@ static void
 test_a_challenge_that_is_nonsense_is_cancelled(void)
 {
 	/* The pattern knows no escape: one character, which is the star. */
-	static Dialog star = {">* OK [CAPABILITY IMAP4rev1 AUTH=CRAM-MD5] ready", "<a AUTHENTICATE CRAM-MD5",
-			      ">+ no base64", "=?", ">a BAD cancelled", "!end", NULL};
+	static Dialog star = {">* OK [CAPABILITY IMAP4rev1 AUTH=CRAM-MD5] ready",
+			      "<a AUTHENTICATE CRAM-MD5",
+			      ">+ no base64",
+			      "=?",
+			      ">a BAD cancelled",
+			      "!end",
+			      NULL};
 
 	g_free(assert_refuses(star, TLS_NONE, AUTH_AUTO, MAILFS_ERROR_PROTOCOL));
 }
@@ -273,8 +309,9 @@ test_a_challenge_that_is_nonsense_is_cancelled(void)
 static void
 test_a_refused_password_is_not_tried_again(void)
 {
-	static Dialog dialog = {">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready", "<a AUTHENTICATE PLAIN *",
-				">a NO [AUTHENTICATIONFAILED] Invalid credentials \033[31m", "!end", NULL};
+	static Dialog dialog = {
+		">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready", "<a AUTHENTICATE PLAIN *",
+		">a NO [AUTHENTICATIONFAILED] Invalid credentials \033[31m", "!end", NULL};
 	g_autoptr(Peer) peer = peer_for(dialog);
 	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
 	g_autoptr(GError) error = NULL;
@@ -288,8 +325,9 @@ test_a_refused_password_is_not_tried_again(void)
 }
 
 #define TOKEN_REFUSED(user_and_token)                                                              \
-	">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] ready", "<a AUTHENTICATE XOAUTH2 " user_and_token, \
-		">+ eyJzdGF0dXMiOiI0MDAifQ==", "=", ">a NO [AUTHENTICATIONFAILED] expired"
+	">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] ready",                                 \
+		"<a AUTHENTICATE XOAUTH2 " user_and_token, ">+ eyJzdGF0dXMiOiI0MDAifQ==", "=",     \
+		">a NO [AUTHENTICATIONFAILED] expired"
 
 /* base64 of user=u^Aauth=Bearer secret^A^A, and of the same with fresh */
 #define FIRST_TOKEN "dXNlcj11AWF1dGg9QmVhcmVyIHNlY3JldAEB"
@@ -300,8 +338,8 @@ test_a_refused_token_is_asked_for_anew_once(void)
 {
 	static Dialog good = {TOKEN_REFUSED(FIRST_TOKEN), "<b AUTHENTICATE XOAUTH2 " FRESH_TOKEN,
 			      ">b OK [CAPABILITY IMAP4rev1] in", "!end", NULL};
-	static Dialog bad = {TOKEN_REFUSED(FIRST_TOKEN), "<b AUTHENTICATE XOAUTH2 " FRESH_TOKEN, ">b NO still not",
-			     "!end", NULL};
+	static Dialog bad = {TOKEN_REFUSED(FIRST_TOKEN), "<b AUTHENTICATE XOAUTH2 " FRESH_TOKEN,
+			     ">b NO still not", "!end", NULL};
 	g_autoptr(Peer) peer = peer_for(bad);
 	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
 	g_autoptr(GError) error = NULL;
@@ -407,7 +445,8 @@ static void
 test_a_silent_server_is_a_timeout(void)
 {
 	static Dialog silent = {"!stall", NULL};
-	static Dialog later = {">* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready", "<a AUTHENTICATE PLAIN", "!stall", NULL};
+	static Dialog later = {">* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready",
+			       "<a AUTHENTICATE PLAIN", "!stall", NULL};
 
 	g_free(assert_refuses(silent, TLS_NONE, AUTH_AUTO, MAILFS_ERROR_TIMEOUT));
 	g_free(assert_refuses(later, TLS_NONE, AUTH_AUTO, MAILFS_ERROR_TIMEOUT));
@@ -438,6 +477,101 @@ test_login_can_be_cancelled(void)
 	g_thread_join(thread);
 }
 
+/* An address of this machine that is no loopback, as a server elsewhere has. NULL: there is none.
+ * (transfer full) */
+static char *
+outside_address(void)
+{
+	struct ifaddrs *list = NULL;
+	char text[INET_ADDRSTRLEN] = "";
+
+	if (getifaddrs(&list) != 0)
+		return NULL;
+	for (struct ifaddrs *one = list; one != NULL && *text == '\0'; one = one->ifa_next) {
+		struct sockaddr_in address;
+
+		if (one->ifa_addr == NULL || one->ifa_addr->sa_family != AF_INET ||
+		    (one->ifa_flags & IFF_LOOPBACK) != 0 || (one->ifa_flags & IFF_UP) == 0)
+			continue;
+		memcpy(&address, one->ifa_addr, sizeof address);
+		inet_ntop(AF_INET, &address.sin_addr, text, sizeof text);
+	}
+	freeifaddrs(list);
+	return *text != '\0' ? g_strdup(text) : NULL;
+}
+
+static ImapClient *
+outside_client(const char *const *dialog, Peer **peer_out)
+{
+	g_autofree char *address = outside_address();
+	ImapClient *client;
+
+	*peer_out = address != NULL ? peer_new_on(address, 0, imap_peer_dialog, (gpointer)dialog)
+				    : NULL;
+	if (*peer_out == NULL) {
+		g_test_skip("this machine has no address but loopback");
+		return NULL;
+	}
+	client = imap_client_new(*peer_out, TLS_NONE);
+	g_free(client->config.host);
+	client->config.host = g_steal_pointer(&address);
+	return client;
+}
+
+static void
+test_plain_text_to_another_machine_is_refused(void)
+{
+	static Dialog dialog = {">* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] ready", "!end", NULL};
+	g_autoptr(Peer) peer = NULL;
+	g_autoptr(ImapClient) client = outside_client(dialog, &peer);
+	g_autoptr(GError) error = NULL;
+
+	if (client == NULL)
+		return;
+	g_assert_false(imap_client_login(client, &error));
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_TLS);
+	g_assert_cmpuint(peer_received(peer), ==, 0);
+}
+
+static void
+test_a_far_line_is_compressed_when_both_sides_can(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" COMPRESS=DEFLATE NAMESPACE"),
+				"<b COMPRESS DEFLATE",
+				">b OK",
+				"!deflate",
+				"<c NAMESPACE",
+				">* NAMESPACE NIL NIL NIL",
+				">c OK",
+				"<d LIST *",
+				"<e LSUB *",
+				">* LIST () \"/\" INBOX",
+				">d OK",
+				">e OK",
+				"!end",
+				NULL};
+	g_autoptr(Peer) peer = NULL;
+	g_autoptr(ImapClient) client = outside_client(dialog, &peer);
+
+	if (client == NULL)
+		return;
+	client->config.insecure_plaintext = client->config.compress = TRUE;
+	imap_client_must_login(client);
+	imap_client_run(client, imap_client_request(client, REQUEST_LIST, NULL));
+	imap_client_assert_log(client, "mailbox INBOX / 0x400 <> -1\ndone\n");
+}
+
+static void
+test_loopback_is_not_compressed(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" COMPRESS=DEFLATE"), "!end", NULL};
+	g_autoptr(Peer) peer = peer_for(dialog);
+	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
+
+	client->config.compress = TRUE;
+	imap_client_must_login(client);
+}
+
 static void
 keep_log(const char *domain, GLogLevelFlags level, const char *message, gpointer user)
 {
@@ -464,7 +598,8 @@ test_secrets_are_never_logged(void)
 static void
 test_logout_is_polite_and_bounded(void)
 {
-	static Dialog dialog = {IMAP_PEER_LOGIN(""), "<b LOGOUT", ">* BYE see you", ">b OK", "!end", NULL};
+	static Dialog dialog = {
+		IMAP_PEER_LOGIN(""), "<b LOGOUT", ">* BYE see you", ">b OK", "!end", NULL};
 	static Dialog silent = {IMAP_PEER_LOGIN(""), "<b LOGOUT", "!stall", NULL};
 	g_autoptr(Peer) peer = peer_for(dialog);
 	g_autoptr(Peer) silent_peer = peer_for(silent);
@@ -508,6 +643,9 @@ main(int argc, char **argv)
 	ADD(another_kind_of_server_is_recognised);
 	ADD(a_silent_server_is_a_timeout);
 	ADD(login_can_be_cancelled);
+	ADD(plain_text_to_another_machine_is_refused);
+	ADD(a_far_line_is_compressed_when_both_sides_can);
+	ADD(loopback_is_not_compressed);
 	ADD(secrets_are_never_logged);
 	ADD(logout_is_polite_and_bounded);
 	return g_test_run();

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of the index share: a directory of their own, and messages whose every value follows from their UID. */
+/* What the tests of the index share: a directory of their own, and messages whose every value
+ * follows from their UID. */
 #pragma once
 
 #include <glib/gstdio.h>
@@ -158,5 +159,4 @@ lines(const char *text)
 	return n;
 }
 
-#define ADD(name, function)                                                                        \
-	g_test_add("/index/" name, Fixture, NULL, setup, function, teardown)
+#define ADD(name, function) g_test_add("/index/" name, Fixture, NULL, setup, function, teardown)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "small-disk.h"
 
 #define BODY 8192
 
@@ -290,9 +291,9 @@ test_modes_are_private_whatever_the_umask(Fixture *fixture, gconstpointer data)
 
 /* ---- damage ---- */
 
-/* The damage is done between two mounts. The second must hand out either the true bytes or nothing.
- */
-static void
+/* The damage is done between two mounts. The second must hand out nothing. Returns how often it
+ * spoke of damage. */
+static guint
 damage_and_get(Fixture *fixture, void (*damage)(const char *path, guint step), guint steps)
 {
 	guint damaged = 0;
@@ -316,7 +317,7 @@ damage_and_get(Fixture *fixture, void (*damage)(const char *path, guint step), g
 			assert_cached(bodies, 3, 7, known);
 		}
 	}
-	g_assert_cmpuint(damaged, ==, steps);
+	return damaged;
 }
 
 static void
@@ -334,7 +335,7 @@ flip(const char *path, guint step)
 static void
 test_no_flipped_bit_is_handed_out(Fixture *fixture, gconstpointer data)
 {
-	damage_and_get(fixture, flip, 200);
+	g_assert_cmpuint(damage_and_get(fixture, flip, 200), ==, 200);
 }
 
 static void
@@ -346,7 +347,7 @@ cut(const char *path, guint step)
 static void
 test_no_truncated_body_is_handed_out(Fixture *fixture, gconstpointer data)
 {
-	damage_and_get(fixture, cut, 20);
+	g_assert_cmpuint(damage_and_get(fixture, cut, 20), ==, 20);
 }
 
 static void
@@ -362,7 +363,7 @@ zero(const char *path, guint step)
 static void
 test_no_zeroed_page_is_handed_out(Fixture *fixture, gconstpointer data)
 {
-	damage_and_get(fixture, zero, 4);
+	g_assert_cmpuint(damage_and_get(fixture, zero, 4), ==, 4);
 }
 
 static void
@@ -379,7 +380,7 @@ test_no_link_is_followed(Fixture *fixture, gconstpointer data)
 	struct stat after;
 
 	g_assert_cmpint(stat("/etc/passwd", &before), ==, 0);
-	damage_and_get(fixture, replace_by_link, 1);
+	damage_and_get(fixture, replace_by_link, 1); /* it or the evictor removes the link */
 	g_assert_cmpint(stat("/etc/passwd", &after), ==, 0);
 	g_assert_cmpint(before.st_ctim.tv_sec, ==, after.st_ctim.tv_sec);
 	g_assert_cmpint(before.st_size, ==, after.st_size);
@@ -619,6 +620,38 @@ test_a_failed_write_is_an_error_and_leaves_nothing(Fixture *fixture, gconstpoint
 	store(bodies, 3, 1, 100000);
 }
 
+static void
+test_a_full_disk_costs_the_oldest_bodies_not_the_reader(Fixture *fixture, gconstpointer data)
+{
+	char *disk = small_disk_new(fixture->directory, "size=8m");
+	g_autofree char *oldest = NULL;
+	g_autofree char *huge = body_of(1, 9 * 1024 * 1024);
+	g_autoptr(Bodies) bodies = NULL;
+	g_autoptr(GError) error = NULL;
+	BodyWriter *writer;
+	Known known;
+
+	if (disk == NULL)
+		return;
+	oldest = g_build_filename(disk, "bodies", "g1", "3", "1", NULL);
+	bodies = bodies_open(disk, "g1", 0, &error);
+	for (guint32 uid = 1; uid <= 1000; uid++) {
+		known = store(bodies, 3, uid, 65536);
+		assert_cached(bodies, 3, uid, known);
+	}
+	g_assert_false(g_file_test(oldest, G_FILE_TEST_EXISTS));
+	g_assert_cmpuint(bodies_total(bodies), >, 5 * 1024 * 1024);
+	writer = body_writer_new(bodies, 3, &error);
+	g_assert_no_error(error);
+	g_assert_false(body_writer_write(writer, huge, 9 * 1024 * 1024, &error));
+	g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_NOSPC);
+	body_writer_abort(writer);
+	known = store(bodies, 3, 1, 65536);
+	assert_cached(bodies, 3, 1, known);
+	g_clear_pointer(&bodies, bodies_close);
+	small_disk_free(disk);
+}
+
 static gpointer
 write_same(gpointer user)
 {
@@ -745,6 +778,8 @@ main(int argc, char **argv)
 	    test_reading_marks_as_used_at_most_once_an_hour);
 	ADD("a-failed-write-is-an-error-and-leaves-nothing",
 	    test_a_failed_write_is_an_error_and_leaves_nothing);
+	ADD("a-full-disk-costs-the-oldest-bodies-not-the-reader",
+	    test_a_full_disk_costs_the_oldest_bodies_not_the_reader);
 	ADD("writers-of-one-uid-leave-one-whole-body",
 	    test_writers_of_one_uid_leave_one_whole_body);
 	ADD("the-bound-holds-under-many-writers", test_the_bound_holds_under_many_writers);

@@ -371,6 +371,7 @@ test_plain_text_stays_on_this_machine(void)
 		g_autoptr(Config) config = LOAD(far[i], NULL, "tls=none", "insecure-plaintext");
 
 		g_assert_no_error(error);
+		g_assert_cmpint(config->server.tls, ==, TLS_NONE);
 		assert_refused(LOAD(far[i], NULL, "tls=none"), MAILFS_ERROR_CONFIG,
 			       "tls=none is refused");
 	}

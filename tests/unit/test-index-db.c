@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Damaged files, full disks, permissions: what the index makes of a file that is not as it left it. */
+/* Damaged files, full disks, permissions: what the index makes of a file that is not as it left it.
+ */
 #include "store/index.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/util.h"
 #include "index-fixture.h"
+#include "small-disk.h"
 
 /* A sound, closed index of 300 messages in two mailboxes; what it lists is returned. */
 static char *
@@ -143,7 +142,8 @@ test_a_deleted_index_is_new_and_not_called_rebuilt(Fixture *fixture, gconstpoint
 static void
 test_foreign_files_are_moved_aside(Fixture *fixture, gconstpointer data)
 {
-	static const char *const foreign[] = {"hello", "SQLite format 3", "[account]\nuser=alice\n"};
+	static const char *const foreign[] = {"hello", "SQLite format 3",
+					      "[account]\nuser=alice\n"};
 	g_autofree char *aside = g_strconcat(fixture->path, ".damaged", NULL);
 
 	write_file(fixture, "", 0);
@@ -198,9 +198,8 @@ test_damage_found_later_ends_the_use_of_the_file(Fixture *fixture, gconstpointer
 
 /* ---- full disk ---- */
 
-/* RLIMIT_FSIZE stands for the full disk: SQLite's writes fail, and SIGXFSZ is ignored. */
 static void
-test_a_full_disk_loses_writes_and_nothing_else(Fixture *fixture, gconstpointer data)
+test_a_file_that_cannot_grow_loses_writes_and_nothing_else(Fixture *fixture, gconstpointer data)
 {
 	g_autofree char *boxes = NULL;
 	g_autofree char *text = NULL;
@@ -241,6 +240,59 @@ test_a_full_disk_loses_writes_and_nothing_else(Fixture *fixture, gconstpointer d
 		text = listing(index, 3);
 		g_assert_cmpuint(lines(text), ==, 60 * 5);
 	}
+}
+
+static void
+test_a_full_disk_loses_writes_and_nothing_else(Fixture *fixture, gconstpointer data)
+{
+	Fixture small = {.directory = small_disk_new(fixture->directory, "size=2m")};
+	g_autofree char *filler = NULL;
+	g_autofree char *text = NULL;
+	g_autofree char *generation = NULL;
+	g_autoptr(GError) error = NULL;
+	guint32 serial;
+
+	if (small.directory == NULL)
+		return;
+	small.path = g_build_filename(small.directory, "index.db", NULL);
+	{
+		g_autoptr(Index) index = open_index(&small, FALSE);
+
+		generation = g_strdup(index_generation(index));
+		fill(index, 3, 1, 50);
+		put(index, 2, 3, "INBOX", 51);
+		serial = index_new_serial(index);
+		index_flush(index);
+		filler = small_disk_fill(small.directory, 16384);
+		fill(index, 3, 51, 5000);
+		index_flush(index);
+		g_assert_cmpuint(index_errors(index), ==, 1);
+		text = index_last_error(index);
+		g_assert_nonnull(strstr(text, "full"));
+		for (guint32 i = 1; i < 100; i++) /* past the reserved block */
+			g_assert_cmpuint(index_new_serial(index), ==, serial + i);
+		g_assert_cmpint(g_unlink(filler), ==, 0);
+		fill(index, 3, 51, 60);
+		g_clear_pointer(&text, g_free);
+		text = listing(index, 3);
+		g_assert_cmpuint(lines(text), ==, 60 * 5);
+	}
+	g_free(small_disk_fill(small.directory, 0));
+	g_assert_null(index_open(small.directory, NULL,
+				 &error)); /* and not: damaged, let us rebuild it */
+	g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_NOSPC);
+	g_assert_cmpint(g_unlink(filler), ==, 0);
+	{
+		g_autoptr(Index) index = open_index(&small, FALSE);
+
+		g_assert_cmpstr(index_generation(index), ==, generation);
+		g_assert_cmpuint(index_new_serial(index), ==, serial + 100);
+		g_clear_pointer(&text, g_free);
+		text = listing(index, 3);
+		g_assert_cmpuint(lines(text), ==, 60 * 5);
+	}
+	g_free(small.path);
+	small_disk_free(small.directory);
 }
 
 static void
@@ -293,6 +345,8 @@ main(int argc, char **argv)
 	ADD("foreign-files-are-moved-aside", test_foreign_files_are_moved_aside);
 	ADD("damage-found-later-ends-the-use-of-the-file",
 	    test_damage_found_later_ends_the_use_of_the_file);
+	ADD("a-file-that-cannot-grow-loses-writes-and-nothing-else",
+	    test_a_file_that_cannot_grow_loses_writes_and_nothing_else);
 	ADD("a-full-disk-loses-writes-and-nothing-else",
 	    test_a_full_disk_loses_writes_and_nothing_else);
 	ADD("the-file-is-0600-whatever-the-umask", test_the_file_is_0600_whatever_the_umask);
