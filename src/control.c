@@ -519,6 +519,15 @@ control_umount(const char *mountpoint)
 }
 
 gboolean
+control_is_mounted(const char *mountpoint)
+{
+	g_autoptr(GPtrArray) mounts = list_mounts();
+	g_autofree char *path = resolve(mountpoint);
+
+	return find_mount(mounts, path) != NULL;
+}
+
+gboolean
 control_clear_stale(const char *mountpoint, gboolean *cleared_out, GError **error)
 {
 	g_autoptr(GPtrArray) mounts = list_mounts();

@@ -26,6 +26,8 @@ int control_umount(const char *mountpoint);
  */
 gboolean control_clear_stale(const char *mountpoint, gboolean *cleared_out, GError **error);
 
+gboolean control_is_mounted(const char *mountpoint); /* a mount of mailfs, dead or alive */
+
 /* The pure part, for tests: one line of /proc/self/mountinfo. FALSE when it is malformed. */
 typedef struct {
 	char *mountpoint; /* octal escapes undone */

@@ -27,10 +27,15 @@
 #include "proto/imap.h"
 #include "secrets.h"
 
+#define LOCK_WAIT_US (5 * G_USEC_PER_SEC)
+#define LOCK_POLL_MS 50
+#define LOCK_PLACE   " on "
+
 typedef struct {
 	const MountArguments *arguments;
 	char *environment; /* the password in it, until secrets has it */
 	char *mountpoint;  /* absolute */
+	char *cache_identity;
 	Config *config;
 	Secrets *secrets;
 	UtilFd lock_fd;
@@ -224,6 +229,35 @@ check_mountpoint(Mount *mount, GError **error)
 	return TRUE;
 }
 
+/* Whoever was unmounted a moment ago still says goodbye to its server: that is waited for. One that
+ * is mounted is not. */
+static gboolean
+take_lock(Mount *mount, char *owner, gsize size)
+{
+	gint64 give_up = g_get_monotonic_time() + LOCK_WAIT_US;
+
+	while (flock(mount->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+		GPollFD cancel;
+		const char *place;
+		ssize_t n = pread(mount->lock_fd, owner, size - 1, 0);
+
+		owner[MAX(n, 0)] = '\0';
+		g_strchomp(owner);
+		place = strstr(owner, LOCK_PLACE);
+		if (place == NULL || control_is_mounted(place + strlen(LOCK_PLACE)) ||
+		    g_get_monotonic_time() > give_up)
+			return FALSE;
+		if (g_cancellable_make_pollfd(mount->cancel, &cancel)) {
+			gboolean cancelled = g_poll(&cancel, 1, LOCK_POLL_MS) != 0;
+
+			g_cancellable_release_fd(mount->cancel);
+			if (cancelled)
+				return FALSE;
+		}
+	}
+	return TRUE;
+}
+
 /* One process owns an account's cache. The lock goes with the process, however it ends. */
 static gboolean
 lock_cache(Mount *mount, GError **error)
@@ -231,7 +265,6 @@ lock_cache(Mount *mount, GError **error)
 	g_autofree char *path = g_build_filename(mount->config->cache_dir, "lock", NULL);
 	char owner[512] = "";
 	g_autofree char *text = NULL;
-	ssize_t n;
 
 	if (g_str_has_prefix(mount->config->cache_dir, mount->mountpoint) &&
 	    strchr("/", mount->config->cache_dir[strlen(mount->mountpoint)]) != NULL) {
@@ -247,16 +280,14 @@ lock_cache(Mount *mount, GError **error)
 			    "cache directory %s: %s", mount->config->cache_dir, g_strerror(errno));
 		return FALSE;
 	}
-	if (flock(mount->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-		n = pread(mount->lock_fd, owner, sizeof owner - 1, 0);
+	if (!take_lock(mount, owner, sizeof owner)) {
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_BUSY,
 			    "%s is mounted already%s%s; one process owns an account's cache: use "
 			    "that mount, or give this one another cache-dir",
-			    mount->config->account, n > 0 ? " by " : "",
-			    n > 0 ? g_strchomp(owner) : "");
+			    mount->config->account, *owner != '\0' ? " by " : "", owner);
 		return FALSE;
 	}
-	text = g_strdup_printf("process %d on %s\n", (int)getpid(), mount->mountpoint);
+	text = g_strdup_printf("process %d" LOCK_PLACE "%s\n", (int)getpid(), mount->mountpoint);
 	if (ftruncate(mount->lock_fd, 0) != 0 || pwrite(mount->lock_fd, text, strlen(text), 0) < 0)
 		g_debug("lock: %s", g_strerror(errno));
 	return TRUE;
@@ -293,6 +324,10 @@ build_account(Mount *mount, GError **error)
 		.subscribed = config->subscribed,
 	};
 
+	/* Names are kept in the index: the other kind of names is another cache. */
+	mount->cache_identity = g_strconcat(
+		config->identity, config->names == CONFIG_NAMES_UID ? " names=uid" : "", NULL);
+	account.identity = mount->cache_identity;
 	if (config->server.tls != TLS_NONE) {
 		mount->tls_context =
 			tls_context_new(config->tls_ca, config->tls_fingerprint, error);
@@ -408,6 +443,7 @@ mount_take_down(Mount *mount)
 	log_free(mount->log);
 	util_close_fd(&mount->lock_fd);
 	g_free(mount->mountpoint);
+	g_free(mount->cache_identity);
 }
 
 /* --- telling that it is ready

@@ -118,7 +118,7 @@ static void
 stat_directory(const Tree *tree, Mailbox *mailbox, struct stat *out)
 {
 	guint32 serial = mailbox != NULL ? mailbox_directory(mailbox) : NODE_ROOT_SERIAL;
-	MailboxView view = {.changed = tree->started};
+	MailboxView view = {.changed = account_changed(tree->account)};
 
 	if (mailbox != NULL)
 		mailbox_view(mailbox, &view);

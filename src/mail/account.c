@@ -23,6 +23,7 @@ struct Account {
 	gint64 dir_time_us;
 	GStrv folders;
 	gboolean subscribed;
+	char *identity;
 
 	GRWLock lock;		  /* guards all below */
 	GPtrArray *all;		  /* of Mailbox, owned: also those that are gone */
@@ -30,6 +31,7 @@ struct Account {
 	GHashTable *by_messages;  /* serial → Mailbox */
 	GHashTable *by_raw;	  /* raw server name → Mailbox: in the tree */
 	guint64 version;	  /* of the tree */
+	gint64 changed;		  /* wall clock, seconds: of the tree */
 	GHashTable
 		*children; /* parent's directory serial → GPtrArray of Mailbox, by rising serial */
 	gboolean listing;
@@ -64,6 +66,8 @@ listed_free(gpointer data)
 	g_free(listed->prefix);
 	g_free(listed);
 }
+
+static void put_root(Account *account);
 
 /* --- the tree
  * ----------------------------------------------------------------------------------------- */
@@ -203,6 +207,8 @@ tree_ensure(Account *account, const IndexMailbox *row, GHashTable *seen)
 			mailbox = child_by_name(account, ACCOUNT_ROOT_DIRECTORY, "INBOX");
 		if (mailbox == NULL) {
 			made.name = raw;
+			if (!last || row->directory == 0)
+				made.changed = g_get_real_time() / G_USEC_PER_SEC;
 			if (!last)
 				made.attributes = MAILBOX_NOSELECT;
 			if (!last || row->directory == 0) {
@@ -274,8 +280,11 @@ apply_listing(Account *account, GPtrArray *listed)
 		}
 	}
 	grown = account->all->len > before;
-	if (grown || gone->len > 0)
+	if (grown || gone->len > 0) {
 		account->version++;
+		account->changed = g_get_real_time() / G_USEC_PER_SEC;
+		put_root(account);
+	}
 	g_rw_lock_writer_unlock(&account->lock);
 
 	for (guint i = 0; i < gone->len; i++)
@@ -483,10 +492,67 @@ static const MailboxNews house_news = {
 /* --- life
  * --------------------------------------------------------------------------------------------- */
 
+/* The account's own row: what the tree's root is to the index. Under the lock, or before there are
+ * threads. */
+static void
+put_root(Account *account)
+{
+	IndexMailbox row = {
+		.name = account->identity,
+		.prefix = "",
+		.directory = ACCOUNT_ROOT_DIRECTORY,
+		.attributes = MAILBOX_NOSELECT,
+		.changed = account->changed,
+	};
+
+	index_put_mailbox(account->index, &row);
+}
+
+/* The root comes first. FALSE ends the walk: the index is another account's. */
+static gboolean
+check_root(gpointer user, const IndexMailbox *row)
+{
+	Account *account = user;
+
+	account->changed = row->directory == ACCOUNT_ROOT_DIRECTORY &&
+					   strcmp(row->name, account->identity) == 0
+				   ? row->changed
+				   : -1;
+	return FALSE;
+}
+
+static gboolean
+open_index(Account *account, const char *cache_dir, GError **error)
+{
+	gboolean rebuilt = FALSE;
+
+	account->index = index_open(cache_dir, &rebuilt, error);
+	if (account->index == NULL ||
+	    !index_each_mailbox(account->index, check_root, account, error))
+		return FALSE;
+	if (rebuilt)
+		account_log(account, "the cache was damaged or of another version: it is rebuilt "
+				     "from the server");
+	if (account->changed < 0) {
+		account_log(account,
+			    "the cache was that of another account or server: it is made anew");
+		g_clear_pointer(&account->index, index_close);
+		index_remove(cache_dir);
+		account->index = index_open(cache_dir, &rebuilt, error);
+		account->changed = 0;
+	}
+	if (account->index != NULL && account->changed == 0) {
+		account->changed = g_get_real_time() / G_USEC_PER_SEC;
+		put_root(account);
+	}
+	return account->index != NULL;
+}
+
 static gboolean
 load_row(gpointer user, const IndexMailbox *row)
 {
-	tree_ensure(user, row, NULL);
+	if (row->directory != ACCOUNT_ROOT_DIRECTORY)
+		tree_ensure(user, row, NULL);
 	return TRUE;
 }
 
@@ -494,8 +560,6 @@ Account *
 account_new(const AccountConfig *config, const AccountNews *news, gpointer user, GError **error)
 {
 	Account *account = g_new0(Account, 1);
-	gboolean rebuilt = FALSE;
-
 	account->news = news;
 	account->user = user;
 	account->dir_time_us = config->dir_time_us;
@@ -511,8 +575,8 @@ account_new(const AccountConfig *config, const AccountNews *news, gpointer user,
 	account->children =
 		g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_ptr_array_unref);
 
-	account->index = index_open(config->cache_dir, &rebuilt, error);
-	if (account->index != NULL)
+	account->identity = g_strdup(config->identity);
+	if (open_index(account, config->cache_dir, error))
 		account->bodies = bodies_open(config->cache_dir, index_generation(account->index),
 					      config->cache_size, error);
 	if (account->bodies == NULL) {
@@ -533,9 +597,6 @@ account_new(const AccountConfig *config, const AccountNews *news, gpointer user,
 		.news = &house_news,
 		.user = account,
 	};
-	if (rebuilt)
-		account_log(account, "the cache was damaged or of another version: it is rebuilt "
-				     "from the server");
 	if (!index_each_mailbox(account->index, load_row, account, error)) {
 		account_stop(account);
 		account_free(account);
@@ -608,6 +669,7 @@ account_free(Account *account)
 	g_hash_table_unref(account->by_raw);
 	g_hash_table_unref(account->children);
 	g_strfreev(account->folders);
+	g_free(account->identity);
 	g_clear_error(&account->list_error);
 	g_rw_lock_clear(&account->lock);
 	g_mutex_clear(&account->list_lock);
@@ -624,6 +686,14 @@ account_folders_version(Account *account)
 	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&account->lock);
 
 	return account->version;
+}
+
+gint64
+account_changed(Account *account)
+{
+	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&account->lock);
+
+	return account->changed;
 }
 
 gint64

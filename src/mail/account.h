@@ -15,6 +15,7 @@ typedef struct Account Account;
 typedef struct {
 	BackendNew backend_new;
 	const BackendConfig *backend; /* borrowed, outlives the account */
+	const char *identity;	      /* who and where: a cache of another identity is dropped */
 	guint connections;
 	gint64 dir_time_us;
 	const char *cache_dir; /* exists, 0700, locked by the caller */
@@ -48,7 +49,8 @@ void account_free(Account *account); /* after account_stop(). NULL is fine */
 /* LIST again when the last answer is older than dir-time. Does not wait. */
 void account_refresh_folders(Account *account);
 guint64 account_folders_version(Account *account); /* rises when mailboxes come or go */
-gint64 account_dir_time(const Account *account);   /* µs */
+gint64 account_changed(Account *account);	 /* wall clock, seconds: when that last happened */
+gint64 account_dir_time(const Account *account); /* µs */
 
 /* By serial of the directory, or of the messages (of this UIDVALIDITY). NULL when there is none
  * (any more). */

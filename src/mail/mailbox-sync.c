@@ -146,7 +146,10 @@ publish(Sync *sync)
 	sync->changed = FALSE;
 	g_rw_lock_writer_lock(&mailbox->lock);
 	mailbox->version++;
-	mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
+	/* The first listing is no change: a copy made while it came in has the directory's time
+	 * right. */
+	if (mailbox->listed)
+		mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	mailbox->house->news->listing(mailbox->house->user, mailbox);
 	mailbox_wake(mailbox);
@@ -170,6 +173,8 @@ on_selected(gpointer user, const MailboxState *now)
 	mailbox->state = (MailboxState){.uidvalidity = now->uidvalidity, .uidnext = 1};
 	mailbox->listed = FALSE;
 	mailbox->version++;
+	if (old_serial != 0)
+		mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
 	row = mailbox_row(mailbox);
 	index_put_mailbox(mailbox->house->index, &row);
 	g_rw_lock_writer_unlock(&mailbox->lock);

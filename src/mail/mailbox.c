@@ -36,7 +36,7 @@ mailbox_new(const MailboxHouse *house, const IndexMailbox *row, const char *file
 	mailbox->state = row->state;
 	mailbox->messages = messages_new();
 	mailbox->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
-	mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
+	mailbox->changed = row->changed;
 	g_mutex_init(&mailbox->load_lock);
 	g_rw_lock_init(&mailbox->lock);
 	return mailbox;
@@ -105,6 +105,7 @@ mailbox_row(const Mailbox *mailbox)
 		.directory = mailbox->directory,
 		.messages = mailbox->serial,
 		.state = mailbox->state,
+		.changed = mailbox->changed,
 		.separator = mailbox->separator,
 		.attributes = mailbox->attributes,
 		.prefix = mailbox->prefix,
@@ -202,11 +203,6 @@ mailbox_load(Mailbox *mailbox)
 	 * asks for a sweep. */
 	mailbox->listed = serial != 0 && mailbox->state.uidvalidity != 0 &&
 			  messages_count(messages) == mailbox->state.count;
-	if (messages_count(messages) > 0) {
-		guint last = messages_count(messages) - 1;
-
-		mailbox->changed = MAX(messages_at(messages, last)->date, 0);
-	}
 	messages_free(mailbox->messages);
 	mailbox->messages = g_steal_pointer(&messages);
 	mailbox->loaded = TRUE;

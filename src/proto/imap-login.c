@@ -10,10 +10,6 @@
 #include "base/util.h"
 #include "proto/sasl.h"
 
-#ifndef MAILFS_VERSION
-#	define MAILFS_VERSION "0.1.0"
-#endif
-
 void
 imap_answer_clear(ImapAnswer *answer)
 {
@@ -336,6 +332,7 @@ log_in(ImapBackend *self, GCancellable *cancel, GError **error)
 	for (gboolean again = FALSE;; again = TRUE) {
 		g_autoptr(UtilSecret) secret = NULL;
 		g_autoptr(GError) refusal = NULL;
+		g_autofree char *what = NULL;
 		g_auto(ImapAnswer) answer = {0};
 
 		if (config->auth != AUTH_GSSAPI) {
@@ -348,7 +345,8 @@ log_in(ImapBackend *self, GCancellable *cancel, GError **error)
 			return FALSE;
 		if (answer.status == IMAP_STATUS_OK)
 			return TRUE;
-		refusal = answer_error(self, &answer, "the login",
+		what = g_strdup_printf("the login of %s", config->user);
+		refusal = answer_error(self, &answer, what,
 				       answer.status == IMAP_STATUS_NO ? MAILFS_ERROR_LOGIN
 								       : MAILFS_ERROR_PROTOCOL);
 		if (config->auth_token &&

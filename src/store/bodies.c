@@ -673,11 +673,11 @@ evict(Bodies *bodies, GArray *counted, guint64 goal)
 	return freed;
 }
 
-/* What may stay. With `lock` held. */
+/* What may stay; G_MAXUINT64: all, and what comes meanwhile too. With `lock` held. */
 static guint64
 goal_of(Bodies *bodies, gboolean scarce)
 {
-	guint64 goal = bodies->total;
+	guint64 goal = G_MAXUINT64;
 	guint64 wanted = MAX(bodies->total / SCARCE_SHARE, SCARCE_BYTES);
 
 	if (bodies->max_bytes != 0 && bodies->total > bodies->max_bytes)
@@ -706,7 +706,7 @@ sweep(Bodies *bodies)
 	settle_total(bodies, counted);
 	goal = goal_of(bodies, scarce);
 	g_mutex_unlock(&bodies->lock);
-	if (bodies_total(bodies) > goal)
+	if (goal != G_MAXUINT64)
 		freed = evict(bodies, counted, goal);
 	g_mutex_lock(&bodies->lock);
 	bodies->freed = freed;

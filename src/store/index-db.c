@@ -17,7 +17,7 @@
 #include "base/util.h"
 
 #define APPLICATION_ID	  0x6d61696c /* "mail" */
-#define FORMAT		  1
+#define FORMAT		  2
 #define GENERATION_LENGTH 16
 #define VALUE_MAX                                                                                  \
 	(16 * 1024 * 1024) /* no value of ours comes near; bounds what a damaged record asks for   \
@@ -28,7 +28,7 @@ static const char *const schema[] = {
 	"CREATE TABLE mailboxes (directory INTEGER PRIMARY KEY, sum INTEGER NOT NULL, messages "
 	"INTEGER, uidvalidity INTEGER,"
 	" uidnext INTEGER, highestmodseq INTEGER, count INTEGER, separator INTEGER, attributes "
-	"INTEGER, name TEXT, prefix TEXT)",
+	"INTEGER, name TEXT, prefix TEXT, changed INTEGER)",
 	"CREATE TABLE messages (serial INTEGER, uid INTEGER, sum INTEGER NOT NULL, flags INTEGER, "
 	"size INTEGER, exact INTEGER,"
 	" crc INTEGER, date INTEGER, name TEXT, keywords TEXT, header BLOB, PRIMARY KEY (serial, "
@@ -137,6 +137,7 @@ mailbox_sum(const IndexMailbox *mailbox)
 	sum = mix(sum, mailbox->state.highestmodseq);
 	sum = mix(sum, (guint64)mailbox->state.count << 32 | mailbox->attributes);
 	sum = mix(sum, (guint8)mailbox->separator);
+	sum = mix(sum, (guint64)mailbox->changed);
 	sum = mix_bytes(sum, mailbox->name, strlen(mailbox->name));
 	return mix_end(mix_bytes(sum, mailbox->prefix, strlen(mailbox->prefix)));
 }
@@ -239,8 +240,9 @@ index_db_read_mailbox(sqlite3_stmt *row, IndexMailbox *out)
 		.attributes = (guint)sqlite3_column_int64(row, 8),
 		.name = column_text(row, 9),
 		.prefix = column_text(row, 10),
+		.changed = sqlite3_column_int64(row, 11),
 	};
-	return out->directory >= INDEX_FIRST_SERIAL && out->directory < INDEX_END_SERIAL &&
+	return out->directory >= INDEX_ROOT_SERIAL && out->directory < INDEX_END_SERIAL &&
 	       out->messages < INDEX_END_SERIAL && sqlite3_column_int64(row, 1) == mailbox_sum(out);
 }
 
@@ -260,6 +262,7 @@ index_db_write_mailbox(sqlite3_stmt *put, const IndexMailbox *mailbox)
 	bind_number(put, 9, mailbox->attributes, &rc);
 	bind_text(put, 10, mailbox->name, &rc);
 	bind_text(put, 11, mailbox->prefix, &rc);
+	bind_number(put, 12, mailbox->changed, &rc);
 	return rc == SQLITE_OK ? index_db_run(put) : rc;
 }
 

@@ -10,12 +10,13 @@
 
 G_BEGIN_DECLS
 
+#define INDEX_ROOT_SERIAL  1
 #define INDEX_FIRST_SERIAL 2
 #define INDEX_END_SERIAL   (1U << 20)
 
 #define INDEX_MAILBOX_COLUMNS                                                                      \
 	"directory, sum, messages, uidvalidity, uidnext, highestmodseq, count, separator, "        \
-	"attributes, name, prefix"
+	"attributes, name, prefix, changed"
 #define INDEX_MESSAGE_COLUMNS                                                                      \
 	"serial, uid, sum, flags, size, exact, crc, date, name, keywords, header"
 

@@ -22,7 +22,7 @@ enum {
 static const char *const write_sql[N_WRITES] = {
 	[GET_MAILBOX] = "SELECT messages FROM mailboxes WHERE directory = ?1",
 	[PUT_MAILBOX] = "INSERT OR REPLACE INTO mailboxes (" INDEX_MAILBOX_COLUMNS
-			") VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+			") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[DELETE_MAILBOX] = "DELETE FROM mailboxes WHERE directory = ?1",
 	[GET_MESSAGE] =
 		"SELECT " INDEX_MESSAGE_COLUMNS " FROM messages WHERE serial = ?1 AND uid = ?2",

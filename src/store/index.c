@@ -626,6 +626,19 @@ index_open(const char *directory, gboolean *rebuilt_out, GError **error)
 
 /* The serials of the last block that were not handed out are free again. */
 void
+index_remove(const char *directory)
+{
+	static const char *const names[] = {"index.db", "index.db-wal", "index.db-shm",
+					    "index.db.clean"};
+
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+		g_autofree char *path = g_build_filename(directory, names[i], NULL);
+
+		unlink(path);
+	}
+}
+
+void
 index_close(Index *index)
 {
 	gboolean corrupt;

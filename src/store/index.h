@@ -17,11 +17,12 @@ typedef struct Index Index;
 /* What the index knows of one mailbox. */
 typedef struct {
 	const char *name;  /* raw server name */
-	guint32 directory; /* serial of the directory: lasting, unique in the account, >= 2, < 2^20
-			    */
+	guint32 directory; /* serial of the directory: lasting, unique in the account, >= 2, < 2^20;
+			    * or 1, the account itself, whose name says which account it is */
 	guint32 messages;  /* serial of this UIDVALIDITY's messages: from the same counter, 0: none
 			      yet */
 	MailboxState state;
+	gint64 changed; /* wall clock, seconds: of the newest change of its listing */
 	char separator;
 	guint attributes; /* MailboxAttributes */
 	const char *prefix;
@@ -43,6 +44,8 @@ typedef struct {
  * Errors: G_FILE_ERROR (no space, no permission, ...).
  */
 Index *index_open(const char *directory, gboolean *rebuilt_out, GError **error);
+/* Deletes what index_open() made, so that the next one starts anew. */
+void index_remove(const char *directory);
 void index_close(Index *index); /* writes what is queued, then closes; NULL is fine */
 const char *
 index_generation(const Index *index); /* random word of this index file; names the bodies' folder */

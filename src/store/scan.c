@@ -12,7 +12,8 @@
 
 #define WINDOW_FIRST 8
 #define WINDOW_LAST  256
-#define NEAR	     16	 /* ripgrep's threads, sorted by nobody, stay within this many ranks */
+#define NEAR	     16 /* ripgrep's threads, sorted by nobody, stay within this many ranks */
+#define TREND_MAX    4
 #define RUNS	     64	 /* readers remembered */
 #define AHEAD_MAX    512 /* bodies on the way that nobody waits for */
 #define TRIES	     2	 /* a line lost under a fetch is not the reader's fault */
@@ -29,12 +30,14 @@ typedef struct {
 	GError *error; /* why the last body that came was void; NULL: none came */
 } Job;
 
+/* What a reader has opened, without a jump between. */
 typedef struct {
 	guint32 reader, serial;
-	guint last;   /* rank last opened */
-	guint ahead;  /* first rank not asked for yet, in the run's direction */
-	guint window; /* 0: no run yet */
-	gboolean backward;
+	gboolean begun;
+	guint low, high;	     /* ranks opened */
+	guint asked_low, asked_high; /* first rank asked for, and the one after the last */
+	int trend;		     /* > 0: it grows upwards */
+	guint window;		     /* 0: nothing was asked for yet */
 	gint64 used;
 } Run;
 
@@ -359,26 +362,66 @@ find_run(Scan *scan, guint32 reader, guint32 serial)
 		if (run->used < oldest->used)
 			oldest = run;
 	}
-	*oldest = (Run){.reader = reader, .serial = serial, .last = G_MAXUINT};
+	*oldest = (Run){.reader = reader, .serial = serial};
 	return oldest;
 }
 
-/* How far @rank is ahead of the run's last one, in its direction; 0 when it is not a step within
- * reach. */
-static guint
-step_ahead(Run *run, guint rank)
+static void
+run_begin(Run *run, guint rank)
 {
-	guint up = rank > run->last ? rank - run->last : 0;
-	guint down = rank < run->last ? run->last - rank : 0;
+	run->begun = TRUE;
+	run->low = run->high = rank;
+	run->asked_low = rank;
+	run->asked_high = rank + 1;
+	run->trend = 0;
+	run->window = 0;
+}
 
-	if (run->window == 0) {
-		run->backward = down > 0;
-		return up + down <= NEAR ? up + down : 0;
+/* Is this open a step of the run? Threads overtake each other: a small step back is still the same
+ * run, and which way it goes is told by the side on which it grows more often. */
+static gboolean
+run_goes_on(Run *run, guint rank)
+{
+	guint edge = run->trend < 0 ? run->low : run->high;
+
+	if (!run->begun || (rank > edge ? rank - edge : edge - rank) > NEAR)
+		return FALSE;
+	if (rank > run->high) {
+		run->high = rank;
+		run->trend = MIN(run->trend + 1, TREND_MAX);
+	} else if (rank < run->low) {
+		run->low = rank;
+		run->trend = MAX(run->trend - 1, -TREND_MAX);
 	}
-	/* Threads overtake each other: a small step back is still the same run. */
-	if (MAX(up, down) > NEAR)
-		return 0;
-	return run->backward ? (down > 0 ? down : 1) : (up > 0 ? up : 1);
+	return TRUE;
+}
+
+static ScanAdvice
+advise_forward(Run *run, guint n_messages)
+{
+	guint first = MAX(run->asked_high, run->high + 1);
+	guint unread = first - run->high - 1; /* asked for */
+	ScanAdvice advice = {.from = first};
+
+	if (unread > run->window / 2)
+		return advice;
+	advice.count = MIN(run->window - unread, n_messages > first ? n_messages - first : 0);
+	run->asked_high = first + advice.count;
+	return advice;
+}
+
+static ScanAdvice
+advise_backward(Run *run)
+{
+	guint left = MIN(run->asked_low, run->low);
+	guint unread = run->low - left;
+	ScanAdvice advice = {.from = left > 0 ? left - 1 : 0, .backward = TRUE};
+
+	if (unread > run->window / 2)
+		return advice;
+	advice.count = MIN(run->window - unread, left);
+	run->asked_low = left - advice.count;
+	return advice;
 }
 
 ScanAdvice
@@ -386,45 +429,14 @@ scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_m
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
 	Run *run = find_run(scan, reader, serial);
-	ScanAdvice advice = {0};
-	guint used, left;
 
 	run->used = g_get_monotonic_time();
-	if (run->last == G_MAXUINT || rank == run->last || step_ahead(run, rank) == 0) {
-		if (rank != run->last)
-			run->window = 0;
-		run->last = rank;
-		return advice;
-	}
-	if (run->window == 0)
-		run->ahead =
-			rank; /* may underflow below when backward at rank 0: count is then 0 */
+	if (!run_goes_on(run, rank))
+		run_begin(run, rank);
+	if (run->trend == 0)
+		return (ScanAdvice){0};
 	run->window = CLAMP(run->window * 2, WINDOW_FIRST, WINDOW_LAST);
-	if (run->backward ? rank < run->last : rank > run->last)
-		run->last = rank;
-
-	if (run->backward) {
-		used = run->last >= run->ahead ? run->last - run->ahead
-					       : 0; /* asked for and not yet read */
-		left = MIN(run->ahead, run->last);
-		if (used > run->window / 2)
-			return advice;
-		advice.count = MIN(run->window - used, left);
-		advice.from = left - (advice.count > 0 ? 1 : 0);
-		advice.backward = TRUE;
-		run->ahead = left - advice.count;
-	} else {
-		guint first = MAX(run->ahead, run->last + 1);
-
-		used = first - run->last - 1;
-		left = n_messages > first ? n_messages - first : 0;
-		if (used > run->window / 2)
-			return advice;
-		advice.count = MIN(run->window - used, left);
-		advice.from = first;
-		run->ahead = first + advice.count;
-	}
-	return advice;
+	return run->trend > 0 ? advise_forward(run, n_messages) : advise_backward(run);
 }
 
 ScanStatus

@@ -38,6 +38,8 @@ void fake_server_flag(FakeServer *server, const char *mailbox, guint32 uid, guin
 void fake_server_claim_size(FakeServer *server, const char *mailbox, guint32 uid, guint64 size);
 /* A new UIDVALIDITY: the same messages, numbered from 1 on in the opposite order. */
 void fake_server_renumber(FakeServer *server, const char *mailbox);
+/* "uid flags keywords\n" of each message. (transfer full) */
+char *fake_server_listing(FakeServer *server, const char *mailbox);
 GBytes *fake_server_body(FakeServer *server, const char *mailbox,
 			 guint32 uid); /* (transfer full) */
 
@@ -68,6 +70,7 @@ typedef struct {
 	gboolean descending; /* listings come newest first */
 	guint batch;	     /* messages between two batch events */
 	guint window;	     /* requests under way on one line */
+	guint32 late_flags; /* this message's flags are told again, with \Flagged, right after it was listed */
 	guint64 quota_used, quota_limit; /* limit 0: no quota */
 } FakeKnobs;
 

@@ -304,6 +304,21 @@ fake_server_renumber(FakeServer *server, const char *name)
 	fake_server_unlock(server);
 }
 
+char *
+fake_server_listing(FakeServer *server, const char *name)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&server->lock);
+	const FakeMailbox *mailbox = find_mailbox(server, name);
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	for (guint i = 0; i < mailbox->messages->len; i++) {
+		const FakeMessage *message = mailbox->messages->pdata[i];
+
+		g_string_append_printf(text, "%u %x %s\n", message->uid, message->flags, message->keywords);
+	}
+	return g_strdup(text->str);
+}
+
 GBytes *
 fake_server_body(FakeServer *server, const char *mailbox, guint32 uid)
 {
@@ -411,7 +426,7 @@ push(Answer *answer, EventKind kind)
 	return event;
 }
 
-static void
+static Event *
 push_flags(Answer *answer, const FakeMessage *message)
 {
 	Event *event = push(answer, EVENT_FLAGS);
@@ -419,6 +434,7 @@ push_flags(Answer *answer, const FakeMessage *message)
 	event->info.uid = message->uid;
 	event->info.flags = message->flags;
 	event->text = g_strdup(message->keywords);
+	return event;
 }
 
 static void
@@ -491,6 +507,8 @@ answer_sync(Answer *answer, const FakeServer *server, const FakeMailbox *mailbox
 		if (message->uid < known.uidnext)
 			continue;
 		push_message(answer, message, request->want_header);
+		if (message->uid == server->knobs.late_flags)
+			push_flags(answer, message)->info.flags = MESSAGE_FLAGGED;
 		if (++fresh % server->knobs.batch == 0)
 			push(answer, EVENT_BATCH);
 	}

@@ -5,16 +5,17 @@
 
 #include "fake-backend.h"
 
-/* --- requests whose fate is noted ------------------------------------------------------------------------- */
+/* --- requests whose fate is noted
+ * ------------------------------------------------------------------------- */
 
 typedef struct {
-	gint times;   /* done() came so often; atomic */
-	gint code;    /* MailfsError, -1 for success; valid once times > 0 */
+	gint times; /* done() came so often; atomic */
+	gint code;  /* MailfsError, -1 for success; valid once times > 0 */
 	gint bodies;
 	gint64 began, ended; /* monotonic */
-	gint *order;  /* a counter that all share, or NULL */
+	gint *order;	     /* a counter that all share, or NULL */
 	gint place;
-	Pool *again;  /* submit anew once when it fails with OFFLINE */
+	Pool *again; /* submit anew once when it fails with OFFLINE */
 	RequestUrgency urgency;
 	const char *mailbox;
 } Wish;
@@ -61,11 +62,14 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	g_atomic_int_inc(&wish->times);
 }
 
-static const RequestEvents events = {
-	.body_open = on_body_open, .body_data = on_body_data, .body_done = on_body_done, .done = on_done};
+static const RequestEvents events = {.body_open = on_body_open,
+				     .body_data = on_body_data,
+				     .body_done = on_body_done,
+				     .done = on_done};
 
 static void
-submit_uids(Pool *pool, Wish *wish, const char *mailbox, RequestUrgency urgency, guint32 first, guint32 last)
+submit_uids(Pool *pool, Wish *wish, const char *mailbox, RequestUrgency urgency, guint32 first,
+	    guint32 last)
 {
 	Request *request = request_new(REQUEST_FETCH, mailbox, &events, wish);
 
@@ -103,7 +107,8 @@ ask(Pool *pool, const char *mailbox)
 	return wish.code;
 }
 
-/* --- a server with INBOX, A, B … and a pool on it ----------------------------------------------------------- */
+/* --- a server with INBOX, A, B … and a pool on it
+ * ----------------------------------------------------------- */
 
 typedef struct {
 	FakeServer *server;
@@ -186,7 +191,9 @@ health_of(Pool *pool)
 	return status_of(pool).health;
 }
 
-/* --- logging in ------------------------------------------------------------------------------------------------ */
+/* --- logging in
+ * ------------------------------------------------------------------------------------------------
+ */
 
 static void
 test_requests_are_served(Fixture *fixture, gconstpointer data)
@@ -280,7 +287,8 @@ test_a_password_that_is_refused_later_stops_the_pool_too(Fixture *fixture, gcons
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, MAILFS_ERROR_LOGIN);
 }
 
-/* --- lines come and go ---------------------------------------------------------------------------------------- */
+/* --- lines come and go
+ * ---------------------------------------------------------------------------------------- */
 
 static void
 test_a_lost_line_fails_what_is_under_way_and_is_opened_again(Fixture *fixture, gconstpointer data)
@@ -296,7 +304,8 @@ test_a_lost_line_fails_what_is_under_way_and_is_opened_again(Fixture *fixture, g
 	FAKE_WAIT(is_done(&wish));
 	g_assert_cmpint(wish.code, ==, MAILFS_ERROR_OFFLINE);
 	FAKE_SET(fixture->server, mute, FALSE);
-	FAKE_WAIT(health_of(fixture->pool) == POOL_ONLINE && status_of(fixture->pool).sessions == 1);
+	FAKE_WAIT(health_of(fixture->pool) == POOL_ONLINE &&
+		  status_of(fixture->pool).sessions == 1);
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, -1);
 	g_assert_cmpuint(fake_server_counts(fixture->server).logins, ==, 2);
 }
@@ -331,7 +340,8 @@ open_two_lines(Fixture *fixture)
 	FAKE_WAIT(status_of(fixture->pool).sessions == 2 && status_of(fixture->pool).busy == 0);
 }
 
-/* The line that is lost told its end while it still counted as usable; the other one sleeps and must be woken. */
+/* The line that is lost told its end while it still counted as usable; the other one sleeps and
+ * must be woken. */
 static void
 test_what_is_asked_again_finds_the_other_line(Fixture *fixture, gconstpointer data)
 {
@@ -403,7 +413,9 @@ test_lines_that_do_not_last_come_at_growing_intervals_too(Fixture *fixture, gcon
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, -1);
 }
 
-/* --- time ------------------------------------------------------------------------------------------------------ */
+/* --- time
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static void
 test_a_request_that_finds_no_session_times_out(Fixture *fixture, gconstpointer data)
@@ -458,7 +470,8 @@ setup_hasty(Fixture *fixture, gconstpointer connections)
 				 GPOINTER_TO_UINT(connections), &news, fixture);
 }
 
-/* --- who serves what ------------------------------------------------------------------------------------------ */
+/* --- who serves what
+ * ------------------------------------------------------------------------------------------ */
 
 static void
 ask_many(Fixture *fixture, guint n)
@@ -503,7 +516,6 @@ test_the_limit_of_the_server_is_learnt(Fixture *fixture, gconstpointer data)
 static void
 test_work_goes_to_the_line_that_has_the_mailbox(Fixture *fixture, gconstpointer data)
 {
-
 	start(fixture);
 	open_two_lines(fixture);
 	g_assert_cmpuint(fake_server_counts(fixture->server).selects, ==, 2);
@@ -561,7 +573,8 @@ test_what_is_promoted_comes_first(Fixture *fixture, gconstpointer data)
 	g_assert_cmpint(soon[0].place, ==, 2);
 }
 
-/* --- news, status, the end ------------------------------------------------------------------------------------ */
+/* --- news, status, the end
+ * ------------------------------------------------------------------------------------ */
 
 static void
 test_news_of_a_line_come_up(Fixture *fixture, gconstpointer data)
@@ -571,7 +584,8 @@ test_news_of_a_line_come_up(Fixture *fixture, gconstpointer data)
 	fake_server_notify(fixture->server, "A");
 	fake_server_notify(fixture->server, "INBOX");
 	fake_server_alert(fixture->server, "down at noon");
-	FAKE_WAIT(g_atomic_int_get(&fixture->changed) == 1 && g_atomic_int_get(&fixture->alerts) == 1);
+	FAKE_WAIT(g_atomic_int_get(&fixture->changed) == 1 &&
+		  g_atomic_int_get(&fixture->alerts) == 1);
 }
 
 static void
@@ -616,7 +630,8 @@ test_freeing_ends_every_request_once_and_quickly(Fixture *fixture, gconstpointer
 	start(fixture);
 	FAKE_SET(fixture->server, mute, TRUE);
 	for (guint i = 0; i < 500; i++)
-		submit_uids(fixture->pool, &wishes[i], names[i % 6], i % 2 ? REQUEST_NOW : REQUEST_SOON, 1, 6);
+		submit_uids(fixture->pool, &wishes[i], names[i % 6],
+			    i % 2 ? REQUEST_NOW : REQUEST_SOON, 1, 6);
 	began = g_get_monotonic_time();
 	g_clear_pointer(&fixture->pool, pool_free);
 	g_assert_cmpint(g_get_monotonic_time() - began, <, G_USEC_PER_SEC);
@@ -685,30 +700,45 @@ int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-#define TEST(sentence, connections, prepare, function)                                                                 \
-	g_test_add("/pool/" sentence, Fixture, GUINT_TO_POINTER(connections), prepare, function, teardown)
+#define TEST(sentence, connections, prepare, function)                                             \
+	g_test_add("/pool/" sentence, Fixture, GUINT_TO_POINTER(connections), prepare, function,   \
+		   teardown)
 	TEST("requests-are-served", 1, setup, test_requests_are_served);
-	TEST("the-first-login-failure-is-that-of-start", 1, setup, test_the_first_login_failure_is_that_of_start);
+	TEST("the-first-login-failure-is-that-of-start", 1, setup,
+	     test_the_first_login_failure_is_that_of_start);
 	TEST("start-can-be-cancelled", 1, setup, test_start_can_be_cancelled);
 	TEST("a-refused-login-is-not-repeated", 2, setup, test_a_refused_login_is_not_repeated);
-	TEST("retry-tries-a-refused-login-once-more", 2, setup, test_retry_tries_a_refused_login_once_more);
-	TEST("a-password-that-is-refused-later-stops-the-pool-too", 2, setup, test_a_password_that_is_refused_later_stops_the_pool_too);
-	TEST("a-lost-line-fails-what-is-under-way-and-is-opened-again", 1, setup, test_a_lost_line_fails_what_is_under_way_and_is_opened_again);
-	TEST("what-still-waits-when-the-line-goes-is-served-by-the-next", 1, setup, test_what_still_waits_when_the_line_goes_is_served_by_the_next);
-	TEST("what-is-asked-again-finds-the-other-line", 2, setup, test_what_is_asked_again_finds_the_other_line);
+	TEST("retry-tries-a-refused-login-once-more", 2, setup,
+	     test_retry_tries_a_refused_login_once_more);
+	TEST("a-password-that-is-refused-later-stops-the-pool-too", 2, setup,
+	     test_a_password_that_is_refused_later_stops_the_pool_too);
+	TEST("a-lost-line-fails-what-is-under-way-and-is-opened-again", 1, setup,
+	     test_a_lost_line_fails_what_is_under_way_and_is_opened_again);
+	TEST("what-still-waits-when-the-line-goes-is-served-by-the-next", 1, setup,
+	     test_what_still_waits_when_the_line_goes_is_served_by_the_next);
+	TEST("what-is-asked-again-finds-the-other-line", 2, setup,
+	     test_what_is_asked_again_finds_the_other_line);
 	TEST("offline-requests-fail-at-once", 2, setup, test_offline_requests_fail_at_once);
-	TEST("tries-while-offline-come-at-growing-intervals", 2, setup, test_tries_while_offline_come_at_growing_intervals);
-	TEST("lines-that-do-not-last-come-at-growing-intervals-too", 2, setup, test_lines_that_do_not_last_come_at_growing_intervals_too);
-	TEST("a-request-that-finds-no-session-times-out", 1, setup_hasty, test_a_request_that_finds_no_session_times_out);
-	TEST("a-stalled-server-keeps-nobody-beyond-the-timeout", 2, setup_hasty, test_a_stalled_server_keeps_nobody_beyond_the_timeout);
-	TEST("more-lines-are-opened-up-to-the-limit", 3, setup, test_more_lines_are_opened_up_to_the_limit);
+	TEST("tries-while-offline-come-at-growing-intervals", 2, setup,
+	     test_tries_while_offline_come_at_growing_intervals);
+	TEST("lines-that-do-not-last-come-at-growing-intervals-too", 2, setup,
+	     test_lines_that_do_not_last_come_at_growing_intervals_too);
+	TEST("a-request-that-finds-no-session-times-out", 1, setup_hasty,
+	     test_a_request_that_finds_no_session_times_out);
+	TEST("a-stalled-server-keeps-nobody-beyond-the-timeout", 2, setup_hasty,
+	     test_a_stalled_server_keeps_nobody_beyond_the_timeout);
+	TEST("more-lines-are-opened-up-to-the-limit", 3, setup,
+	     test_more_lines_are_opened_up_to_the_limit);
 	TEST("the-limit-of-the-server-is-learnt", 4, setup, test_the_limit_of_the_server_is_learnt);
-	TEST("work-goes-to-the-line-that-has-the-mailbox", 2, setup, test_work_goes_to_the_line_that_has_the_mailbox);
-	TEST("who-waits-goes-before-who-will-want", 1, setup, test_who_waits_goes_before_who_will_want);
+	TEST("work-goes-to-the-line-that-has-the-mailbox", 2, setup,
+	     test_work_goes_to_the_line_that_has_the_mailbox);
+	TEST("who-waits-goes-before-who-will-want", 1, setup,
+	     test_who_waits_goes_before_who_will_want);
 	TEST("what-is-promoted-comes-first", 1, setup, test_what_is_promoted_comes_first);
 	TEST("news-of-a-line-come-up", 1, setup, test_news_of_a_line_come_up);
 	TEST("the-status-tells-what-is-going-on", 1, setup, test_the_status_tells_what_is_going_on);
-	TEST("freeing-ends-every-request-once-and-quickly", 3, setup, test_freeing_ends_every_request_once_and_quickly);
+	TEST("freeing-ends-every-request-once-and-quickly", 3, setup,
+	     test_freeing_ends_every_request_once_and_quickly);
 	TEST("freeing-interrupts-a-login", 1, setup, test_freeing_interrupts_a_login);
 	TEST("lines-say-goodbye", 3, setup, test_lines_say_goodbye);
 	TEST("a-rough-day-loses-no-request", 3, setup, test_a_rough_day_loses_no_request);

@@ -44,7 +44,8 @@ setup_scan(Fixture *fixture, const char *directory, guint connections)
 
 	fixture->bodies = bodies_open(directory, "gen", 0, &error);
 	g_assert_no_error(error);
-	fixture->pool = pool_new(fake_backend_new, fake_server_config(fixture->server), connections, &news, fixture);
+	fixture->pool = pool_new(fake_backend_new, fake_server_config(fixture->server), connections,
+				 &news, fixture);
 	fixture->scan = scan_new(fixture->pool, fixture->bodies, on_fetched, fixture);
 	g_assert_true(pool_start(fixture->pool, NULL, NULL));
 }
@@ -80,7 +81,8 @@ teardown(Fixture *fixture, gconstpointer data)
 	g_mutex_clear(&fixture->lock);
 }
 
-/* --- one who waits for a body ------------------------------------------------------------------------------ */
+/* --- one who waits for a body
+ * ------------------------------------------------------------------------------ */
 
 typedef struct {
 	Fixture *fixture;
@@ -97,7 +99,7 @@ is_the_body(Fixture *fixture, guint32 uid, int fd, guint64 size)
 	g_autoptr(GBytes) body = fake_server_body(fixture->server, "INBOX", uid);
 	g_autofree char *bytes = g_malloc(size + 1);
 
-	return size == g_bytes_get_size(body) && pread(fd, bytes, size + 1, 0) == (gssize) size &&
+	return size == g_bytes_get_size(body) && pread(fd, bytes, size + 1, 0) == (gssize)size &&
 	       memcmp(bytes, g_bytes_get_data(body, NULL), size) == 0;
 }
 
@@ -121,7 +123,8 @@ on_done(gpointer user, int fd_owned, guint64 size, const GError *error)
 		reader->inode = status.st_ino;
 		g_mutex_lock(&reader->fixture->lock);
 		for (guint i = 0; i < reader->fixture->fetched->len; i++)
-			known = known || g_array_index(reader->fixture->fetched, guint32, i) == reader->uid;
+			known = known ||
+				g_array_index(reader->fixture->fetched, guint32, i) == reader->uid;
 		g_mutex_unlock(&reader->fixture->lock);
 		g_assert_true(known);
 	}
@@ -177,10 +180,11 @@ ahead(Fixture *fixture, guint32 first, guint32 last)
 
 	for (guint32 uid = first; uid <= last; uid++)
 		g_array_append_val(uids, uid);
-	scan_ahead(fixture->scan, &fixture->place, (guint32 *) (void *) uids->data, uids->len);
+	scan_ahead(fixture->scan, &fixture->place, (guint32 *)(void *)uids->data, uids->len);
 }
 
-/* --- single bodies ------------------------------------------------------------------------------------------ */
+/* --- single bodies
+ * ------------------------------------------------------------------------------------------ */
 
 static void
 test_a_body_comes_whole_and_is_told_of_first(Fixture *fixture, gconstpointer data)
@@ -329,7 +333,8 @@ test_every_reader_hears_when_the_pool_ends(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(scan_status(fixture->scan).on_the_way, ==, 0);
 }
 
-/* --- ahead of the reader --------------------------------------------------------------------------------------- */
+/* --- ahead of the reader
+ * --------------------------------------------------------------------------------------- */
 
 static void
 test_what_is_ahead_comes_in_one_request_and_once(Fixture *fixture, gconstpointer data)
@@ -432,7 +437,8 @@ test_what_was_withheld_ahead_is_asked_for_again(Fixture *fixture, gconstpointer 
 	g_assert_cmpint(read_one(fixture, 6), ==, -1);
 }
 
-/* Readers, aheads and cut lines at random: each reader is served once and rightly, whatever happens. */
+/* Readers, aheads and cut lines at random: each reader is served once and rightly, whatever
+ * happens. */
 static void
 test_a_rough_day_mixes_up_nothing(Fixture *fixture, gconstpointer data)
 {
@@ -460,7 +466,9 @@ test_a_rough_day_mixes_up_nothing(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(scan_room(fixture->scan), ==, 512);
 }
 
-/* --- advice -------------------------------------------------------------------------------------------------------- */
+/* --- advice
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
 	Scan *scan;
@@ -597,7 +605,7 @@ test_jumps_are_no_scan(void)
 	for (guint i = 0; i < 500; i++) {
 		guint rank = g_rand_int_range(rand, 0, MESSAGES);
 
-		if (i > 0 && ABS((int) rank - (int) before) <= 16)
+		if (i > 0 && ABS((int)rank - (int)before) <= 16)
 			continue;
 		g_assert_cmpuint(open_rank(&course, 1, SERIAL, rank).count, ==, 0);
 		before = rank;
@@ -720,7 +728,7 @@ test_any_order_at_all_keeps_within_the_mailbox(void)
 	for (guint i = 0; i < 20000; i++) {
 		int step = g_rand_int_range(rand, -20, 21);
 
-		rank = CLAMP((int) rank + step, 0, 299);
+		rank = CLAMP((int)rank + step, 0, 299);
 		if (i % 50 == 0)
 			course.n = g_rand_int_range(rand, 200, 301);
 		rank = MIN(rank, course.n - 1);
@@ -750,37 +758,58 @@ main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 #define TEST(sentence, connections, function)                                                      \
-	g_test_add("/scan/" sentence, Fixture, GUINT_TO_POINTER(connections), setup, function, teardown)
-	TEST("a-body-comes-whole-and-is-told-of-first", 1, test_a_body_comes_whole_and_is_told_of_first);
-	TEST("readers-of-one-message-share-one-fetch", 2, test_readers_of_one_message_share_one_fetch);
-	TEST("a-withheld-message-is-not-found-after-one-more-try", 1, test_a_withheld_message_is_not_found_after_one_more_try);
-	TEST("a-message-withheld-once-comes-with-the-second-try", 1, test_a_message_withheld_once_comes_with_the_second_try);
+	g_test_add("/scan/" sentence, Fixture, GUINT_TO_POINTER(connections), setup, function,     \
+		   teardown)
+	TEST("a-body-comes-whole-and-is-told-of-first", 1,
+	     test_a_body_comes_whole_and_is_told_of_first);
+	TEST("readers-of-one-message-share-one-fetch", 2,
+	     test_readers_of_one_message_share_one_fetch);
+	TEST("a-withheld-message-is-not-found-after-one-more-try", 1,
+	     test_a_withheld_message_is_not_found_after_one_more_try);
+	TEST("a-message-withheld-once-comes-with-the-second-try", 1,
+	     test_a_message_withheld_once_comes_with_the_second_try);
 	TEST("a-line-lost-in-a-body-is-made-good", 1, test_a_line_lost_in_a_body_is_made_good);
-	TEST("a-line-lost-twice-in-a-body-is-offline", 1, test_a_line_lost_twice_in_a_body_is_offline);
+	TEST("a-line-lost-twice-in-a-body-is-offline", 1,
+	     test_a_line_lost_twice_in_a_body_is_offline);
 	TEST("a-damaged-body-is-never-delivered", 1, test_a_damaged_body_is_never_delivered);
 	TEST("another-numbering-is-stale-at-once", 1, test_another_numbering_is_stale_at_once);
-	TEST("a-stalled-server-is-a-timeout-and-not-tried-again", 1, test_a_stalled_server_is_a_timeout_and_not_tried_again);
-	TEST("a-disk-that-takes-nothing-is-told-as-such", 1, test_a_disk_that_takes_nothing_is_told_as_such);
-	TEST("every-reader-hears-when-the-pool-ends", 2, test_every_reader_hears_when_the_pool_ends);
-	TEST("what-is-ahead-comes-in-one-request-and-once", 1, test_what_is_ahead_comes_in_one_request_and_once);
-	TEST("what-somebody-waits-for-overtakes-what-is-queued", 1, test_what_somebody_waits_for_overtakes_what_is_queued);
+	TEST("a-stalled-server-is-a-timeout-and-not-tried-again", 1,
+	     test_a_stalled_server_is_a_timeout_and_not_tried_again);
+	TEST("a-disk-that-takes-nothing-is-told-as-such", 1,
+	     test_a_disk_that_takes_nothing_is_told_as_such);
+	TEST("every-reader-hears-when-the-pool-ends", 2,
+	     test_every_reader_hears_when_the_pool_ends);
+	TEST("what-is-ahead-comes-in-one-request-and-once", 1,
+	     test_what_is_ahead_comes_in_one_request_and_once);
+	TEST("what-somebody-waits-for-overtakes-what-is-queued", 1,
+	     test_what_somebody_waits_for_overtakes_what_is_queued);
 	TEST("there-is-a-bound-to-what-is-ahead", 1, test_there_is_a_bound_to_what_is_ahead);
-	TEST("what-nobody-waits-for-is-dropped-with-the-line", 1, test_what_nobody_waits_for_is_dropped_with_the_line);
-	TEST("what-was-withheld-ahead-is-asked-for-again", 1, test_what_was_withheld_ahead_is_asked_for_again);
+	TEST("what-nobody-waits-for-is-dropped-with-the-line", 1,
+	     test_what_nobody_waits_for_is_dropped_with_the_line);
+	TEST("what-was-withheld-ahead-is-asked-for-again", 1,
+	     test_what_was_withheld_ahead_is_asked_for_again);
 	TEST("a-rough-day-mixes-up-nothing", 3, test_a_rough_day_mixes_up_nothing);
 #undef TEST
 #define TEST(sentence, function) g_test_add_func("/scan/advice/" sentence, function)
-	TEST("one-open-is-no-scan-and-the-second-in-order-is", test_one_open_is_no_scan_and_the_second_in_order_is);
+	TEST("one-open-is-no-scan-and-the-second-in-order-is",
+	     test_one_open_is_no_scan_and_the_second_in_order_is);
 	TEST("opening-the-same-again-is-no-scan", test_opening_the_same_again_is_no_scan);
-	TEST("a-forward-scan-is-asked-for-once-and-in-time", test_a_forward_scan_is_asked_for_once_and_in_time);
-	TEST("a-backward-scan-is-asked-for-once-and-in-time", test_a_backward_scan_is_asked_for_once_and_in_time);
-	TEST("the-window-grows-and-is-filled-up-when-half-is-used", test_the_window_grows_and_is_filled_up_when_half_is_used);
+	TEST("a-forward-scan-is-asked-for-once-and-in-time",
+	     test_a_forward_scan_is_asked_for_once_and_in_time);
+	TEST("a-backward-scan-is-asked-for-once-and-in-time",
+	     test_a_backward_scan_is_asked_for_once_and_in_time);
+	TEST("the-window-grows-and-is-filled-up-when-half-is-used",
+	     test_the_window_grows_and_is_filled_up_when_half_is_used);
 	TEST("jumps-are-no-scan", test_jumps_are_no_scan);
 	TEST("after-a-jump-a-new-run-begins", test_after_a_jump_a_new_run_begins);
-	TEST("threads-that-overtake-each-other-are-one-scan", test_threads_that_overtake_each_other_are_one_scan);
-	TEST("readers-and-mailboxes-do-not-disturb-each-other", test_readers_and_mailboxes_do_not_disturb_each_other);
+	TEST("threads-that-overtake-each-other-are-one-scan",
+	     test_threads_that_overtake_each_other_are_one_scan);
+	TEST("readers-and-mailboxes-do-not-disturb-each-other",
+	     test_readers_and_mailboxes_do_not_disturb_each_other);
 	TEST("nothing-beyond-either-end-is-wanted", test_nothing_beyond_either_end_is_wanted);
-	TEST("any-order-at-all-keeps-within-the-mailbox", test_any_order_at_all_keeps_within_the_mailbox);
-	TEST("more-readers-than-are-remembered-are-survived", test_more_readers_than_are_remembered_are_survived);
+	TEST("any-order-at-all-keeps-within-the-mailbox",
+	     test_any_order_at_all_keeps_within_the_mailbox);
+	TEST("more-readers-than-are-remembered-are-survived",
+	     test_more_readers_than_are_remembered_are_survived);
 	return g_test_run();
 }
