@@ -22,8 +22,8 @@
 
 typedef struct Call Call;
 
-/* Answers the request, or returns the mailbox that it has to wait for. */
-typedef Mailbox *(*CallAnswer)(Fs *fs, const Call *call);
+/* Answers the request: TRUE. Or FALSE: *later says what it has to wait for. */
+typedef gboolean (*CallAnswer)(Fs *fs, const Call *call, TreeAnswer *later);
 
 struct Call {
 	const char *operation;
@@ -33,6 +33,7 @@ struct Call {
 	const char *name;
 	size_t size;
 	off_t offset;
+	guint32 reader; /* the process */
 	gboolean patient;
 	gboolean plus;
 	struct fuse_file_info fi;
@@ -45,11 +46,10 @@ typedef struct {
 	char *name; /* owned copy for call.name */
 } Pending;
 
-/* What is open: a body, or a page made when it was opened. */
+/* What is open: a body, or bytes made by a view. */
 typedef struct {
 	int fd;
-	char *text;
-	gsize len;
+	GBytes *bytes; /* NULL: see fd */
 } Handle;
 
 /* --- replies
@@ -143,13 +143,13 @@ on_wake(gpointer user)
 static void
 call_run(Fs *fs, const Call *call, gint64 give_up)
 {
-	Mailbox *wait_for = call->answer(fs, call);
+	TreeAnswer later;
 	Wait *wait;
 
-	if (wait_for == NULL)
+	if (call->answer(fs, call, &later))
 		return;
 	wait = pending_new(fs, call, give_up);
-	if (!mailbox_wait(wait_for, on_wake, wait))
+	if (!later.wait(later.wait_for, on_wake, wait))
 		on_wake(wait);
 }
 
@@ -171,19 +171,21 @@ fs_over(gpointer data, gboolean interrupted)
 /* --- names and attributes
  * ----------------------------------------------------------------------------------- */
 
-/* Common end of every answer from the tree: NULL when @answer was an error and is replied. */
-static Mailbox *
-settle(Fs *fs, const Call *call, TreeAnswer *answer)
+/* Common end of every answer from the tree that is not TREE_OK: an error is replied. */
+static gboolean
+settle(Fs *fs, const Call *call, TreeAnswer *answer, TreeAnswer *later)
 {
-	if (answer->result == TREE_LATER)
-		return answer->wait_for;
+	if (answer->result == TREE_LATER) {
+		*later = *answer;
+		return FALSE;
+	}
 	fail(fs, call->req, call->operation, answer->error);
 	g_clear_error(&answer->error);
-	return NULL;
+	return TRUE;
 }
 
-static Mailbox *
-answer_lookup(Fs *fs, const Call *call)
+static gboolean
+answer_lookup(Fs *fs, const Call *call, TreeAnswer *later)
 {
 	struct stat st;
 	gboolean alias;
@@ -191,9 +193,9 @@ answer_lookup(Fs *fs, const Call *call)
 		tree_lookup(fs->tree, call->ino, call->name, call->patient, &st, &alias);
 
 	if (answer.result != TREE_OK)
-		return settle(fs, call, &answer);
+		return settle(fs, call, &answer, later);
 	reply_entry(fs, call->req, &st, alias ? 0 : fs->attr_time);
-	return NULL;
+	return TRUE;
 }
 
 static void
@@ -245,8 +247,8 @@ fs_readlink(fuse_req_t req, fuse_ino_t ino)
 /* --- directories
  * -------------------------------------------------------------------------------------------- */
 
-static Mailbox *
-answer_opendir(Fs *fs, const Call *call)
+static gboolean
+answer_opendir(Fs *fs, const Call *call, TreeAnswer *later)
 {
 	struct fuse_file_info fi = call->fi;
 	guint64 version;
@@ -254,7 +256,7 @@ answer_opendir(Fs *fs, const Call *call)
 	gpointer seen;
 
 	if (answer.result != TREE_OK)
-		return settle(fs, call, &answer);
+		return settle(fs, call, &answer, later);
 	g_mutex_lock(&fs->lock);
 	seen = g_hash_table_lookup(fs->versions, &call->ino);
 	/* The kernel's copy of the listing is good for as long as nothing changed. */
@@ -265,7 +267,7 @@ answer_opendir(Fs *fs, const Call *call)
 				     g_memdup2(&version, sizeof version));
 	g_mutex_unlock(&fs->lock);
 	fuse_reply_open(call->req, &fi);
-	return NULL;
+	return TRUE;
 }
 
 static void
@@ -319,8 +321,8 @@ fill_entry(gpointer user, const char *name, const struct stat *st, guint64 cooki
 	return TRUE;
 }
 
-static Mailbox *
-answer_readdir(Fs *fs, const Call *call)
+static gboolean
+answer_readdir(Fs *fs, const Call *call, TreeAnswer *later)
 {
 	g_autofree char *buffer = g_malloc(call->size);
 	Filling filling = {fs, call->req, buffer, call->size, 0, call->plus};
@@ -331,9 +333,9 @@ answer_readdir(Fs *fs, const Call *call)
 	if (answer.result == TREE_OK || filling.used > 0) {
 		g_clear_error(&answer.error);
 		fuse_reply_buf(call->req, buffer, filling.used);
-		return NULL;
+		return TRUE;
 	}
-	return settle(fs, call, &answer);
+	return settle(fs, call, &answer, later);
 }
 
 static void
@@ -380,7 +382,7 @@ static void
 handle_free(Handle *handle)
 {
 	util_close_fd(&handle->fd);
-	g_free(handle->text);
+	g_clear_pointer(&handle->bytes, g_bytes_unref);
 	g_free(handle);
 }
 
@@ -431,28 +433,43 @@ on_body(gpointer user, int fd, guint64 size, const GError *error)
 	wait_unref(wait);
 }
 
-static void
-open_page(Fs *fs, fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+/* A file that is no message. */
+static gboolean
+answer_open(Fs *fs, const Call *call, TreeAnswer *later)
 {
-	Handle *handle = g_new0(Handle, 1);
+	struct fuse_file_info fi = call->fi;
+	TreeContent content;
+	TreeAnswer answer =
+		tree_content(fs->tree, call->ino, call->reader, call->patient, &content);
+	Handle *handle;
 
-	handle->fd = -1;
-	handle->text = tree_page(fs->tree, ino);
-	if (handle->text == NULL) {
-		handle_free(handle);
-		fuse_reply_err(req, ENOENT);
-		return;
-	}
-	handle->len = strlen(handle->text);
-	fi->direct_io = TRUE;
-	reply_open(req, fi, handle);
+	if (answer.result != TREE_OK)
+		return settle(fs, call, &answer, later);
+	handle = g_new0(Handle, 1);
+	handle->bytes = content.bytes;
+	handle->fd = content.fd;
+	fi.direct_io = content.fresh;
+	fi.keep_cache = !content.fresh;
+	fi.noflush = TRUE;
+	if (!content.fresh)
+		fuse_lowlevel_notify_inval_inode(fs->session, call->ino, -1, 0);
+	reply_open(call->req, &fi, handle);
+	return TRUE;
 }
 
 static void
 fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	Fs *fs = fuse_req_userdata(req);
-	Call call = {.operation = "open", .req = req, .ino = ino, .fi = *fi};
+	Call call = {
+		.operation = "open",
+		.answer = answer_open,
+		.req = req,
+		.ino = ino,
+		.patient = TRUE,
+		.reader = fuse_req_ctx(req)->pid,
+		.fi = *fi,
+	};
 	Mailbox *mailbox;
 	Node node;
 
@@ -462,12 +479,12 @@ fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
 	if (mailbox != NULL)
-		mailbox_open(mailbox, node.serial, node.uid, fuse_req_ctx(req)->pid, on_body,
+		mailbox_open(mailbox, node.serial, node.uid, call.reader, on_body,
 			     pending_new(fs, &call, PATIENCE_FOREVER));
-	else if (node.kind == NODE_CONTROL)
-		open_page(fs, req, ino, fi);
-	else
+	else if (node.kind == NODE_MESSAGE)
 		fuse_reply_err(req, ESTALE);
+	else
+		call_run(fs, &call, PATIENCE_FOREVER);
 }
 
 static void
@@ -477,10 +494,12 @@ fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_f
 	g_autofree char *buffer = NULL;
 	ssize_t n;
 
-	if (handle->fd < 0) {
-		gsize from = MIN((gsize)offset, handle->len);
+	if (handle->bytes != NULL) {
+		gsize len;
+		const char *data = g_bytes_get_data(handle->bytes, &len);
+		gsize from = MIN((gsize)offset, len);
 
-		fuse_reply_buf(req, handle->text + from, MIN(size, handle->len - from));
+		fuse_reply_buf(req, data + from, MIN(size, len - from));
 		return;
 	}
 	size = MIN(size, MAX_READ);

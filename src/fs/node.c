@@ -6,14 +6,16 @@
 #define SERIAL_SHIFT 32
 
 /* On the wire of the kernel: mailboxes and messages share 0 and differ by the UID. */
-enum { KIND_MAIL, KIND_CONTROL, KIND_SPECIAL };
+enum { KIND_MAIL, KIND_VIEWS };
+
+G_STATIC_ASSERT(NODE_MAILBOX < NODE_MESSAGE && NODE_MESSAGE < NODE_CONTROL &&
+		NODE_SEARCH - NODE_MESSAGE < 16);
 
 guint64
 node_to_ino(Node node)
 {
-	guint64 kind = node.kind == NODE_CONTROL   ? KIND_CONTROL
-		       : node.kind == NODE_SPECIAL ? KIND_SPECIAL
-						   : KIND_MAIL;
+	guint64 kind =
+		node.kind > NODE_MESSAGE ? KIND_VIEWS + (node.kind - NODE_CONTROL) : KIND_MAIL;
 
 	if (node.kind == NODE_MAILBOX && node.serial == NODE_ROOT_SERIAL)
 		return NODE_ROOT_INO;
@@ -33,17 +35,10 @@ node_from_ino(guint64 ino, Node *out)
 		*out = (Node){.kind = NODE_MAILBOX, .serial = NODE_ROOT_SERIAL};
 		return TRUE;
 	}
-	switch (ino >> KIND_SHIFT) {
-	case KIND_MAIL:
+	if (ino >> KIND_SHIFT == KIND_MAIL) {
 		out->kind = out->uid == 0 ? NODE_MAILBOX : NODE_MESSAGE;
 		return out->part == 0 && out->serial > NODE_ROOT_SERIAL;
-	case KIND_CONTROL:
-		out->kind = NODE_CONTROL;
-		return TRUE;
-	case KIND_SPECIAL:
-		out->kind = NODE_SPECIAL;
-		return TRUE;
-	default:
-		return FALSE;
 	}
+	out->kind = (NodeKind)(NODE_CONTROL + (ino >> KIND_SHIFT) - KIND_VIEWS);
+	return out->kind <= NODE_SEARCH;
 }

@@ -18,6 +18,11 @@ typedef enum {
 	NODE_MESSAGE, /* file: serial, uid */
 	NODE_CONTROL, /* .mailfs (part 0) and its files (part 1 …) */
 	NODE_SPECIAL, /* .special (part 0) and its links (part 1 …) */
+	NODE_TEXT, /* .text: directories (serial of the mailbox's directory), files (serial, uid) */
+	NODE_PARTS,   /* .parts: likewise, and what lies below a message (part) */
+	NODE_MAILDIR, /* .maildir: directories (serial, part: cur, new, tmp), files (serial, uid) */
+	NODE_SEARCH, /* .search: directories (serial; uid: number of the query), links (serial, uid,
+			part 1) */
 } NodeKind;
 
 typedef struct {

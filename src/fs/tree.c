@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
+#include "fs/view-control.h"
+#include "fs/view-special.h"
+#include "fs/view.h"
 #include "mail/mime.h"
-
-#define CONTROL_NAME ".mailfs"
-#define SPECIAL_NAME ".special"
 
 /* Cookies: "." and "..", then sub-mailboxes by serial, then messages by UID. */
 #define COOKIE_DOT		 1u
@@ -17,24 +18,20 @@
 
 struct Tree {
 	Account *account;
-	const TreePage *pages;
-	gpointer page_user;
 	char *authserv_id;
-	uid_t uid;
-	gid_t gid;
-	mode_t directory_mode, file_mode;
-	time_t started;
-};
-
-static const struct {
-	const char *name;
-	guint attribute;
-} specials[] = {
-	{"all", MAILBOX_ALL},	{"archive", MAILBOX_ARCHIVE}, {"drafts", MAILBOX_DRAFTS},
-	{"junk", MAILBOX_JUNK}, {"sent", MAILBOX_SENT},	      {"trash", MAILBOX_TRASH},
+	ViewHouse house;
+	GPtrArray *views; /* of View */
 };
 
 static const TreeAnswer answer_ok = {.result = TREE_OK};
+
+static void
+view_free(gpointer data)
+{
+	View *view = data;
+
+	view->ops->free(view);
+}
 
 Tree *
 tree_new(const TreeConfig *config)
@@ -42,14 +39,19 @@ tree_new(const TreeConfig *config)
 	Tree *tree = g_new0(Tree, 1);
 
 	tree->account = config->account;
-	tree->pages = config->pages;
-	tree->page_user = config->page_user;
 	tree->authserv_id = g_strdup(config->authserv_id);
-	tree->uid = config->uid;
-	tree->gid = config->gid;
-	tree->directory_mode = S_IFDIR | (0777 & ~config->umask);
-	tree->file_mode = S_IFREG | ((config->read_only ? 0444 : 0666) & ~config->umask);
-	tree->started = time(NULL);
+	tree->house = (ViewHouse){
+		.account = config->account,
+		.uid = config->uid,
+		.gid = config->gid,
+		.directory_mode = S_IFDIR | (0777 & ~config->umask),
+		.file_mode = S_IFREG | ((config->read_only ? 0444 : 0666) & ~config->umask),
+		.started = time(NULL),
+	};
+	tree->views = g_ptr_array_new_with_free_func(view_free);
+	g_ptr_array_add(tree->views,
+			view_control_new(&tree->house, config->pages, config->page_user));
+	g_ptr_array_add(tree->views, view_special_new(&tree->house));
 	return tree;
 }
 
@@ -58,59 +60,44 @@ tree_free(Tree *tree)
 {
 	if (tree == NULL)
 		return;
+	g_ptr_array_unref(tree->views);
 	g_free(tree->authserv_id);
 	g_free(tree);
 }
 
-static TreeAnswer answer_error(MailfsError code, const char *format, ...) G_GNUC_PRINTF(2, 3);
-
-static TreeAnswer
-answer_error(MailfsError code, const char *format, ...)
+/* The view a node belongs to, NULL for mailboxes and messages. */
+static View *
+view_of(const Tree *tree, const Node *node)
 {
-	TreeAnswer answer = {.result = TREE_ERROR};
-	va_list args;
+	for (guint i = 0; i < tree->views->len; i++) {
+		View *view = tree->views->pdata[i];
 
-	va_start(args, format);
-	answer.error = g_error_new_valist(MAILFS_ERROR, code, format, args);
-	va_end(args);
-	return answer;
+		if (view->ops->kind == node->kind)
+			return view;
+	}
+	return NULL;
 }
 
-static TreeAnswer
-answer_later(Mailbox *mailbox)
+static View *
+view_by_name(const Tree *tree, const char *name)
 {
-	return (TreeAnswer){.result = TREE_LATER, .wait_for = mailbox};
+	for (guint i = 0; i < tree->views->len; i++) {
+		View *view = tree->views->pdata[i];
+
+		if (strcmp(view->ops->name, name) == 0)
+			return view;
+	}
+	return NULL;
 }
 
 /* --- attributes
  * ----------------------------------------------------------------------------------------- */
 
 static void
-stat_common(const Tree *tree, guint64 ino, mode_t mode, gint64 time, struct stat *out)
-{
-	memset(out, 0, sizeof *out);
-	out->st_ino = ino;
-	out->st_mode = mode;
-	out->st_nlink = 1;
-	out->st_uid = tree->uid;
-	out->st_gid = tree->gid;
-	out->st_blksize = 4096;
-	out->st_mtim.tv_sec = out->st_ctim.tv_sec = out->st_atim.tv_sec = time;
-}
-
-static void
-stat_size(struct stat *out, guint64 size)
-{
-	out->st_size = size;
-	out->st_blocks = (size + 511) / 512;
-}
-
-static void
 stat_message(const Tree *tree, const MessageView *message, struct stat *out)
 {
-	stat_common(tree, node_ino_of_message(message->serial, message->uid), tree->file_mode,
-		    message->date, out);
-	stat_size(out, message->size);
+	view_stat_file(&tree->house, node_ino_of_message(message->serial, message->uid),
+		       message->size, message->date, out);
 }
 
 /* @mailbox NULL: the root. */
@@ -122,72 +109,9 @@ stat_directory(const Tree *tree, Mailbox *mailbox, struct stat *out)
 
 	if (mailbox != NULL)
 		mailbox_view(mailbox, &view);
-	stat_common(tree, node_ino_of_directory(serial), tree->directory_mode, view.changed, out);
-	out->st_nlink = 2 + account_n_children(tree->account, serial);
-}
-
-static guint
-n_pages(const Tree *tree)
-{
-	guint n = 0;
-
-	while (tree->pages[n].name != NULL)
-		n++;
-	return n;
-}
-
-static void
-stat_control(const Tree *tree, guint part, struct stat *out)
-{
-	guint64 ino = node_to_ino((Node){.kind = NODE_CONTROL, .part = part});
-
-	if (part == 0) {
-		stat_common(tree, ino, tree->directory_mode & ~(mode_t)0222, tree->started, out);
-		out->st_nlink = 2;
-		return;
-	}
-	stat_common(tree, ino, S_IFREG | (tree->file_mode & 0444), time(NULL), out);
-	{
-		g_autofree char *text = tree->pages[part - 1].render(tree->page_user);
-
-		stat_size(out, strlen(text));
-	}
-}
-
-/* The mailbox with this special use; INBOX-near ones first when several claim it. */
-static Mailbox *
-find_special(const Tree *tree, guint attribute)
-{
-	g_autoptr(GPtrArray) mailboxes = account_mailboxes(tree->account);
-
-	for (guint i = 0; i < mailboxes->len; i++)
-		if (mailbox_attributes(mailboxes->pdata[i]) & attribute)
-			return mailboxes->pdata[i];
-	return NULL;
-}
-
-static gboolean
-stat_special(const Tree *tree, guint part, struct stat *out)
-{
-	guint64 ino = node_to_ino((Node){.kind = NODE_SPECIAL, .part = part});
-	Mailbox *mailbox;
-
-	if (part == 0) {
-		stat_common(tree, ino, tree->directory_mode & ~(mode_t)0222, tree->started, out);
-		out->st_nlink = 2;
-		return TRUE;
-	}
-	mailbox = part <= G_N_ELEMENTS(specials) ? find_special(tree, specials[part - 1].attribute)
-						 : NULL;
-	if (mailbox == NULL)
-		return FALSE;
-	stat_common(tree, ino, S_IFLNK | 0777, tree->started, out);
-	{
-		g_autofree char *path = account_path(tree->account, mailbox);
-
-		stat_size(out, strlen(path) + strlen("../"));
-	}
-	return TRUE;
+	view_stat_directory(&tree->house, node_ino_of_directory(serial), view.changed,
+			    account_n_children(tree->account, serial), out);
+	out->st_mode = tree->house.directory_mode;
 }
 
 TreeAnswer
@@ -195,74 +119,32 @@ tree_stat(Tree *tree, guint64 ino, struct stat *out)
 {
 	MessageView message;
 	Mailbox *mailbox;
+	View *view;
 	Node node;
 
 	if (!node_from_ino(ino, &node))
-		return answer_error(MAILFS_ERROR_STALE, "no such inode");
-	switch (node.kind) {
-	case NODE_MAILBOX:
+		return view_error(MAILFS_ERROR_STALE, "no such inode");
+	view = view_of(tree, &node);
+	if (view != NULL)
+		return view->ops->stat(view, &node, out);
+	if (node.kind == NODE_MAILBOX) {
 		mailbox = account_mailbox(tree->account, node.serial);
 		if (mailbox == NULL && node.serial != NODE_ROOT_SERIAL)
-			return answer_error(MAILFS_ERROR_STALE, "the mailbox is no more");
+			return view_error(MAILFS_ERROR_STALE, "the mailbox is no more");
 		stat_directory(tree, mailbox, out);
 		return answer_ok;
-	case NODE_MESSAGE:
-		mailbox = account_mailbox_of(tree->account, node.serial);
-		if (mailbox == NULL)
-			return answer_error(MAILFS_ERROR_STALE, "UIDVALIDITY has changed");
-		if (!mailbox_get(mailbox, node.serial, node.uid, &message))
-			return answer_error(MAILFS_ERROR_STALE, "the message is no more");
-		stat_message(tree, &message, out);
-		return answer_ok;
-	case NODE_CONTROL:
-		if (node.part > n_pages(tree))
-			return answer_error(MAILFS_ERROR_NOT_FOUND, "no such page");
-		stat_control(tree, node.part, out);
-		return answer_ok;
-	case NODE_SPECIAL:
-		if (!stat_special(tree, node.part, out))
-			return answer_error(MAILFS_ERROR_NOT_FOUND,
-					    "no mailbox has this special use");
-		return answer_ok;
 	}
-	return answer_error(MAILFS_ERROR_STALE, "no such inode");
+	mailbox = account_mailbox_of(tree->account, node.serial);
+	if (mailbox == NULL)
+		return view_error(MAILFS_ERROR_STALE, "UIDVALIDITY has changed");
+	if (!mailbox_get(mailbox, node.serial, node.uid, &message))
+		return view_error(MAILFS_ERROR_STALE, "the message is no more");
+	stat_message(tree, &message, out);
+	return answer_ok;
 }
 
 /* --- names
  * ---------------------------------------------------------------------------------------------- */
-
-static TreeAnswer
-lookup_control(Tree *tree, const char *name, struct stat *out)
-{
-	for (guint i = 0; i < n_pages(tree); i++)
-		if (strcmp(tree->pages[i].name, name) == 0) {
-			stat_control(tree, i + 1, out);
-			return answer_ok;
-		}
-	return answer_error(MAILFS_ERROR_NOT_FOUND, "no such page");
-}
-
-static TreeAnswer
-lookup_special(Tree *tree, const char *name, struct stat *out)
-{
-	for (guint i = 0; i < G_N_ELEMENTS(specials); i++)
-		if (strcmp(specials[i].name, name) == 0 && stat_special(tree, i + 1, out))
-			return answer_ok;
-	return answer_error(MAILFS_ERROR_NOT_FOUND, "no mailbox has this special use");
-}
-
-/* Why a mailbox that was never listed cannot be looked at. */
-static TreeAnswer
-answer_unlisted(Mailbox *mailbox)
-{
-	TreeAnswer answer = {.result = TREE_ERROR, .error = mailbox_error(mailbox)};
-
-	if (answer.error == NULL)
-		answer.error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_TIMEOUT,
-					   "%s: the server has not listed it yet",
-					   mailbox_file_name(mailbox));
-	return answer;
-}
 
 static TreeAnswer
 lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient, struct stat *out,
@@ -273,7 +155,7 @@ lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient,
 
 	/* Only what can be a message is worth asking the server for. */
 	if (!g_str_has_suffix(name, ".eml"))
-		return answer_error(MAILFS_ERROR_NOT_FOUND, "no such mailbox or message");
+		return view_error(MAILFS_ERROR_NOT_FOUND, "no such mailbox or message");
 	mailbox_refresh(mailbox, account_dir_time(tree->account));
 	mailbox_view(mailbox, &view);
 	if (mailbox_find(mailbox, name, &message)) {
@@ -284,10 +166,10 @@ lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient,
 		return answer_ok;
 	}
 	if (view.syncing && patient && (!view.listed || !view.late))
-		return answer_later(mailbox);
+		return view_later(mailbox);
 	if (!view.listed)
-		return answer_unlisted(mailbox);
-	return answer_error(MAILFS_ERROR_NOT_FOUND, "no such message");
+		return view_unlisted(mailbox);
+	return view_error(MAILFS_ERROR_NOT_FOUND, "no such message");
 }
 
 TreeAnswer
@@ -295,19 +177,21 @@ tree_lookup(Tree *tree, guint64 directory, const char *name, gboolean patient, s
 	    gboolean *alias_out)
 {
 	Mailbox *mailbox, *child;
+	View *view;
 	Node node;
 
 	*alias_out = FALSE;
 	if (!node_from_ino(directory, &node))
-		return answer_error(MAILFS_ERROR_STALE, "no such directory");
-	if (node.kind == NODE_CONTROL)
-		return lookup_control(tree, name, out);
-	if (node.kind == NODE_SPECIAL)
-		return lookup_special(tree, name, out);
-	if (node.serial == NODE_ROOT_SERIAL && strcmp(name, CONTROL_NAME) == 0)
-		return tree_stat(tree, node_to_ino((Node){.kind = NODE_CONTROL}), out);
-	if (node.serial == NODE_ROOT_SERIAL && strcmp(name, SPECIAL_NAME) == 0)
-		return tree_stat(tree, node_to_ino((Node){.kind = NODE_SPECIAL}), out);
+		return view_error(MAILFS_ERROR_STALE, "no such directory");
+	view = view_of(tree, &node);
+	if (view != NULL)
+		return view->ops->lookup(view, &node, name, patient, out, alias_out);
+	view = node.serial == NODE_ROOT_SERIAL ? view_by_name(tree, name) : NULL;
+	if (view != NULL) {
+		Node top = {.kind = view->ops->kind};
+
+		return view->ops->stat(view, &top, out);
+	}
 	child = account_child(tree->account, node.serial, name);
 	if (child != NULL) {
 		stat_directory(tree, child, out);
@@ -315,7 +199,7 @@ tree_lookup(Tree *tree, guint64 directory, const char *name, gboolean patient, s
 	}
 	mailbox = account_mailbox(tree->account, node.serial);
 	if (mailbox == NULL || (mailbox_attributes(mailbox) & MAILBOX_NOSELECT))
-		return answer_error(MAILFS_ERROR_NOT_FOUND, "no such mailbox");
+		return view_error(MAILFS_ERROR_NOT_FOUND, "no such mailbox");
 	return lookup_message(tree, mailbox, name, patient, out, alias_out);
 }
 
@@ -331,7 +215,7 @@ tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *ve
 
 	*version_out = 0;
 	if (!node_from_ino(directory, &node))
-		return answer_error(MAILFS_ERROR_STALE, "no such directory");
+		return view_error(MAILFS_ERROR_STALE, "no such directory");
 	if (node.kind != NODE_MAILBOX)
 		return answer_ok;
 	account_refresh_folders(tree->account);
@@ -340,14 +224,14 @@ tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *ve
 		return answer_ok;
 	mailbox = account_mailbox(tree->account, node.serial);
 	if (mailbox == NULL)
-		return answer_error(MAILFS_ERROR_STALE, "the mailbox is no more");
+		return view_error(MAILFS_ERROR_STALE, "the mailbox is no more");
 	mailbox_refresh(mailbox, account_dir_time(tree->account));
 	mailbox_view(mailbox, &view);
 	*version_out += view.version;
 	if (view.syncing && view.listed && !view.late && patient)
-		return answer_later(mailbox);
+		return view_later(mailbox);
 	if (!view.listed && !view.syncing)
-		return answer_unlisted(mailbox);
+		return view_unlisted(mailbox);
 	return answer_ok;
 }
 
@@ -402,29 +286,8 @@ list_mailbox(Tree *tree, guint32 serial, guint64 cookie, gboolean patient, Listi
 	if (listing->n > 0 || view.listed)
 		return answer_ok;
 	if (view.syncing && patient)
-		return answer_later(mailbox);
-	return answer_unlisted(mailbox);
-}
-
-static TreeAnswer
-list_fixed(Tree *tree, const Node *node, guint64 cookie, Listing *listing)
-{
-	guint n = node->kind == NODE_CONTROL ? n_pages(tree) : G_N_ELEMENTS(specials);
-
-	for (guint part = cookie > COOKIE_DOTDOT ? cookie - COOKIE_DOTDOT + 1 : 1; part <= n;
-	     part++) {
-		const char *name = node->kind == NODE_CONTROL ? tree->pages[part - 1].name
-							      : specials[part - 1].name;
-		struct stat st;
-
-		if (node->kind == NODE_CONTROL)
-			stat_control(tree, part, &st);
-		else if (!stat_special(tree, part, &st))
-			continue;
-		if (!listing->entry(listing->user, name, &st, COOKIE_DIRECTORY(part)))
-			break;
-	}
-	return answer_ok;
+		return view_later(mailbox);
+	return view_unlisted(mailbox);
 }
 
 TreeAnswer
@@ -434,10 +297,11 @@ tree_list(Tree *tree, guint64 directory, guint64 cookie, gboolean patient, TreeE
 	Listing listing = {.tree = tree, .entry = entry, .user = user};
 	struct stat st;
 	TreeAnswer answer;
+	View *view;
 	Node node;
 
 	if (!node_from_ino(directory, &node))
-		return answer_error(MAILFS_ERROR_STALE, "no such directory");
+		return view_error(MAILFS_ERROR_STALE, "no such directory");
 	answer = tree_stat(tree, directory, &st);
 	if (answer.result != TREE_OK)
 		return answer;
@@ -445,37 +309,41 @@ tree_list(Tree *tree, guint64 directory, guint64 cookie, gboolean patient, TreeE
 		listing.n++;
 	if (cookie < COOKIE_DOTDOT && entry(user, "..", &st, COOKIE_DOTDOT))
 		listing.n++;
-	if (node.kind != NODE_MAILBOX)
-		return list_fixed(tree, &node, cookie, &listing);
+	view = view_of(tree, &node);
+	if (view != NULL)
+		return view->ops->list(view, &node, MAX(cookie, COOKIE_DOTDOT), patient, entry,
+				       user);
 	return list_mailbox(tree, node.serial, cookie, patient, &listing);
 }
 
 TreeAnswer
 tree_readlink(Tree *tree, guint64 ino, char **target_out)
 {
-	g_autofree char *path = NULL;
-	Mailbox *mailbox = NULL;
 	Node node;
+	View *view = node_from_ino(ino, &node) ? view_of(tree, &node) : NULL;
 
-	if (node_from_ino(ino, &node) && node.kind == NODE_SPECIAL && node.part >= 1 &&
-	    node.part <= G_N_ELEMENTS(specials))
-		mailbox = find_special(tree, specials[node.part - 1].attribute);
-	if (mailbox == NULL)
-		return answer_error(MAILFS_ERROR_NOT_FOUND, "no mailbox has this special use");
-	path = account_path(tree->account, mailbox);
-	*target_out = g_strconcat("../", path, NULL);
-	return answer_ok;
+	if (view == NULL || view->ops->readlink == NULL)
+		return view_error(MAILFS_ERROR_INVALID, "this is no link");
+	return view->ops->readlink(view, &node, target_out);
 }
 
-char *
-tree_page(Tree *tree, guint64 ino)
+TreeAnswer
+tree_content(Tree *tree, guint64 ino, guint32 reader, gboolean patient, TreeContent *out)
 {
 	Node node;
+	View *view = node_from_ino(ino, &node) ? view_of(tree, &node) : NULL;
 
-	if (!node_from_ino(ino, &node) || node.kind != NODE_CONTROL || node.part == 0 ||
-	    node.part > n_pages(tree))
-		return NULL;
-	return tree->pages[node.part - 1].render(tree->page_user);
+	*out = (TreeContent){.fd = -1};
+	if (view == NULL || view->ops->content == NULL)
+		return view_error(MAILFS_ERROR_STALE, "no such file");
+	return view->ops->content(view, &node, reader, patient, out);
+}
+
+void
+tree_content_clear(TreeContent *content)
+{
+	g_clear_pointer(&content->bytes, g_bytes_unref);
+	util_close_fd(&content->fd);
 }
 
 /* --- extended attributes

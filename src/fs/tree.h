@@ -38,11 +38,17 @@ typedef enum {
 	TREE_ERROR,
 } TreeResult;
 
+/* Calls @wake once, soon after something has changed; FALSE, without a call, when there is nothing
+ * to wait for. */
+typedef gboolean (*TreeWait)(gpointer wait_for, MailboxWake wake, gpointer user);
+
 /* Wherever a function takes `patient`: FALSE answers from what is known now, TREE_LATER is then
- * never returned. */
+ * never returned. After TREE_LATER the caller waits by answer.wait (answer.wait_for, …) and asks
+ * again. */
 typedef struct {
 	TreeResult result;
-	Mailbox *wait_for;
+	TreeWait wait;
+	gpointer wait_for;
 	GError *error; /* owned by the caller: g_clear_error() */
 } TreeAnswer;
 
@@ -72,8 +78,17 @@ TreeAnswer tree_list(Tree *tree, guint64 directory, guint64 cookie, gboolean pat
 /* Target of a link. (transfer full) */
 TreeAnswer tree_readlink(Tree *tree, guint64 ino, char **target_out);
 
-/* A file of .mailfs/. (transfer full) NULL: not one. */
-char *tree_page(Tree *tree, guint64 ino);
+/* The content of a file that is no message: bytes, or (@bytes NULL) a descriptor. Owned by the
+ * caller: tree_content_clear(). */
+typedef struct {
+	GBytes *bytes;
+	int fd;
+	guint64 size;
+	gboolean fresh; /* made for this call and another time for the next: not to be cached */
+} TreeContent;
+TreeAnswer tree_content(Tree *tree, guint64 ino, guint32 reader, gboolean patient,
+			TreeContent *out);
+void tree_content_clear(TreeContent *content);
 
 /* Extended attributes of a message. The value is UTF-8 without NUL. */
 typedef enum {

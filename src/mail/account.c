@@ -173,7 +173,7 @@ split_name(const char *raw, char separator, const char *prefix, GPtrArray **raws
 		const char *end = separator != '\0' ? strchr(start, separator) : NULL;
 		gsize len = end != NULL ? (gsize)(end - start) : strlen(start);
 		gboolean is_inbox =
-			raws->len == 0 && len == 5 && g_ascii_strncasecmp(start, "INBOX", 5) == 0;
+			start == raw && len == 5 && g_ascii_strncasecmp(start, "INBOX", 5) == 0;
 
 		g_ptr_array_add(components,
 				is_inbox ? g_strdup("INBOX") : name_from_mutf7(start, len));
@@ -203,7 +203,7 @@ tree_ensure(Account *account, const IndexMailbox *row, GHashTable *seen)
 		IndexMailbox made = *row;
 
 		mailbox = g_hash_table_lookup(account->by_raw, raw);
-		if (mailbox == NULL && i == 0 && strcmp(components->pdata[0], "INBOX") == 0)
+		if (mailbox == NULL && i == 0 && g_ascii_strcasecmp(raws->pdata[0], "INBOX") == 0)
 			mailbox = child_by_name(account, ACCOUNT_ROOT_DIRECTORY, "INBOX");
 		if (mailbox == NULL) {
 			made.name = raw;
@@ -287,8 +287,13 @@ apply_listing(Account *account, GPtrArray *listed)
 	}
 	g_rw_lock_writer_unlock(&account->lock);
 
-	for (guint i = 0; i < gone->len; i++)
+	for (guint i = 0; i < gone->len; i++) {
+		MailboxView view;
+
+		mailbox_view(gone->pdata[i], &view);
+		bodies_remove_serial(account->bodies, view.messages);
 		account->news->folder_gone(account->user, gone->pdata[i]);
+	}
 	if (grown || gone->len > 0)
 		account->news->folders(account->user);
 }

@@ -16,6 +16,14 @@ place_of(const Mailbox *mailbox)
 	return (ScanPlace){mailbox->raw_name, mailbox->state.uidvalidity, mailbox->serial};
 }
 
+/* The UID means another message, or none, by now. */
+static GError *
+gone_error(void)
+{
+	return g_error_new(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
+			   "the message is no longer in the mailbox");
+}
+
 /* Which of the advised ranks are worth fetching: those whose body is not here. Under the reader
  * lock. Ascending. */
 static GArray *
@@ -76,8 +84,7 @@ mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, Scan
 	}
 	g_rw_lock_reader_unlock(&mailbox->lock);
 	if (!found) {
-		g_autoptr(GError) gone = g_error_new(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
-						     "the message is no longer in the mailbox");
+		g_autoptr(GError) gone = gone_error();
 
 		done(user, -1, 0, gone);
 		return;
@@ -194,6 +201,12 @@ mailbox_header(Mailbox *mailbox, guint32 serial, guint32 uid, MailboxHeader done
 		entry = *known;
 	uidvalidity = mailbox->state.uidvalidity;
 	g_rw_lock_reader_unlock(&mailbox->lock);
+	if (known == NULL) {
+		g_autoptr(GError) gone = gone_error();
+
+		done(user, NULL, 0, gone);
+		return;
+	}
 	if (entry.has_crc)
 		fd = bodies_get(mailbox->house->bodies, serial, uid, entry.size, entry.crc);
 	if (fd >= 0 && header_from_body(fd, entry.size, done, user))

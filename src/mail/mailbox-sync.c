@@ -226,6 +226,9 @@ on_flags(gpointer user, guint32 uid, guint32 flags, const char *keywords)
 	gboolean changed;
 
 	flags &= LASTING_FLAGS;
+	/* Perhaps of a message that was told of just before. */
+	if (sync->arrived->len > 0)
+		publish(sync);
 	g_rw_lock_writer_lock(&mailbox->lock);
 	changed = messages_set_flags(mailbox->messages, uid, flags, keywords);
 	g_rw_lock_writer_unlock(&mailbox->lock);
@@ -317,7 +320,9 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	publish(sync);
 	g_rw_lock_writer_lock(&mailbox->lock);
 	g_clear_error(&mailbox->error);
-	if (error == NULL) {
+	if (error == NULL && sync->holes) {
+		start = TRUE;
+	} else if (error == NULL) {
 		mailbox->state = *state;
 		mailbox->state.count = messages_count(mailbox->messages);
 		mailbox->listed = TRUE;
@@ -337,14 +342,11 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	mailbox->syncing = start;
 	if (start)
 		mailbox->sync_began = g_get_monotonic_time();
-	if (sync->holes) {
-		/* What is missing below uidnext can only be had by listing everything; what is here
-		 * stays. */
-		mailbox->state.uidnext = 1;
-		mailbox->state.highestmodseq = 0;
-		start = TRUE;
-	}
-	known = sync->holes ? mailbox->state : known_now(mailbox);
+	known = known_now(mailbox);
+	/* What is missing below uidnext can only be had by listing everything; what is here stays.
+	 */
+	if (sync->holes)
+		known = (MailboxState){.uidvalidity = mailbox->state.uidvalidity, .uidnext = 1};
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	sync_free(sync);
 	if (start)

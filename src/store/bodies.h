@@ -14,8 +14,9 @@ G_BEGIN_DECLS
 typedef struct Bodies Bodies;
 typedef struct BodyWriter BodyWriter;
 
-/* Other generations' folders and left-over temporary files are deleted (on the evictor's thread).
- * @max_bytes 0: no bound. */
+/* @directory: as for index_open; ours is @directory/bodies. Whatever else lies in there (other
+ * generations' folders, left-over temporary files) is deleted on the evictor's thread. @max_bytes
+ * 0: no bound. Errors: G_FILE_ERROR. */
 Bodies *bodies_open(const char *directory, const char *generation, guint64 max_bytes,
 		    GError **error);
 void bodies_close(Bodies *bodies); /* NULL is fine */
@@ -32,17 +33,18 @@ void bodies_remove(Bodies *bodies, guint32 serial, guint32 uid);
 void bodies_remove_serial(Bodies *bodies, guint32 serial); /* a UIDVALIDITY is over */
 
 /* Writing. The serial is known at once, the UID only when the server's response is complete.
- * Errors: G_FILE_ERROR. */
+ * Errors: G_FILE_ERROR; on a full disk the oldest bodies make room first. Two writers of one UID:
+ * the last commit stays, both get a good descriptor. */
 BodyWriter *body_writer_new(Bodies *bodies, guint32 serial, GError **error);
 gboolean body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **error);
-/* Puts the body in its place and ends the writer. Returns a read descriptor owned by the caller, or
- * -1. The body counts as proved. */
+/* Puts the body in its place; ends the writer, also when it fails. Returns a read descriptor owned
+ * by the caller, or -1. The body counts as proved. */
 int body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
 		       GError **error);
 void
 body_writer_abort(BodyWriter *writer); /* removes what was written, ends the writer; NULL is fine */
 
-guint64 bodies_total(Bodies *bodies);	/* bytes in the cache now */
+guint64 bodies_total(Bodies *bodies);	/* bytes of disk, in whole 4 KiB blocks */
 guint64 bodies_damaged(Bodies *bodies); /* files found damaged and removed since the start */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Bodies, bodies_close)

@@ -624,20 +624,20 @@ index_open(const char *directory, gboolean *rebuilt_out, GError **error)
 	return index;
 }
 
-/* The serials of the last block that were not handed out are free again. */
 void
 index_remove(const char *directory)
 {
 	static const char *const names[] = {"index.db", "index.db-wal", "index.db-shm",
-					    "index.db.clean"};
+					    "index.db.clean", "index.db.corrupt"};
 
 	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
 		g_autofree char *path = g_build_filename(directory, names[i], NULL);
 
-		unlink(path);
+		g_unlink(path);
 	}
 }
 
+/* The serials of the last block that were not handed out are free again. */
 void
 index_close(Index *index)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Index: the account's mailboxes and messages on disk (SQLite, WAL), so that the next mount starts
- * where this one ended. Writes go to a thread of its own, in order, one transaction a batch, and
- * never make the caller wait; a crash loses the newest batches, which only costs a refetch. The
- * index is a cache: a corrupt, foreign or newer-format one is noticed on open (or on any later
- * error), moved aside and started anew, together with the bodies that its checksums vouch for (a
- * new generation). Thread-safe. */
+ * where this one ended. Writes go to a thread of its own, in order, one transaction a burst, and
+ * never make the caller wait; a crash loses the newest ones, which only costs a refetch. The index
+ * is a cache: a corrupt, foreign or newer-format one is noticed on open, moved aside and started
+ * anew, together with the bodies that its checksums vouch for (a new generation). Damage found
+ * while it is in use makes reads fail and drops writes from then on; the next open starts anew.
+ * After a write of messages was lost, their mailbox's state is stored as "nothing known" (uidnext
+ * 1, highestmodseq 0), so that the next mount lists anew. Thread-safe. */
 #pragma once
 
 #include "base/message.h"
@@ -38,7 +40,8 @@ typedef struct {
 } IndexMessage;
 
 /**
- * index_open: opens or creates @directory/index.db (mode 0600). Blocks on local disk only.
+ * index_open: opens or creates @directory/index.db (mode 0600), @directory (0700) too. Blocks on
+ * local disk only; after a crash it proves every row, 0.1 s for 100,000 messages.
  * @rebuilt_out: TRUE when something was there that could not be used
  *
  * Errors: G_FILE_ERROR (no space, no permission, ...).
@@ -56,7 +59,7 @@ typedef gboolean (*IndexMailboxFunc)(gpointer user, const IndexMailbox *mailbox)
 gboolean index_each_mailbox(Index *index, IndexMailboxFunc func, gpointer user, GError **error);
 
 /* The next free serial (rising, never reused within this index). Blocks on local disk only: it is
- * durable before it is handed out. 0 when all 2^20 are used up. */
+ * durable before it is handed out, unless the disk is full. 0 when all 2^20 are used up. */
 guint32 index_new_serial(Index *index);
 
 /* Queues storing this row (by directory serial) and returns. A changed `messages` serial deletes
@@ -64,8 +67,9 @@ guint32 index_new_serial(Index *index);
 void index_put_mailbox(Index *index, const IndexMailbox *mailbox);
 void index_delete_mailbox(Index *index, guint32 directory);
 
-/* Messages of one serial, in UID order. Blocks on local disk only; runs beside the writer (its own
- * read connection), but sees every write queued before the call. 100,000 rows within 0.2 s. */
+/* Messages of one serial, in UID order. FALSE: forget what the callback got, list anew. The
+ * callback may use the index. Blocks on local disk only; runs beside the writer (its own read
+ * connection), but sees every write queued before the call. 100,000 rows within 0.2 s. */
 typedef void (*IndexMessageFunc)(gpointer user, const IndexMessage *message);
 gboolean index_each_message(Index *index, guint32 messages, IndexMessageFunc func, gpointer user,
 			    GError **error);
@@ -74,7 +78,9 @@ gboolean index_each_message(Index *index, guint32 messages, IndexMessageFunc fun
  * Blocks on local disk only. (transfer full) */
 GBytes *index_get_header(Index *index, guint32 messages, guint32 uid);
 
-/* Queued writes; what they are given is copied. */
+/* Queued writes; what they are given is copied. Adding a UID again replaces its row, but a header
+ * that is NULL keeps the stored one. Headers are cut at the last whole line within 16 KiB. Changes
+ * of unknown UIDs are dropped. */
 typedef struct IndexBatch IndexBatch;
 IndexBatch *index_batch_new(guint32 messages);
 void index_batch_add(IndexBatch *batch, const IndexMessage *message);

@@ -26,7 +26,7 @@ static gboolean
 use_mailbox(gpointer user, const IndexMailbox *mailbox)
 {
 	g_array_append_val((GArray *)user, mailbox->messages);
-	if (mailbox->directory < 2 || mailbox->directory >= 1 << 20 || mailbox->name == NULL ||
+	if (mailbox->directory == 0 || mailbox->directory >= 1 << 20 || mailbox->name == NULL ||
 	    mailbox->prefix == NULL)
 		g_error("a damaged mailbox came through");
 	return TRUE;

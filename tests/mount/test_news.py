@@ -209,12 +209,13 @@ def _():
             line.select("Bulk")
             for step in range(10):
                 walker = subprocess.Popen(["rsync", "-a", "--delete", folder + "/", place.path("copy") + "/"],
-                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
                 for number in range(10):
                     line.append("Bulk", "", None, message(f"step-{step}-{number}"))
                     line.uid("STORE", str(step * 10 + number + 1), "+FLAGS.SILENT", "(\\Deleted)")
                 line.expunge()
-                assert walker.wait(60) in (0, 23, 24), walker.returncode  # 23, 24: files vanished meanwhile
+                said = walker.communicate(timeout=60)[1]
+                assert walker.returncode in (0, 23, 24), (walker.returncode, said)  # 23, 24: files vanished meanwhile
             line.logout()
             expected = fetch_mailbox(server, "Bulk")
             assert wait_for(lambda: len(listed(folder)) == len(expected), WITHIN)

@@ -87,6 +87,7 @@ put(Index *index, guint32 directory, guint32 messages, const char *name, guint32
 			  .uidnext = uidnext,
 			  .highestmodseq = G_MAXINT64,
 			  .count = uidnext - 1},
+		.changed = 1795243092,
 		.separator = '/',
 		.attributes = MAILBOX_SUBSCRIBED | MAILBOX_PERSONAL,
 		.prefix = "INBOX.",
@@ -119,11 +120,12 @@ describe(gpointer user, const IndexMessage *message)
 static inline gboolean
 describe_mailbox(gpointer user, const IndexMailbox *mailbox)
 {
-	g_string_append_printf(user, "%u %u %u %u %" G_GUINT64_FORMAT " %u %c %x %s %s\n",
-			       mailbox->directory, mailbox->messages, mailbox->state.uidvalidity,
-			       mailbox->state.uidnext, mailbox->state.highestmodseq,
-			       mailbox->state.count, mailbox->separator, mailbox->attributes,
-			       mailbox->name, mailbox->prefix);
+	g_string_append_printf(
+		user, "%u %u %u %u %" G_GUINT64_FORMAT " %u %" G_GINT64_FORMAT " %c %x %s %s\n",
+		mailbox->directory, mailbox->messages, mailbox->state.uidvalidity,
+		mailbox->state.uidnext, mailbox->state.highestmodseq, mailbox->state.count,
+		mailbox->changed, mailbox->separator, mailbox->attributes, mailbox->name,
+		mailbox->prefix);
 	return TRUE;
 }
 

@@ -38,8 +38,9 @@ test_what_was_stored_comes_back(Fixture *fixture, gconstpointer data)
 		       "[work $Label1] Subject: Invoice 30\r\n"));
 	g_assert_nonnull(strstr(
 		after, "\n31 0 1031 0 0 0 1795243123 20261121-063812_Invoice-31.k7f3q2ab [] Subj"));
-	g_assert_cmpstr(boxes, ==,
-			"2 3 7 101 9223372036854775807 100 / 404 INBOX.caf\xe9&AOk- INBOX.\n");
+	g_assert_cmpstr(
+		boxes, ==,
+		"2 3 7 101 9223372036854775807 100 1795243092 / 404 INBOX.caf\xe9&AOk- INBOX.\n");
 }
 
 static void
@@ -167,12 +168,33 @@ test_mailboxes_come_in_order_until_told_to_stop(Fixture *fixture, gconstpointer 
 	guint calls = 0;
 
 	put(index, 9, 0, "b", 1);
+	put(index, 1, 0, "the account", 1);
 	put(index, 4, 0, "c", 1);
 	g_assert_true(index_each_mailbox(index, stop_at_once, &calls, NULL));
 	g_assert_cmpuint(calls, ==, 1);
 	text = mailboxes(index);
-	g_assert_true(g_str_has_prefix(text, "4 "));
-	g_assert_cmpuint(lines(text), ==, 2);
+	g_assert_true(g_str_has_prefix(text, "1 "));
+	g_assert_nonnull(strstr(text, "\n4 "));
+	g_assert_cmpuint(lines(text), ==, 3);
+}
+
+static void
+test_a_removed_index_is_new_at_the_next_open(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *text = NULL;
+
+	{
+		g_autoptr(Index) index = open_index(fixture, FALSE);
+
+		put(index, 4, 0, "INBOX", 1);
+	}
+	index_remove(fixture->directory);
+	{
+		g_autoptr(Index) index = open_index(fixture, FALSE);
+
+		text = mailboxes(index);
+		g_assert_cmpstr(text, ==, "");
+	}
 }
 
 static void
@@ -415,6 +437,8 @@ main(int argc, char **argv)
 	    test_a_changed_messages_serial_deletes_the_old_rows);
 	ADD("mailboxes-come-in-order-until-told-to-stop",
 	    test_mailboxes_come_in_order_until_told_to_stop);
+	ADD("a-removed-index-is-new-at-the-next-open",
+	    test_a_removed_index_is_new_at_the_next_open);
 	ADD("messages-of-no-mailbox-are-deleted-at-the-next-open",
 	    test_messages_of_no_mailbox_are_deleted_at_the_next_open);
 	ADD("serials-rise-over-closes", test_serials_rise_over_closes_and_rebuilds_of_nothing);

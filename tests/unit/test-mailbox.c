@@ -331,7 +331,8 @@ static void
 test_equal_messages_are_numbered_and_stay_so(Fixture *fixture, gconstpointer data)
 {
 	static const char raw[] = "Message-ID: <1@x>\r\nSubject: Twice\r\n\r\nbody\r\n";
-	g_autofree char *names[4] = {NULL};
+	g_autofree char *name = NULL;
+	g_autofree char *same_name = NULL;
 
 	for (guint i = 0; i < 3; i++)
 		fake_server_add_raw(fixture->server, "INBOX", raw, 0);
@@ -355,13 +356,13 @@ test_equal_messages_are_numbered_and_stay_so(Fixture *fixture, gconstpointer dat
 	}
 	fake_server_expunge(fixture->server, "INBOX", 1, 1);
 	refresh(fixture);
-	names[0] = mailbox_name_of(fixture->mailbox, 2);
+	name = mailbox_name_of(fixture->mailbox, 2);
 	leave(fixture);
 	enter(fixture);
 	refresh(fixture);
-	names[1] = mailbox_name_of(fixture->mailbox, 2);
-	g_assert_true(g_str_has_suffix(names[0], "~2.eml"));
-	g_assert_cmpstr(names[0], ==, names[1]);
+	same_name = mailbox_name_of(fixture->mailbox, 2);
+	g_assert_true(g_str_has_suffix(name, "~2.eml"));
+	g_assert_cmpstr(name, ==, same_name);
 }
 
 static void
@@ -660,14 +661,18 @@ test_a_reader_of_the_old_numbering_gets_nothing(Fixture *fixture, gconstpointer 
 static void
 cut_and_resume(Fixture *fixture, int at, gboolean restart, gboolean changes)
 {
+	gboolean cut;
 	fake_server_fill(fixture->server, "INBOX", CUT_MESSAGES);
 	FAKE_SET(fixture->server, drop_after, at);
 	fake_server_lock(fixture->server)->login_code = MAILFS_ERROR_OFFLINE;
 	fake_server_unlock(fixture->server);
 	mailbox_refresh(fixture->mailbox, 0);
 	settle(fixture);
-	g_assert_false(view_of(fixture).listed);
-	g_assert_cmpuint(view_of(fixture).count, <=, CUT_MESSAGES);
+	cut = fake_server_lock(fixture->server)->drop_after < 0;
+	fake_server_unlock(fixture->server);
+	FAKE_SET(fixture->server, drop_after, -1);
+	g_assert_cmpint(view_of(fixture).listed, ==, !cut);
+	g_assert_true(cut || at > CUT_MESSAGES + 2);
 	if (changes) {
 		fake_server_expunge(fixture->server, "INBOX", 2, 3);
 		fake_server_expunge(fixture->server, "INBOX", CUT_MESSAGES - 1, CUT_MESSAGES - 1);
@@ -679,7 +684,7 @@ cut_and_resume(Fixture *fixture, int at, gboolean restart, gboolean changes)
 		enter(fixture);
 		mailbox_refresh(fixture->mailbox, 0);
 		settle(fixture);
-		g_assert_false(view_of(fixture).listed);
+		g_assert_cmpint(view_of(fixture).listed, ==, !cut);
 	}
 	FAKE_SET(fixture->server, login_code, -1);
 	pool_retry(fixture->pool);
@@ -710,7 +715,7 @@ test_a_listing_cut_anywhere_is_finished_without_loss(Fixture *fixture, gconstpoi
 			fake_server_lock(fixture->server)->descending = variant & 1;
 			fake_server_unlock(fixture->server);
 			FAKE_SET(fixture->server, qresync, (variant & 2) != 0);
-			FAKE_SET(fixture->server, batch, variant & 4 ? 3 : 5);
+			FAKE_SET(fixture->server, batch, variant & 4 ? 4 : 5);
 			cut_and_resume(fixture, at, variant & 8, (at & 1) != 0);
 			if (at % 5 == 0) {
 				leave(fixture);
@@ -730,7 +735,8 @@ test_what_the_index_knows_is_listed_without_a_server(Fixture *fixture, gconstpoi
 {
 	g_autofree char *before = NULL;
 	g_autofree char *after = NULL;
-	g_autofree char *names[2] = {NULL};
+	g_autofree char *name = NULL;
+	g_autofree char *same_name = NULL;
 	g_autoptr(GError) error = NULL;
 	guint32 serial;
 	int code;
@@ -741,7 +747,7 @@ test_what_the_index_knows_is_listed_without_a_server(Fixture *fixture, gconstpoi
 	refresh(fixture);
 	assert_reads(fixture, 7);
 	before = listing_of(fixture);
-	names[0] = mailbox_name_of(fixture->mailbox, 7);
+	name = mailbox_name_of(fixture->mailbox, 7);
 	serial = view_of(fixture).messages;
 	leave(fixture);
 
@@ -750,9 +756,9 @@ test_what_the_index_knows_is_listed_without_a_server(Fixture *fixture, gconstpoi
 	refresh(fixture);
 	g_assert_true(view_of(fixture).listed);
 	after = listing_of(fixture);
-	names[1] = mailbox_name_of(fixture->mailbox, 7);
+	same_name = mailbox_name_of(fixture->mailbox, 7);
 	g_assert_cmpstr(before, ==, after);
-	g_assert_cmpstr(names[0], ==, names[1]);
+	g_assert_cmpstr(name, ==, same_name);
 	g_assert_cmpuint(view_of(fixture).messages, ==, serial);
 	error = mailbox_error(fixture->mailbox);
 	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE);
