@@ -408,9 +408,9 @@ def stop_group(pid, hard=False, poll=lambda: None):
 
     signal_group(signal.SIGCONT)
     if not hard:
-        # To all at once: told alone, the master takes seconds to tell the others.
+        # To all at once: told alone, the master takes seconds to tell the others. Some never listen.
         signal_group(signal.SIGTERM)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 1
         while time.monotonic() < deadline:
             poll()
             if not signal_group(0):

@@ -495,8 +495,10 @@ fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_f
 	ssize_t n;
 
 	if (handle->bytes != NULL) {
+		/* The reader may have it, and be gone, before the write that gives it returns. */
+		g_autoptr(GBytes) bytes = g_bytes_ref(handle->bytes);
 		gsize len;
-		const char *data = g_bytes_get_data(handle->bytes, &len);
+		const char *data = g_bytes_get_data(bytes, &len);
 		gsize from = MIN((gsize)offset, len);
 
 		fuse_reply_buf(req, data + from, MIN(size, len - from));

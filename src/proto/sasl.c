@@ -78,13 +78,13 @@ mutex_free(void *mutex)
 static gboolean
 load_library(GError **error)
 {
-	static gsize state; /* 0: not tried, 1: failed, 2: good */
+	static gsize sasl_state; /* 0: not tried, 1: failed, 2: good */
 
-	if (g_once_init_enter(&state)) {
+	if (g_once_init_enter(&sasl_state)) {
 		sasl_set_mutex(mutex_new, mutex_lock, mutex_unlock, mutex_free);
-		g_once_init_leave(&state, sasl_client_init(NULL) == SASL_OK ? 2 : 1);
+		g_once_init_leave(&sasl_state, sasl_client_init(NULL) == SASL_OK ? 2 : 1);
 	}
-	if (state == 2)
+	if (sasl_state == 2)
 		return TRUE;
 	g_set_error_literal(
 		error, MAILFS_ERROR, MAILFS_ERROR_LOGIN,

@@ -70,7 +70,8 @@ typedef struct {
 	gboolean descending; /* listings come newest first */
 	guint batch;	     /* messages between two batch events */
 	guint window;	     /* requests under way on one line */
-	guint32 late_flags; /* this message's flags are told again, with \Flagged, right after it was listed */
+	guint32 late_flags;  /* this message's flags are told again, with \Flagged, right after it
+				was listed */
 	guint64 quota_used, quota_limit; /* limit 0: no quota */
 } FakeKnobs;
 

@@ -314,7 +314,8 @@ fake_server_listing(FakeServer *server, const char *name)
 	for (guint i = 0; i < mailbox->messages->len; i++) {
 		const FakeMessage *message = mailbox->messages->pdata[i];
 
-		g_string_append_printf(text, "%u %x %s\n", message->uid, message->flags, message->keywords);
+		g_string_append_printf(text, "%u %x %s\n", message->uid, message->flags,
+				       message->keywords);
 	}
 	return g_strdup(text->str);
 }

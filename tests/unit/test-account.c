@@ -74,7 +74,10 @@ on_log(gpointer user, const char *text)
 }
 
 static const AccountNews news = {
-	.mailbox = {.listing = on_listing, .gone = on_gone, .changed = on_changed, .renumbered = on_renumbered},
+	.mailbox = {.listing = on_listing,
+		    .gone = on_gone,
+		    .changed = on_changed,
+		    .renumbered = on_renumbered},
 	.folders = on_folders,
 	.folder_gone = on_folder_gone,
 	.log = on_log,
@@ -172,7 +175,8 @@ describe(Account *account, guint32 directory, GString *text)
 		g_assert_cmpuint(mailbox_directory(mailbox), >, before);
 		before = mailbox_directory(mailbox);
 		g_assert_true(account_mailbox(account, before) == mailbox);
-		g_assert_true(account_child(account, directory, mailbox_file_name(mailbox)) == mailbox);
+		g_assert_true(account_child(account, directory, mailbox_file_name(mailbox)) ==
+			      mailbox);
 		g_assert_cmpuint(mailbox_parent(mailbox), ==, directory);
 		g_string_append_printf(text, "%s%s ", path,
 				       mailbox_attributes(mailbox) & MAILBOX_NOSELECT ? "*" : "");
@@ -206,7 +210,9 @@ by_path(Fixture *fixture, const char *path)
 
 	for (guint i = 0; names[i] != NULL; i++) {
 		mailbox = account_child(fixture->account,
-					mailbox != NULL ? mailbox_directory(mailbox) : ACCOUNT_ROOT_DIRECTORY, names[i]);
+					mailbox != NULL ? mailbox_directory(mailbox)
+							: ACCOUNT_ROOT_DIRECTORY,
+					names[i]);
 		if (mailbox == NULL)
 			return NULL;
 	}
@@ -242,7 +248,8 @@ server_has(Fixture *fixture, ...)
 	va_end(names);
 }
 
-/* --- the tree of folders ------------------------------------------------------------------------------------ */
+/* --- the tree of folders
+ * ------------------------------------------------------------------------------------ */
 
 static void
 test_the_folders_of_the_server_become_a_tree(Fixture *fixture, gconstpointer data)
@@ -251,7 +258,8 @@ test_the_folders_of_the_server_become_a_tree(Fixture *fixture, gconstpointer dat
 	g_assert_false(start(fixture));
 	assert_tree(fixture, "INBOX INBOX/Projects Lists* Lists/a Lists/b* Lists/b/c Sent ");
 	g_assert_cmpuint(fixture->folders, ==, 1);
-	g_assert_cmpint(account_listed_at(fixture->account), >=, g_get_real_time() / G_USEC_PER_SEC - 5);
+	g_assert_cmpint(account_listed_at(fixture->account), >=,
+			g_get_real_time() / G_USEC_PER_SEC - 5);
 	{
 		g_autoptr(GPtrArray) all = account_mailboxes(fixture->account);
 
@@ -352,7 +360,8 @@ test_globs_choose_what_is_shown(Fixture *fixture, gconstpointer data)
 	static const char *const globs[] = {"INBOX", "Lists/*", "台*", NULL};
 
 	fixture->config.folders = globs;
-	server_has(fixture, "INBOX", "INBOX/Sub", "Lists", "Lists/a", "Lists/b/c", "Sent", "&U,BTFw-", NULL);
+	server_has(fixture, "INBOX", "INBOX/Sub", "Lists", "Lists/a", "Lists/b/c", "Sent",
+		   "&U,BTFw-", NULL);
 	start(fixture);
 	assert_tree(fixture, "台北 INBOX Lists* Lists/a Lists/b* Lists/b/c ");
 	fixture->config.folders = NULL;
@@ -371,7 +380,8 @@ test_only_subscribed_ones_are_shown_when_so_asked(Fixture *fixture, gconstpointe
 	assert_tree(fixture, "Archive INBOX Lists* Lists/a ");
 }
 
-/* --- coming and going ------------------------------------------------------------------------------------------ */
+/* --- coming and going
+ * ------------------------------------------------------------------------------------------ */
 
 static void
 test_folders_come_and_go(Fixture *fixture, gconstpointer data)
@@ -423,7 +433,8 @@ test_the_bodies_of_a_folder_go_with_it(Fixture *fixture, gconstpointer data)
 	mailbox_refresh(mailbox, 0);
 	FAKE_WAIT((mailbox_view(mailbox, &view), view.listed));
 	serial = view.messages;
-	scan_ahead(account_scan(fixture->account), &(ScanPlace){"Sent", 1001, serial}, (guint32[]){1, 2}, 2);
+	scan_ahead(account_scan(fixture->account), &(ScanPlace){"Sent", 1001, serial},
+		   (guint32[]){1, 2}, 2);
 	FAKE_WAIT(bodies_has(account_bodies(fixture->account), serial, 2));
 	fake_server_remove_mailbox(fixture->server, "Sent");
 	list_again(fixture);
@@ -455,7 +466,8 @@ test_a_list_is_asked_for_once_in_a_while(Fixture *fixture, gconstpointer data)
 	g_assert_cmpint(account_dir_time(fixture->account), ==, 60 * G_USEC_PER_SEC);
 }
 
-/* --- with and without a server ---------------------------------------------------------------------------------- */
+/* --- with and without a server
+ * ---------------------------------------------------------------------------------- */
 
 static void
 test_the_next_mount_knows_the_tree_without_a_server(Fixture *fixture, gconstpointer data)
@@ -486,8 +498,9 @@ test_the_next_mount_knows_the_tree_without_a_server(Fixture *fixture, gconstpoin
 static void
 test_without_a_server_and_without_an_index_there_is_nothing(Fixture *fixture, gconstpointer data)
 {
-	static const int codes[] = {MAILFS_ERROR_OFFLINE, MAILFS_ERROR_TIMEOUT, MAILFS_ERROR_HOST_UNKNOWN,
-				    MAILFS_ERROR_LIMIT, MAILFS_ERROR_TLS, MAILFS_ERROR_PROTOCOL};
+	static const int codes[] = {MAILFS_ERROR_OFFLINE,      MAILFS_ERROR_TIMEOUT,
+				    MAILFS_ERROR_HOST_UNKNOWN, MAILFS_ERROR_LIMIT,
+				    MAILFS_ERROR_TLS,	       MAILFS_ERROR_PROTOCOL};
 
 	for (guint i = 0; i < G_N_ELEMENTS(codes); i++) {
 		g_autoptr(GError) error = NULL;
@@ -558,7 +571,9 @@ test_the_cache_of_another_account_is_not_used(Fixture *fixture, gconstpointer da
 	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE);
 }
 
-/* --- news --------------------------------------------------------------------------------------------------------- */
+/* --- news
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static MailboxView
 view_of(Mailbox *mailbox)
@@ -652,7 +667,8 @@ test_bodies_fetched_are_remembered_by_the_mailbox(Fixture *fixture, gconstpointe
 	mailbox_refresh(inbox, 0);
 	FAKE_WAIT(view_of(inbox).listed);
 	serial = view_of(inbox).messages;
-	scan_ahead(account_scan(fixture->account), &(ScanPlace){"INBOX", 1000, serial}, (guint32[]){2}, 1);
+	scan_ahead(account_scan(fixture->account), &(ScanPlace){"INBOX", 1000, serial},
+		   (guint32[]){2}, 1);
 	FAKE_WAIT(mailbox_get(inbox, serial, 2, &message) && message.resized);
 	g_assert_cmpuint(message.size, <, 1000);
 }
@@ -661,29 +677,44 @@ int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-#define TEST(sentence, function) g_test_add("/account/" sentence, Fixture, NULL, setup, function, teardown)
-	TEST("the-folders-of-the-server-become-a-tree", test_the_folders_of_the_server_become_a_tree);
-	TEST("the-prefix-of-the-personal-namespace-is-not-shown", test_the_prefix_of_the_personal_namespace_is_not_shown);
-	TEST("a-folder-that-is-called-inbox-too-is-not-lost", test_a_folder_that_is_called_inbox_too_is_not_lost);
-	TEST("the-inbox-is-inbox-however-it-is-spelled", test_the_inbox_is_inbox_however_it_is_spelled);
-	TEST("any-separator-is-a-level-and-none-is-none", test_any_separator_is_a_level_and_none_is_none);
+#define TEST(sentence, function)                                                                   \
+	g_test_add("/account/" sentence, Fixture, NULL, setup, function, teardown)
+	TEST("the-folders-of-the-server-become-a-tree",
+	     test_the_folders_of_the_server_become_a_tree);
+	TEST("the-prefix-of-the-personal-namespace-is-not-shown",
+	     test_the_prefix_of_the_personal_namespace_is_not_shown);
+	TEST("a-folder-that-is-called-inbox-too-is-not-lost",
+	     test_a_folder_that_is_called_inbox_too_is_not_lost);
+	TEST("the-inbox-is-inbox-however-it-is-spelled",
+	     test_the_inbox_is_inbox_however_it_is_spelled);
+	TEST("any-separator-is-a-level-and-none-is-none",
+	     test_any_separator_is_a_level_and_none_is_none);
 	TEST("a-parent-without-messages-may-get-some", test_a_parent_without_messages_may_get_some);
-	TEST("two-that-would-have-one-name-are-numbered-and-stay-so", test_two_that_would_have_one_name_are_numbered_and_stay_so);
+	TEST("two-that-would-have-one-name-are-numbered-and-stay-so",
+	     test_two_that_would_have_one_name_are_numbered_and_stay_so);
 	TEST("globs-choose-what-is-shown", test_globs_choose_what_is_shown);
-	TEST("only-subscribed-ones-are-shown-when-so-asked", test_only_subscribed_ones_are_shown_when_so_asked);
+	TEST("only-subscribed-ones-are-shown-when-so-asked",
+	     test_only_subscribed_ones_are_shown_when_so_asked);
 	TEST("folders-come-and-go", test_folders_come_and_go);
 	TEST("the-bodies-of-a-folder-go-with-it", test_the_bodies_of_a_folder_go_with_it);
 	TEST("a-list-of-nothing-is-not-believed", test_a_list_of_nothing_is_not_believed);
 	TEST("a-list-is-asked-for-once-in-a-while", test_a_list_is_asked_for_once_in_a_while);
-	TEST("the-next-mount-knows-the-tree-without-a-server", test_the_next_mount_knows_the_tree_without_a_server);
-	TEST("without-a-server-and-without-an-index-there-is-nothing", test_without_a_server_and_without_an_index_there_is_nothing);
-	TEST("a-refused-login-is-never-an-offline-mount", test_a_refused_login_is_never_an_offline_mount);
+	TEST("the-next-mount-knows-the-tree-without-a-server",
+	     test_the_next_mount_knows_the_tree_without_a_server);
+	TEST("without-a-server-and-without-an-index-there-is-nothing",
+	     test_without_a_server_and_without_an_index_there_is_nothing);
+	TEST("a-refused-login-is-never-an-offline-mount",
+	     test_a_refused_login_is_never_an_offline_mount);
 	TEST("a-start-can-be-cancelled", test_a_start_can_be_cancelled);
-	TEST("the-cache-of-another-account-is-not-used", test_the_cache_of_another_account_is_not_used);
+	TEST("the-cache-of-another-account-is-not-used",
+	     test_the_cache_of_another_account_is_not_used);
 	TEST("new-mail-shows-by-itself", test_new_mail_shows_by_itself);
-	TEST("a-renumbered-mailbox-is-found-by-its-new-serial-alone", test_a_renumbered_mailbox_is_found_by_its_new_serial_alone);
-	TEST("an-alert-of-the-server-is-logged-printably", test_an_alert_of_the_server_is_logged_printably);
+	TEST("a-renumbered-mailbox-is-found-by-its-new-serial-alone",
+	     test_a_renumbered_mailbox_is_found_by_its_new_serial_alone);
+	TEST("an-alert-of-the-server-is-logged-printably",
+	     test_an_alert_of_the_server_is_logged_printably);
 	TEST("the-quota-is-known-from-memory", test_the_quota_is_known_from_memory);
-	TEST("bodies-fetched-are-remembered-by-the-mailbox", test_bodies_fetched_are_remembered_by_the_mailbox);
+	TEST("bodies-fetched-are-remembered-by-the-mailbox",
+	     test_bodies_fetched_are_remembered_by_the_mailbox);
 	return g_test_run();
 }

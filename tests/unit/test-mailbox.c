@@ -8,7 +8,8 @@
 #include "base/util.h"
 #include "fake-backend.h"
 
-/* --- one mailbox with its house, which can be left and entered again --------------------------------------- */
+/* --- one mailbox with its house, which can be left and entered again
+ * --------------------------------------- */
 
 typedef struct {
 	FakeServer *server;
@@ -95,9 +96,11 @@ enter(Fixture *fixture)
 	fixture->index = index_open(fixture->directory, &rebuilt, &error);
 	g_assert_no_error(error);
 	g_assert_false(rebuilt);
-	fixture->bodies = bodies_open(fixture->directory, index_generation(fixture->index), 0, &error);
+	fixture->bodies =
+		bodies_open(fixture->directory, index_generation(fixture->index), 0, &error);
 	g_assert_no_error(error);
-	fixture->pool = pool_new(fake_backend_new, fake_server_config(fixture->server), 2, &pool_news, NULL);
+	fixture->pool = pool_new(fake_backend_new, fake_server_config(fixture->server), 2,
+				 &pool_news, NULL);
 	fixture->scan = scan_new(fixture->pool, fixture->bodies, on_fetched, fixture);
 	fixture->house = (MailboxHouse){
 		.pool = fixture->pool,
@@ -159,7 +162,9 @@ teardown(Fixture *fixture, gconstpointer data)
 	g_mutex_clear(&fixture->lock);
 }
 
-/* --- looking ------------------------------------------------------------------------------------------------------ */
+/* --- looking
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static MailboxView
 view_of(Fixture *fixture)
@@ -206,7 +211,8 @@ listing_of(Fixture *fixture)
 		MessageView message;
 
 		while (*keywords == '\\')
-			keywords += strcspn(keywords, " ") + (strchr(keywords, ' ') != NULL ? 1 : 0);
+			keywords +=
+				strcspn(keywords, " ") + (strchr(keywords, ' ') != NULL ? 1 : 0);
 		g_assert_true(mailbox_get(fixture->mailbox, serial, uid, &message));
 		g_string_append_printf(text, "%u %x %s\n", uid, message.flags, keywords);
 	}
@@ -248,7 +254,9 @@ has_changed(Fixture *fixture, const char *uids)
 	return strcmp(fixture->changed->str, uids) == 0;
 }
 
-/* --- the listing -------------------------------------------------------------------------------------------------- */
+/* --- the listing
+ * --------------------------------------------------------------------------------------------------
+ */
 
 static void
 test_the_first_listing_shows_all_there_is(Fixture *fixture, gconstpointer data)
@@ -257,7 +265,8 @@ test_the_first_listing_shows_all_there_is(Fixture *fixture, gconstpointer data)
 	g_autofree char *name = NULL;
 
 	fake_server_fill(fixture->server, "INBOX", 1500);
-	fake_server_flag(fixture->server, "INBOX", 7, MESSAGE_SEEN | MESSAGE_FLAGGED, "work $Label1");
+	fake_server_flag(fixture->server, "INBOX", 7, MESSAGE_SEEN | MESSAGE_FLAGGED,
+			 "work $Label1");
 	g_assert_cmpuint(view_of(fixture).messages, ==, 0);
 	g_assert_false(view_of(fixture).listed);
 	refresh(fixture);
@@ -315,7 +324,8 @@ test_changed_flags_are_seen_and_told(Fixture *fixture, gconstpointer qresync)
 	refresh(fixture);
 	fake_server_flag(fixture->server, "INBOX", 5, MESSAGE_SEEN, "");
 	fake_server_flag(fixture->server, "INBOX", 9,
-			 MESSAGE_ANSWERED | MESSAGE_DELETED | MESSAGE_DRAFT | MESSAGE_FLAGGED, "$Junk work");
+			 MESSAGE_ANSWERED | MESSAGE_DELETED | MESSAGE_DRAFT | MESSAGE_FLAGGED,
+			 "$Junk work");
 	refresh(fixture);
 	assert_mirrors(fixture);
 	g_assert_cmpstr(fixture->changed->str, ==, "5 9 ");
@@ -356,7 +366,8 @@ test_equal_messages_are_numbered_and_stay_so(Fixture *fixture, gconstpointer dat
 		g_assert_true(g_str_has_suffix(second, "~2.eml"));
 		g_assert_true(g_str_has_suffix(third, "~3.eml"));
 		g_assert_cmpint(strncmp(first, second, strlen(first) - 4), ==, 0);
-		/* The first one goes: the others keep their names, in this mount and in the next. */
+		/* The first one goes: the others keep their names, in this mount and in the next.
+		 */
 		if (round == 0) {
 			leave(fixture);
 			enter(fixture);
@@ -449,7 +460,7 @@ test_news_during_a_refresh_bring_exactly_one_more(Fixture *fixture, gconstpointe
 static void
 count_wake(gpointer user)
 {
-	g_atomic_int_inc((gint *) user);
+	g_atomic_int_inc((gint *)user);
 }
 
 static void
@@ -508,7 +519,9 @@ test_a_line_closed_under_a_refresh_is_made_good(Fixture *fixture, gconstpointer 
 	g_assert_null(mailbox_error(fixture->mailbox));
 }
 
-/* --- UIDVALIDITY ------------------------------------------------------------------------------------------------------ */
+/* --- UIDVALIDITY
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
 	gint times; /* atomic */
@@ -525,7 +538,7 @@ on_body(gpointer user, int fd_owned, guint64 size, const GError *error)
 	reader->code = error != NULL ? error->code : -1;
 	if (error == NULL) {
 		reader->text = g_malloc0(size + 2);
-		g_assert_cmpint(pread(fd, reader->text, size + 1, 0), ==, (gssize) size);
+		g_assert_cmpint(pread(fd, reader->text, size + 1, 0), ==, (gssize)size);
 	}
 	g_atomic_int_inc(&reader->times);
 }
@@ -662,11 +675,13 @@ test_a_reader_of_the_old_numbering_gets_nothing(Fixture *fixture, gconstpointer 
 	g_assert_cmpint(code, ==, MAILFS_ERROR_STALE);
 }
 
-/* --- a listing that is cut short ---------------------------------------------------------------------------------------- */
+/* --- a listing that is cut short
+ * ---------------------------------------------------------------------------------------- */
 
 #define CUT_MESSAGES 12
 
-/* Cuts the first listing before its event number @at, keeps the server away, changes things there, and lets it be finished. */
+/* Cuts the first listing before its event number @at, keeps the server away, changes things there,
+ * and lets it be finished. */
 static void
 cut_and_resume(Fixture *fixture, int at, gboolean restart, gboolean changes)
 {
@@ -737,7 +752,9 @@ test_a_listing_cut_anywhere_is_finished_without_loss(Fixture *fixture, gconstpoi
 	setup(fixture, NULL);
 }
 
-/* --- without a server ------------------------------------------------------------------------------------------------------- */
+/* --- without a server
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static void
 test_what_the_index_knows_is_listed_without_a_server(Fixture *fixture, gconstpointer data)
@@ -778,7 +795,9 @@ test_what_the_index_knows_is_listed_without_a_server(Fixture *fixture, gconstpoi
 	g_assert_cmpint(code, ==, MAILFS_ERROR_OFFLINE);
 }
 
-/* --- bodies ------------------------------------------------------------------------------------------------------------------ */
+/* --- bodies
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static void
 test_a_body_is_fetched_once_and_kept_for_the_next_mount(Fixture *fixture, gconstpointer data)
@@ -803,8 +822,8 @@ test_a_spoilt_cache_file_is_noticed_and_fetched_again(Fixture *fixture, gconstpo
 	fake_server_fill(fixture->server, "INBOX", 5);
 	refresh(fixture);
 	assert_reads(fixture, 3);
-	path = g_strdup_printf("%s/bodies/%s/%u/3", fixture->directory, index_generation(fixture->index),
-			       view_of(fixture).messages);
+	path = g_strdup_printf("%s/bodies/%s/%u/3", fixture->directory,
+			       index_generation(fixture->index), view_of(fixture).messages);
 	leave(fixture);
 	g_assert_true(g_file_set_contents(path, "something else altogether", -1, NULL));
 	enter(fixture);
@@ -878,7 +897,9 @@ test_a_mailbox_read_in_order_is_fetched_ahead_and_once(Fixture *fixture, gconstp
 	g_assert_cmpuint(requests, <, 40);
 }
 
-/* --- headers ------------------------------------------------------------------------------------------------------------------ */
+/* --- headers
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct {
 	gint times; /* atomic */
@@ -962,22 +983,26 @@ test_the_four_fields_are_stored(Fixture *fixture, gconstpointer data)
 		g_autofree char *text =
 			g_strndup(g_bytes_get_data(stored, NULL), g_bytes_get_size(stored));
 
-		g_assert_cmpstr(text, ==,
-				"Message-ID: <3@fake.example>\r\nDate: Sat, 21 Nov 2026 06:38:12 +0000\r\n"
-				"From: Alice <alice@example.org>\r\nSubject: Message 3\r\n\r\n");
+		g_assert_cmpstr(
+			text, ==,
+			"Message-ID: <3@fake.example>\r\nDate: Sat, 21 Nov 2026 06:38:12 +0000\r\n"
+			"From: Alice <alice@example.org>\r\nSubject: Message 3\r\n\r\n");
 		leave(fixture);
 		enter(fixture);
 		refresh(fixture);
 	}
 }
 
-/* --- what cannot be selected ---------------------------------------------------------------------------------------------------- */
+/* --- what cannot be selected
+ * ----------------------------------------------------------------------------------------------------
+ */
 
 static void
 test_what_holds_no_messages_is_never_asked(Fixture *fixture, gconstpointer data)
 {
 	mailbox_set_attributes(fixture->mailbox, MAILBOX_NOSELECT | MAILBOX_SUBSCRIBED);
-	g_assert_cmpuint(mailbox_attributes(fixture->mailbox), ==, MAILBOX_NOSELECT | MAILBOX_SUBSCRIBED);
+	g_assert_cmpuint(mailbox_attributes(fixture->mailbox), ==,
+			 MAILBOX_NOSELECT | MAILBOX_SUBSCRIBED);
 	mailbox_refresh(fixture->mailbox, 0);
 	g_assert_true(view_of(fixture).listed);
 	g_assert_false(view_of(fixture).syncing);
@@ -985,10 +1010,13 @@ test_what_holds_no_messages_is_never_asked(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(counts_of(fixture).requests[REQUEST_SYNC], ==, 0);
 	leave(fixture);
 	enter(fixture);
-	g_assert_cmpuint(mailbox_attributes(fixture->mailbox), ==, MAILBOX_NOSELECT | MAILBOX_SUBSCRIBED);
+	g_assert_cmpuint(mailbox_attributes(fixture->mailbox), ==,
+			 MAILBOX_NOSELECT | MAILBOX_SUBSCRIBED);
 }
 
-/* --- all at once ------------------------------------------------------------------------------------------------------------------ */
+/* --- all at once
+ * ------------------------------------------------------------------------------------------------------------------
+ */
 
 static void
 rough_step(Fixture *fixture, GRand *rand)
@@ -1052,38 +1080,58 @@ int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-#define TEST_WITH(sentence, value, function) g_test_add("/mailbox/" sentence, Fixture, value, setup, function, teardown)
-#define TEST(sentence, function)	     TEST_WITH(sentence, NULL, function)
+#define TEST_WITH(sentence, value, function)                                                       \
+	g_test_add("/mailbox/" sentence, Fixture, value, setup, function, teardown)
+#define TEST(sentence, function) TEST_WITH(sentence, NULL, function)
 	TEST("the-first-listing-shows-all-there-is", test_the_first_listing_shows_all_there_is);
 	TEST("an-empty-mailbox-is-listed", test_an_empty_mailbox_is_listed);
 	TEST("later-only-what-is-new-is-asked-for", test_later_only_what_is_new_is_asked_for);
-	TEST_WITH("later-only-what-changed-is-asked-for", "qresync", test_later_only_what_is_new_is_asked_for);
+	TEST_WITH("later-only-what-changed-is-asked-for", "qresync",
+		  test_later_only_what_is_new_is_asked_for);
 	TEST("changed-flags-are-seen-and-told", test_changed_flags_are_seen_and_told);
-	TEST_WITH("changed-flags-are-seen-and-told-with-qresync", "qresync", test_changed_flags_are_seen_and_told);
+	TEST_WITH("changed-flags-are-seen-and-told-with-qresync", "qresync",
+		  test_changed_flags_are_seen_and_told);
 	TEST("expunged-messages-go-with-their-bodies", test_expunged_messages_go_with_their_bodies);
-	TEST_WITH("expunged-messages-go-with-their-bodies-with-qresync", "qresync", test_expunged_messages_go_with_their_bodies);
-	TEST("flags-told-right-after-a-new-message-are-kept", test_flags_told_right_after_a_new_message_are_kept);
-	TEST("equal-messages-are-numbered-and-stay-so", test_equal_messages_are_numbered_and_stay_so);
+	TEST_WITH("expunged-messages-go-with-their-bodies-with-qresync", "qresync",
+		  test_expunged_messages_go_with_their_bodies);
+	TEST("flags-told-right-after-a-new-message-are-kept",
+	     test_flags_told_right_after_a_new_message_are_kept);
+	TEST("equal-messages-are-numbered-and-stay-so",
+	     test_equal_messages_are_numbered_and_stay_so);
 	TEST("a-message-is-found-by-name-and-by-uid", test_a_message_is_found_by_name_and_by_uid);
-	TEST_WITH("with-uid-names-no-headers-are-asked-for", "uid", test_with_uid_names_no_headers_are_asked_for);
+	TEST_WITH("with-uid-names-no-headers-are-asked-for", "uid",
+		  test_with_uid_names_no_headers_are_asked_for);
 	TEST("a-fresh-listing-is-not-asked-for-again", test_a_fresh_listing_is_not_asked_for_again);
-	TEST("news-during-a-refresh-bring-exactly-one-more", test_news_during_a_refresh_bring_exactly_one_more);
-	TEST("who-waits-is-called-once-for-each-batch", test_who_waits_is_called_once_for_each_batch);
+	TEST("news-during-a-refresh-bring-exactly-one-more",
+	     test_news_during_a_refresh_bring_exactly_one_more);
+	TEST("who-waits-is-called-once-for-each-batch",
+	     test_who_waits_is_called_once_for_each_batch);
 	TEST("a-failure-is-told-to-who-waits", test_a_failure_is_told_to_who_waits);
-	TEST("a-line-closed-under-a-refresh-is-made-good", test_a_line_closed_under_a_refresh_is_made_good);
+	TEST("a-line-closed-under-a-refresh-is-made-good",
+	     test_a_line_closed_under_a_refresh_is_made_good);
 	TEST("a-renumbered-mailbox-is-listed-anew", test_a_renumbered_mailbox_is_listed_anew);
-	TEST("a-mailbox-renumbered-between-two-mounts-is-listed-anew", test_a_mailbox_renumbered_between_two_mounts_is_listed_anew);
-	TEST("a-reader-of-the-old-numbering-gets-nothing", test_a_reader_of_the_old_numbering_gets_nothing);
-	TEST("a-listing-cut-anywhere-is-finished-without-loss", test_a_listing_cut_anywhere_is_finished_without_loss);
-	TEST("what-the-index-knows-is-listed-without-a-server", test_what_the_index_knows_is_listed_without_a_server);
-	TEST("a-body-is-fetched-once-and-kept-for-the-next-mount", test_a_body_is_fetched_once_and_kept_for_the_next_mount);
-	TEST("a-spoilt-cache-file-is-noticed-and-fetched-again", test_a_spoilt_cache_file_is_noticed_and_fetched_again);
+	TEST("a-mailbox-renumbered-between-two-mounts-is-listed-anew",
+	     test_a_mailbox_renumbered_between_two_mounts_is_listed_anew);
+	TEST("a-reader-of-the-old-numbering-gets-nothing",
+	     test_a_reader_of_the_old_numbering_gets_nothing);
+	TEST("a-listing-cut-anywhere-is-finished-without-loss",
+	     test_a_listing_cut_anywhere_is_finished_without_loss);
+	TEST("what-the-index-knows-is-listed-without-a-server",
+	     test_what_the_index_knows_is_listed_without_a_server);
+	TEST("a-body-is-fetched-once-and-kept-for-the-next-mount",
+	     test_a_body_is_fetched_once_and_kept_for_the_next_mount);
+	TEST("a-spoilt-cache-file-is-noticed-and-fetched-again",
+	     test_a_spoilt_cache_file_is_noticed_and_fetched_again);
 	TEST("a-lying-size-is-corrected-and-told", test_a_lying_size_is_corrected_and_told);
 	TEST("an-empty-message-is-empty", test_an_empty_message_is_empty);
-	TEST("a-mailbox-read-in-order-is-fetched-ahead-and-once", test_a_mailbox_read_in_order_is_fetched_ahead_and_once);
-	TEST_WITH("a-mailbox-read-backward-is-fetched-ahead-and-once", "backward", test_a_mailbox_read_in_order_is_fetched_ahead_and_once);
-	TEST("a-header-comes-from-the-server-or-from-the-body", test_a_header_comes_from_the_server_or_from_the_body);
-	TEST("no-header-of-another-numbering-is-given", test_no_header_of_another_numbering_is_given);
+	TEST("a-mailbox-read-in-order-is-fetched-ahead-and-once",
+	     test_a_mailbox_read_in_order_is_fetched_ahead_and_once);
+	TEST_WITH("a-mailbox-read-backward-is-fetched-ahead-and-once", "backward",
+		  test_a_mailbox_read_in_order_is_fetched_ahead_and_once);
+	TEST("a-header-comes-from-the-server-or-from-the-body",
+	     test_a_header_comes_from_the_server_or_from_the_body);
+	TEST("no-header-of-another-numbering-is-given",
+	     test_no_header_of_another_numbering_is_given);
 	TEST("the-four-fields-are-stored", test_the_four_fields_are_stored);
 	TEST("what-holds-no-messages-is-never-asked", test_what_holds_no_messages_is_never_asked);
 	TEST("a-rough-day-ends-with-the-truth", test_a_rough_day_ends_with_the_truth);

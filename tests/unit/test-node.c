@@ -101,7 +101,7 @@ test_foreign_numbers_are_none_of_ours(void)
 		1ull << 32,			 /* the root's serial, spelled otherwise than 1 */
 		(1ull << 32) + 5,		 /* a message in the root */
 		(1ull << 52) + (2ull << 32) + 1, /* a message's part */
-		3ull << 59,
+		7ull << 59,
 		15ull << 59,
 		1ull << 63,
 		G_MAXUINT64,

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of an Account, for account.c (life, news, looking) and account-folders.c (the tree of
+ * mailboxes and LIST). */
+#pragma once
+
+#include "mail/account.h"
+
+G_BEGIN_DECLS
+
+struct Account {
+	const AccountNews *news;
+	gpointer user;
+	Pool *pool;
+	Index *index;
+	Bodies *bodies;
+	Scan *scan;
+	PoolNews pool_news;
+	MailboxHouse house;
+	gint64 dir_time_us;
+	GStrv folders;
+	gboolean subscribed;
+	char *identity;
+
+	GRWLock lock;		  /* guards all below */
+	GPtrArray *all;		  /* of Mailbox, owned: also those that are gone */
+	GHashTable *by_directory; /* serial → Mailbox: in the tree */
+	GHashTable *by_messages;  /* serial → Mailbox */
+	GHashTable *by_raw;	  /* raw server name → Mailbox: in the tree */
+	guint64 version;	  /* of the tree */
+	gint64 changed;		  /* wall clock, seconds: of the tree */
+	GHashTable
+		*children; /* parent's directory serial → GPtrArray of Mailbox, by rising serial */
+	gboolean listing;
+	gint64 listed_at; /* monotonic; 0 never */
+	gint64 listed_clock;
+	GError *list_error;
+	GCond listed; /* with list_lock: account_start() waits here */
+	GMutex list_lock;
+	AccountQuota quota;
+	gint64 quota_at;
+	gboolean quota_asked;
+};
+
+static inline gpointer
+serial_key(guint32 serial)
+{
+	return GUINT_TO_POINTER(serial);
+}
+
+/* Under the lock, from here on. */
+GPtrArray *account_children_of(Account *account, guint32 directory); /* of Mailbox; NULL: none */
+Mailbox *account_child_by_name(Account *account, guint32 directory, const char *file_name);
+/* Stores the account's own row: what the tree's root is to the index. */
+void account_put_root(Account *account);
+/* Finds or makes the mailbox and the directories above it, adding each to @seen (nullable). @row:
+ * as stored, or with serial 0 for one just listed. NULL when the numbers are used up. */
+Mailbox *account_ensure(Account *account, const IndexMailbox *row, GHashTable *seen);
+
+/* Not under the lock: LIST when the last answer is older than @max_age_us. */
+void account_list(Account *account, gint64 max_age_us);
+
+G_END_DECLS
