@@ -12,8 +12,7 @@
 
 #define EVENTS_A_TURN 512
 
-/* --- telling it, with no lock held
- * -------------------------------------------------------------------------- */
+/* --- telling it, with no lock held --- */
 
 static void
 tell_body(FakeBackend *self, const Request *request, const Event *event)

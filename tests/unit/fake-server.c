@@ -8,8 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* --- the server's side of things
- * ------------------------------------------------------------------------- */
+/* --- the server's side of things --- */
 
 static void
 message_free(gpointer data)
@@ -392,8 +391,7 @@ fake_server_asked(FakeServer *server, const char *name, guint32 uid)
 	return GPOINTER_TO_UINT(g_hash_table_lookup(mailbox->asked, GUINT_TO_POINTER(uid)));
 }
 
-/* --- drawing up an answer, under the server's lock
- * --------------------------------------------------------- */
+/* --- drawing up an answer, under the server's lock --- */
 
 void
 fake_event_free(gpointer data)

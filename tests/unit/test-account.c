@@ -248,8 +248,7 @@ server_has(Fixture *fixture, ...)
 	va_end(names);
 }
 
-/* --- the tree of folders
- * ------------------------------------------------------------------------------------ */
+/* --- the tree of folders --- */
 
 static void
 test_the_folders_of_the_server_become_a_tree(Fixture *fixture, gconstpointer data)
@@ -380,8 +379,7 @@ test_only_subscribed_ones_are_shown_when_so_asked(Fixture *fixture, gconstpointe
 	assert_tree(fixture, "Archive INBOX Lists* Lists/a ");
 }
 
-/* --- coming and going
- * ------------------------------------------------------------------------------------------ */
+/* --- coming and going --- */
 
 static void
 test_folders_come_and_go(Fixture *fixture, gconstpointer data)
@@ -466,8 +464,7 @@ test_a_list_is_asked_for_once_in_a_while(Fixture *fixture, gconstpointer data)
 	g_assert_cmpint(account_dir_time(fixture->account), ==, 60 * G_USEC_PER_SEC);
 }
 
-/* --- with and without a server
- * ---------------------------------------------------------------------------------- */
+/* --- with and without a server --- */
 
 static void
 test_the_next_mount_knows_the_tree_without_a_server(Fixture *fixture, gconstpointer data)

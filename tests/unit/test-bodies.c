@@ -424,6 +424,8 @@ test_a_cache_deleted_while_in_use_begins_anew(Fixture *fixture, gconstpointer da
 	Known known = store(bodies, 3, 1, BODY);
 	g_autofree char *base = g_build_filename(fixture->directory, "bodies", NULL);
 
+	/* The evictor's first walk would stumble over it. */
+	wait_for_total(bodies, BODY, BODY);
 	delete_tree(base);
 	assert_gone(bodies, 3, 1, known);
 	known = store(bodies, 3, 1, BODY);

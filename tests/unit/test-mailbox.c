@@ -8,8 +8,7 @@
 #include "base/util.h"
 #include "fake-backend.h"
 
-/* --- one mailbox with its house, which can be left and entered again
- * --------------------------------------- */
+/* --- one mailbox with its house, which can be left and entered again --- */
 
 typedef struct {
 	FakeServer *server;
@@ -675,8 +674,7 @@ test_a_reader_of_the_old_numbering_gets_nothing(Fixture *fixture, gconstpointer 
 	g_assert_cmpint(code, ==, MAILFS_ERROR_STALE);
 }
 
-/* --- a listing that is cut short
- * ---------------------------------------------------------------------------------------- */
+/* --- a listing that is cut short --- */
 
 #define CUT_MESSAGES 12
 

@@ -329,8 +329,7 @@ test_a_hundred_thousand_equal_names_are_quick(void)
 	g_assert_cmpint(g_get_monotonic_time() - began, <, 5 * G_USEC_PER_SEC);
 }
 
-/* --- against a naive model: two tables
- * ------------------------------------------------------------------ */
+/* --- against a naive model: two tables --- */
 
 #define MODEL_UIDS 400
 

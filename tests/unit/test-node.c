@@ -30,10 +30,12 @@ test_every_kind_survives_the_round_trip(void)
 			assert_round_trip(
 				(Node){.kind = NODE_MESSAGE, .serial = serials[i], .uid = uids[k]});
 	}
-	for (guint part = 0; part <= 127; part++) {
-		assert_round_trip((Node){.kind = NODE_CONTROL, .part = part});
-		assert_round_trip((Node){.kind = NODE_SPECIAL, .part = part});
-	}
+	for (NodeKind kind = NODE_CONTROL; kind <= NODE_SEARCH; kind++)
+		for (guint part = 0; part <= 127; part++) {
+			assert_round_trip((Node){.kind = kind, .part = part});
+			for (guint i = 0; i < G_N_ELEMENTS(serials); i++)
+				assert_round_trip((Node){kind, part, serials[i], uids[i]});
+		}
 }
 
 static void
@@ -43,25 +45,18 @@ test_no_two_nodes_share_a_number(void)
 		g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	guint n = 0;
 
-	for (guint kind = NODE_MAILBOX; kind <= NODE_SPECIAL; kind++)
-		for (guint part = 0; part < (kind >= NODE_CONTROL ? 4 : 1); part++)
+	for (NodeKind kind = NODE_MAILBOX; kind <= NODE_SEARCH; kind++)
+		for (guint part = 0; part < (kind >= NODE_CONTROL ? 4u : 1u); part++)
 			for (guint32 serial = 2; serial < 12; serial++)
-				for (guint32 uid = 1; uid < 12; uid++) {
-					Node node = {kind, part, kind < NODE_CONTROL ? serial : 0,
-						     kind == NODE_MESSAGE ? uid : 0};
-					guint64 *ino = g_new(guint64, 1);
+				for (guint32 uid = kind == NODE_MESSAGE ? 1 : 0;
+				     uid < (kind == NODE_MAILBOX ? 1 : 12); uid++) {
+					guint64 ino = node_to_ino((Node){kind, part, serial, uid});
 
-					if ((kind != NODE_MESSAGE && uid > 1) ||
-					    (kind >= NODE_CONTROL && serial > 2)) {
-						g_free(ino);
-						continue;
-					}
-					*ino = node_to_ino(node);
-					g_hash_table_add(seen, ino);
+					g_hash_table_add(seen, g_memdup2(&ino, sizeof ino));
 					n++;
 				}
+	g_assert_cmpuint(n, ==, 10 + 10 * 11 + 6 * 4 * 10 * 12);
 	g_assert_cmpuint(g_hash_table_size(seen), ==, n);
-	g_assert_cmpuint(n, ==, 10 + 10 * 11 + 4 + 4);
 }
 
 static void

@@ -5,8 +5,7 @@
 
 #include "fake-backend.h"
 
-/* --- requests whose fate is noted
- * ------------------------------------------------------------------------- */
+/* --- requests whose fate is noted --- */
 
 typedef struct {
 	gint times; /* done() came so often; atomic */
@@ -107,8 +106,7 @@ ask(Pool *pool, const char *mailbox)
 	return wish.code;
 }
 
-/* --- a server with INBOX, A, B … and a pool on it
- * ----------------------------------------------------------- */
+/* --- a server with INBOX, A, B … and a pool on it --- */
 
 typedef struct {
 	FakeServer *server;
@@ -287,8 +285,7 @@ test_a_password_that_is_refused_later_stops_the_pool_too(Fixture *fixture, gcons
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, MAILFS_ERROR_LOGIN);
 }
 
-/* --- lines come and go
- * ---------------------------------------------------------------------------------------- */
+/* --- lines come and go --- */
 
 static void
 test_a_lost_line_fails_what_is_under_way_and_is_opened_again(Fixture *fixture, gconstpointer data)
@@ -320,8 +317,8 @@ test_what_still_waits_when_the_line_goes_is_served_by_the_next(Fixture *fixture,
 	submit(fixture->pool, &first);
 	FAKE_WAIT(fake_server_counts(fixture->server).requests[REQUEST_FETCH] == 1);
 	submit(fixture->pool, &second);
-	FAKE_SET(fixture->server, mute, FALSE);
 	fake_server_drop_lines(fixture->server);
+	FAKE_SET(fixture->server, mute, FALSE);
 	FAKE_WAIT(is_done(&first) && is_done(&second));
 	g_assert_cmpint(second.code, ==, -1);
 }
@@ -470,8 +467,7 @@ setup_hasty(Fixture *fixture, gconstpointer connections)
 				 GPOINTER_TO_UINT(connections), &news, fixture);
 }
 
-/* --- who serves what
- * ------------------------------------------------------------------------------------------ */
+/* --- who serves what --- */
 
 static void
 ask_many(Fixture *fixture, guint n)
@@ -573,8 +569,7 @@ test_what_is_promoted_comes_first(Fixture *fixture, gconstpointer data)
 	g_assert_cmpint(soon[0].place, ==, 2);
 }
 
-/* --- news, status, the end
- * ------------------------------------------------------------------------------------ */
+/* --- news, status, the end --- */
 
 static void
 test_news_of_a_line_come_up(Fixture *fixture, gconstpointer data)

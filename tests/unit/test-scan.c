@@ -81,8 +81,7 @@ teardown(Fixture *fixture, gconstpointer data)
 	g_mutex_clear(&fixture->lock);
 }
 
-/* --- one who waits for a body
- * ------------------------------------------------------------------------------ */
+/* --- one who waits for a body --- */
 
 typedef struct {
 	Fixture *fixture;
@@ -183,8 +182,7 @@ ahead(Fixture *fixture, guint32 first, guint32 last)
 	scan_ahead(fixture->scan, &fixture->place, (guint32 *)(void *)uids->data, uids->len);
 }
 
-/* --- single bodies
- * ------------------------------------------------------------------------------------------ */
+/* --- single bodies --- */
 
 static void
 test_a_body_comes_whole_and_is_told_of_first(Fixture *fixture, gconstpointer data)
@@ -333,8 +331,7 @@ test_every_reader_hears_when_the_pool_ends(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(scan_status(fixture->scan).on_the_way, ==, 0);
 }
 
-/* --- ahead of the reader
- * --------------------------------------------------------------------------------------- */
+/* --- ahead of the reader --- */
 
 static void
 test_what_is_ahead_comes_in_one_request_and_once(Fixture *fixture, gconstpointer data)

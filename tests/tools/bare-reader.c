@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/* The limit that everything is compared with: a socket, a login, one FETCH, and nothing done with
+ * the bytes but finding where the lines and literals end.
+ *
+ *     bare-reader HOST PORT USER MAILBOX [--list|--bodies] [--tls] [--set-size N] [--in-flight K]
+ *
+ * The password is read from BARE_PASSWORD. --list sends the FETCH that mailfs lists with; --bodies
+ * UID FETCH (UID BODY.PEEK[]) of sets of N UIDs (0: all in one), K commands in flight. One line is
+ * printed: the seconds from the first FETCH to the last tagged OK, the seconds from connect() on,
+ * the seconds of CPU, the bytes read, the messages told. TLS is not checked: this is a measure. */
+#include <openssl/ssl.h>
+
+#include <errno.h>
+#include <glib.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CHUNK (256 * 1024)
+
+#define LIST_ITEMS                                                                                  \
+	"(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (DATE FROM SUBJECT "           \
+	"MESSAGE-ID)])"
+
+typedef struct {
+	int fd;
+	SSL_CTX *context;
+	SSL *tls;
+	guint64 bytes;	  /* read since connect() */
+	guint64 literal;  /* bytes of it that are still to come */
+	guint64 messages; /* lines that begin "* n FETCH" */
+	guint tagged;	  /* lines that begin with a tag of ours */
+	gboolean refused; /* one of them did not say OK */
+	gboolean inside;  /* the line goes on behind a literal */
+	guint32 uidnext;
+	gsize held; /* bytes of an unfinished line at the start of the buffer */
+	char buffer[CHUNK];
+} Reader;
+
+static gint mode_list, mode_bodies, use_tls;
+static gint set_size = 500, in_flight = 4;
+
+static const GOptionEntry options[] = {
+	{"list", 0, 0, G_OPTION_ARG_NONE, &mode_list, "the FETCH of a listing", NULL},
+	{"bodies", 0, 0, G_OPTION_ARG_NONE, &mode_bodies, "all bodies", NULL},
+	{"tls", 0, 0, G_OPTION_ARG_NONE, &use_tls, "TLS from the first byte", NULL},
+	{"set-size", 0, 0, G_OPTION_ARG_INT, &set_size, "UIDs in a command, 0: all (500)", "N"},
+	{"in-flight", 0, 0, G_OPTION_ARG_INT, &in_flight, "commands (4)", "K"},
+	{NULL, 0, 0, G_OPTION_ARG_NONE, NULL, NULL, NULL},
+};
+
+static void
+reader_connect(Reader *self, const char *host, const char *port)
+{
+	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	struct addrinfo *found = NULL;
+	int one = 1;
+
+	if (getaddrinfo(host, port, &hints, &found) != 0)
+		g_error("%s: no such host", host);
+	self->fd = -1;
+	for (struct addrinfo *at = found; at != NULL && self->fd < 0; at = at->ai_next) {
+		self->fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, 0);
+		if (self->fd >= 0 && connect(self->fd, at->ai_addr, at->ai_addrlen) < 0) {
+			close(self->fd);
+			self->fd = -1;
+		}
+	}
+	freeaddrinfo(found);
+	if (self->fd < 0)
+		g_error("%s:%s: %s", host, port, g_strerror(errno));
+	setsockopt(self->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	if (!use_tls)
+		return;
+	self->context = SSL_CTX_new(TLS_client_method());
+	self->tls = SSL_new(self->context);
+	SSL_set_tlsext_host_name(self->tls, host);
+	SSL_set_fd(self->tls, self->fd);
+	if (SSL_connect(self->tls) != 1)
+		g_error("%s:%s: no TLS", host, port);
+}
+
+static void
+reader_say(Reader *self, const char *text)
+{
+	gsize left = strlen(text);
+
+	while (left > 0) {
+		gssize n = use_tls ? SSL_write(self->tls, text, (int)left)
+				   : write(self->fd, text, left);
+
+		if (n <= 0)
+			g_error("write: %s", g_strerror(errno));
+		text += n;
+		left -= (gsize)n;
+	}
+}
+
+/* A whole line, without its end; @first: nothing of the response came before it. */
+static void
+take_line(Reader *self, const char *line, gsize len, gboolean first)
+{
+	const char *brace;
+
+	if (first && len > 2 && line[0] == '*') {
+		const char *word = memchr(line + 2, ' ', MIN(len - 2, 12));
+		const char *next = g_strstr_len(line, (gssize)MIN(len, 64), "[UIDNEXT ");
+
+		if (word != NULL && len - (gsize)(word - line) > 6 && memcmp(word, " FETCH", 6) == 0)
+			self->messages++;
+		if (next != NULL)
+			self->uidnext = (guint32)strtoul(next + strlen("[UIDNEXT "), NULL, 10);
+	} else if (first && len > 2 && line[0] == 't') {
+		const char *word = memchr(line, ' ', len);
+
+		self->tagged++;
+		if (word == NULL || memcmp(word, " OK", 3) != 0)
+			self->refused = TRUE;
+	}
+	self->inside = len > 0 && line[len - 1] == '}';
+	if (!self->inside)
+		return;
+	brace = memrchr(line, '{', len);
+	self->literal = brace != NULL ? strtoull(brace + 1, NULL, 10) : 0;
+}
+
+/* One read, and what it completes. */
+static void
+reader_read(Reader *self)
+{
+	gssize n = use_tls ? SSL_read(self->tls, self->buffer + self->held,
+				      (int)(CHUNK - self->held))
+			   : read(self->fd, self->buffer + self->held, CHUNK - self->held);
+	char *at = self->buffer;
+	char *end;
+
+	if (n <= 0)
+		g_error("read: the line has ended");
+	self->bytes += (guint64)n;
+	end = self->buffer + self->held + n;
+	while (at < end) {
+		if (self->literal > 0) {
+			gsize here = MIN((gsize)(end - at), self->literal);
+
+			at += here;
+			self->literal -= here;
+			continue;
+		}
+		{
+			char *line_end = memchr(at, '\n', (gsize)(end - at));
+			gboolean first = !self->inside;
+
+			if (line_end == NULL)
+				break;
+			self->inside = FALSE;
+			take_line(self, at, (gsize)MAX(line_end - at - 1, 0), first);
+			at = line_end + 1;
+		}
+	}
+	self->held = (gsize)(end - at);
+	if (self->held == CHUNK)
+		g_error("a line of more than %d bytes", CHUNK);
+	memmove(self->buffer, at, self->held);
+}
+
+static void
+reader_wait(Reader *self, guint tagged)
+{
+	while (self->tagged < tagged)
+		reader_read(self);
+	if (self->refused)
+		g_error("the server refused a command");
+}
+
+static void
+reader_open(Reader *self, const char *user, const char *mailbox)
+{
+	const char *password = g_getenv("BARE_PASSWORD");
+	g_autofree char *login =
+		g_strdup_printf("t LOGIN \"%s\" \"%s\"\r\n", user, password != NULL ? password : "");
+	g_autofree char *examine = g_strdup_printf("t EXAMINE \"%s\"\r\n", mailbox);
+
+	while (self->bytes == 0)
+		reader_read(self);
+	reader_say(self, login);
+	reader_wait(self, 1);
+	reader_say(self, examine);
+	reader_wait(self, 2);
+}
+
+static void
+reader_fetch(Reader *self)
+{
+	guint64 step = set_size > 0 ? (guint64)set_size : G_MAXUINT32;
+	guint sent = 2;
+
+	if (mode_list) {
+		reader_say(self, "t UID FETCH 1:* " LIST_ITEMS "\r\n");
+		reader_wait(self, 3);
+		return;
+	}
+	for (guint64 first = 1; first < self->uidnext; first += step) {
+		g_autofree char *command = g_strdup_printf(
+			"t UID FETCH %" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT " (UID BODY.PEEK[])\r\n",
+			first, MIN(first + step, self->uidnext) - 1);
+
+		if (sent >= 2 + (guint)in_flight)
+			reader_wait(self, sent - (guint)in_flight + 1);
+		reader_say(self, command);
+		sent++;
+	}
+	reader_wait(self, sent);
+}
+
+static double
+cpu_seconds(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+int
+main(int argc, char **argv)
+{
+	g_autoptr(GOptionContext) context = g_option_context_new("HOST PORT USER MAILBOX");
+	g_autoptr(GError) error = NULL;
+	g_autofree Reader *reader = g_new0(Reader, 1);
+	gint64 connected;
+	gint64 fetching;
+	gint64 done;
+
+	g_option_context_add_main_entries(context, options, NULL);
+	if (!g_option_context_parse(context, &argc, &argv, &error) || argc != 5 ||
+	    mode_list == mode_bodies || in_flight < 1) {
+		g_printerr("bare-reader: %s\n", error != NULL ? error->message : "see --help");
+		return 64;
+	}
+	connected = g_get_monotonic_time();
+	reader_connect(reader, argv[1], argv[2]);
+	reader_open(reader, argv[3], argv[4]);
+	fetching = g_get_monotonic_time();
+	reader_fetch(reader);
+	done = g_get_monotonic_time();
+	g_print("seconds=%.4f whole=%.4f cpu=%.4f bytes=%" G_GUINT64_FORMAT
+		" messages=%" G_GUINT64_FORMAT "\n",
+		(double)(done - fetching) / 1e6, (double)(done - connected) / 1e6, cpu_seconds(),
+		reader->bytes, reader->messages);
+	SSL_free(reader->tls);
+	SSL_CTX_free(reader->context);
+	close(reader->fd);
+	return 0;
+}
