@@ -294,6 +294,7 @@ control_status(const char *mountpoint, gboolean json)
 {
 	g_autoptr(GPtrArray) mounts = list_mounts();
 	g_autofree char *found = NULL;
+	gboolean first = TRUE;
 	int worst = EX_OK;
 
 	if (mountpoint != NULL) {
@@ -310,14 +311,14 @@ control_status(const char *mountpoint, gboolean json)
 			ask_mount(mount->mountpoint, json ? "status.json" : "status");
 		int why = errno;
 
+		/* Others' mounts are theirs. */
+		if (text == NULL && why == EACCES)
+			continue;
 		if (text == NULL)
 			worst = say_silent(mount->mountpoint, why);
 		else
-			printf("%s%s", text, json && i + 1 < mounts->len ? "," : "");
-		if (text == NULL && json)
-			printf("null%s\n", i + 1 < mounts->len ? "," : "");
-		else if (!json && i + 1 < mounts->len)
-			putchar('\n');
+			printf("%s%s", first ? "" : json ? "," : "\n", text);
+		first = first && text == NULL;
 	}
 	if (json && mounts->len > 0)
 		puts("]");

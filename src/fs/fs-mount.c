@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a mount, and what the kernel is told without being asked. */
 #include "fs/fs-private.h"
+#include "fs/view-maildir.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -9,7 +10,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define MAX_THREADS	16
+/* Handlers never wait for the network; with more threads than this each request wakes another one,
+ * at more than its own cost. */
+#define MAX_THREADS	2
 #define PARALLEL_DIROPS (1u << 18) /* FUSE_INIT reply flag, see fs_writev() */
 
 /* --- telling the kernel ---------------------------------------------------------------- */
@@ -33,10 +36,19 @@ forget_attributes(Fs *fs, fuse_ino_t ino)
 		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
 }
 
+/* Programs that have a Maildir open look at the times of cur and new. */
+static void
+forget_maildir(Fs *fs, Mailbox *mailbox)
+{
+	forget_attributes(fs, view_maildir_ino(mailbox_directory(mailbox), VIEW_MAILDIR_CUR));
+	forget_attributes(fs, view_maildir_ino(mailbox_directory(mailbox), VIEW_MAILDIR_NEW));
+}
+
 void
 fs_listing_changed(Fs *fs, Mailbox *mailbox)
 {
 	forget_attributes(fs, node_ino_of_directory(mailbox_directory(mailbox)));
+	forget_maildir(fs, mailbox);
 }
 
 void
@@ -50,7 +62,11 @@ fs_message_gone(Fs *fs, Mailbox *mailbox, guint32 serial, guint32 uid, const cha
 void
 fs_message_changed(Fs *fs, guint32 serial, guint32 uid)
 {
+	Mailbox *mailbox = account_mailbox_of(fs->account, serial);
+
 	forget_attributes(fs, node_ino_of_message(serial, uid));
+	if (mailbox != NULL)
+		forget_maildir(fs, mailbox);
 }
 
 void
@@ -155,6 +171,9 @@ fs_new(const FsConfig *config, GError **error)
 	fs->user = config->user;
 	g_mutex_init(&fs->lock);
 	g_cond_init(&fs->loop_ended);
+	g_cond_init(&fs->stored);
+	fs->handles = g_hash_table_new_full(NULL, NULL, fs_handle_free, NULL);
+	fs->storing = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	fs->versions = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	fs->patience = patience_new(fs_over);
 	fs->notices = notices_new(fs_tell, fs);
@@ -210,7 +229,6 @@ fs_run(Fs *fs)
 
 	sigaction(SIGUSR2, &nudge, NULL);
 	fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
-	fuse_loop_cfg_set_idle_threads(config, G_MAXUINT);
 	set_looping(fs, TRUE);
 	result = fuse_session_loop_mt(fs->session, config);
 	set_looping(fs, FALSE);
@@ -259,6 +277,9 @@ fs_free(Fs *fs)
 	if (fs->session != NULL)
 		fuse_session_destroy(fs->session);
 	g_hash_table_unref(fs->versions);
+	g_hash_table_unref(fs->storing);
+	g_hash_table_unref(fs->handles);
+	g_cond_clear(&fs->stored);
 	g_mutex_clear(&fs->lock);
 	g_cond_clear(&fs->loop_ended);
 	g_free(fs->mountpoint);

@@ -31,6 +31,10 @@ struct Fs {
 	GCond loop_ended;
 	pthread_t runner;
 	GHashTable *versions; /* directory ino → the version the kernel last opened */
+	GHashTable *storing;  /* set of inode numbers whose body is being put into the page cache */
+	GCond stored;
+	GHashTable *handles; /* set of what is open, see fs.c; the kernel does not close what is
+				open when the mount ends */
 };
 
 extern const struct fuse_lowlevel_ops fs_operations;
@@ -38,5 +42,6 @@ extern const struct fuse_lowlevel_ops fs_operations;
 void fs_init(void *userdata, struct fuse_conn_info *connection);
 void fs_tell(gpointer user, guint64 parent, guint64 child, const char *name); /* a NoticesTell */
 void fs_over(gpointer data, gboolean interrupted);			      /* a PatienceOver */
+void fs_handle_free(gpointer handle);
 
 G_END_DECLS

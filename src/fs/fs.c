@@ -17,8 +17,9 @@
 #include "base/util.h"
 #include "fs/fs-errno.h"
 
-#define MAX_READ (1024 * 1024)
-#define GRACE_US (1 * G_USEC_PER_SEC) /* for news of what is known already */
+#define STORE_MAX (128 * 1024) /* bodies up to here are in the page cache when open() returns */
+#define MAX_READ  (1024 * 1024)
+#define GRACE_US  (1 * G_USEC_PER_SEC) /* for news of what is known already */
 
 typedef struct Call Call;
 
@@ -50,6 +51,8 @@ typedef struct {
 typedef struct {
 	int fd;
 	GBytes *bytes; /* NULL: see fd */
+	fuse_ino_t ino;
+	struct stat st; /* when it was opened: what fstat() tells when the message is gone */
 } Handle;
 
 /* --- replies
@@ -212,6 +215,8 @@ fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	call_run(fs, &call, g_get_monotonic_time() + GRACE_US * 60);
 }
 
+static gboolean stat_of_open(Fs *fs, fuse_ino_t ino, struct stat *out);
+
 static void
 fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -220,11 +225,12 @@ fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	TreeAnswer answer = tree_stat(fs->tree, ino, &st);
 	Node node;
 
-	if (answer.result != TREE_OK) {
+	if (answer.result != TREE_OK && !stat_of_open(fs, ino, &st)) {
 		fail(fs, req, "getattr", answer.error);
 		g_clear_error(&answer.error);
 		return;
 	}
+	g_clear_error(&answer.error);
 	fuse_reply_attr(req, &st,
 			node_from_ino(ino, &node) && node.kind == NODE_CONTROL ? 0 : fs->attr_time);
 }
@@ -378,12 +384,60 @@ fs_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
  * --------------------------------------------------------------------------------------------------
  */
 
-static void
-handle_free(Handle *handle)
+/* @fd, @bytes: owned by the handle. */
+static Handle *
+handle_new(Fs *fs, fuse_ino_t ino, int fd, GBytes *bytes)
 {
+	Handle *handle = g_new0(Handle, 1);
+	TreeAnswer answer = tree_stat(fs->tree, ino, &handle->st);
+
+	g_clear_error(&answer.error);
+	handle->ino = ino;
+	handle->fd = fd;
+	handle->bytes = bytes;
+	g_mutex_lock(&fs->lock);
+	g_hash_table_add(fs->handles, handle);
+	g_mutex_unlock(&fs->lock);
+	return handle;
+}
+
+void
+fs_handle_free(gpointer data)
+{
+	Handle *handle = data;
+
 	util_close_fd(&handle->fd);
 	g_clear_pointer(&handle->bytes, g_bytes_unref);
 	g_free(handle);
+}
+
+static void
+handle_close(Fs *fs, Handle *handle)
+{
+	g_mutex_lock(&fs->lock);
+	g_hash_table_steal(fs->handles, handle);
+	g_mutex_unlock(&fs->lock);
+	fs_handle_free(handle);
+}
+
+/* The attributes of a file that is open though its message is gone. */
+static gboolean
+stat_of_open(Fs *fs, fuse_ino_t ino, struct stat *out)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
+	GHashTableIter iter;
+	gpointer key;
+
+	g_hash_table_iter_init(&iter, fs->handles);
+	while (g_hash_table_iter_next(&iter, &key, NULL)) {
+		const Handle *handle = key;
+
+		if (handle->ino == ino && handle->st.st_ino == ino) {
+			*out = handle->st;
+			return TRUE;
+		}
+	}
+	return FALSE;
 }
 
 static Handle *
@@ -394,11 +448,70 @@ handle_of(const struct fuse_file_info *fi)
 
 /* A reply that finds the caller gone must not leave the handle behind. */
 static void
-reply_open(fuse_req_t req, struct fuse_file_info *fi, Handle *handle)
+reply_open(Fs *fs, fuse_req_t req, struct fuse_file_info *fi, Handle *handle)
 {
 	fi->fh = (uintptr_t)handle;
 	if (fuse_reply_open(req, fi) == -ENOENT)
-		handle_free(handle);
+		handle_close(fs, handle);
+}
+
+/* Puts a small body into the page cache before open() returns: the READ that would follow costs the
+ * reader more than all of open(). */
+static void
+store_body(Fs *fs, fuse_ino_t ino, int fd, gsize size)
+{
+	g_autofree char *body = g_malloc(size);
+	struct fuse_bufvec buffers = FUSE_BUFVEC_INIT(size);
+
+	if (pread(fd, body, size, 0) != (ssize_t)size)
+		return;
+	buffers.buf[0].mem = body;
+	fuse_lowlevel_notify_store(fs->session, ino, 0, &buffers, 0);
+}
+
+/* TRUE: nobody has opened this message in this mount, and whoever does now waits for end_storing().
+ * So no page of it can be locked by a READ that waits for a thread of ours, and storing it cannot
+ * block. */
+static gboolean
+begin_storing(Fs *fs, fuse_ino_t ino, Mailbox *mailbox, const Node *node)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
+
+	if (mailbox_first_open(mailbox, node->serial, node->uid)) {
+		g_hash_table_add(fs->storing, g_memdup2(&ino, sizeof ino));
+		return TRUE;
+	}
+	while (g_hash_table_contains(fs->storing, &ino))
+		g_cond_wait(&fs->stored, &fs->lock);
+	return FALSE;
+}
+
+static void
+end_storing(Fs *fs, fuse_ino_t ino)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
+
+	g_hash_table_remove(fs->storing, &ino);
+	g_cond_broadcast(&fs->stored);
+}
+
+/* What the kernel has to be told of a message before its open() returns. */
+static void
+prepare_kernel(Fs *fs, fuse_ino_t ino, int fd, gsize size)
+{
+	MessageView message;
+	Node node;
+	Mailbox *mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
+
+	/* st_size is what read() returns: where the kernel may hold another number, it forgets it.
+	 */
+	if (mailbox == NULL || !mailbox_get(mailbox, node.serial, node.uid, &message) ||
+	    message.resized) {
+		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+	} else if (size > 0 && size <= STORE_MAX && begin_storing(fs, ino, mailbox, &node)) {
+		store_body(fs, ino, fd, size);
+		end_storing(fs, ino);
+	}
 }
 
 static void
@@ -413,22 +526,12 @@ on_body(gpointer user, int fd, guint64 size, const GError *error)
 		fail(pending->fs, pending->call.req, "open", error);
 	} else {
 		Fs *fs = pending->fs;
-		Handle *handle = g_new0(Handle, 1);
 		struct fuse_file_info fi = pending->call.fi;
-		MessageView message = {0};
-		Mailbox *mailbox;
-		Node node;
 
-		handle->fd = fd;
-		/* st_size is what read() returns: where the kernel may hold another number, it
-		 * forgets it before open() returns. */
-		mailbox = tree_mailbox_of_message(fs->tree, pending->call.ino, &node);
-		if (mailbox == NULL || !mailbox_get(mailbox, node.serial, node.uid, &message) ||
-		    message.resized)
-			fuse_lowlevel_notify_inval_inode(fs->session, pending->call.ino, -1, 0);
+		prepare_kernel(fs, pending->call.ino, fd, size);
 		fi.keep_cache = TRUE;
 		fi.noflush = TRUE;
-		reply_open(pending->call.req, &fi, handle);
+		reply_open(fs, pending->call.req, &fi, handle_new(fs, pending->call.ino, fd, NULL));
 	}
 	wait_unref(wait);
 }
@@ -441,19 +544,15 @@ answer_open(Fs *fs, const Call *call, TreeAnswer *later)
 	TreeContent content;
 	TreeAnswer answer =
 		tree_content(fs->tree, call->ino, call->reader, call->patient, &content);
-	Handle *handle;
 
 	if (answer.result != TREE_OK)
 		return settle(fs, call, &answer, later);
-	handle = g_new0(Handle, 1);
-	handle->bytes = content.bytes;
-	handle->fd = content.fd;
 	fi.direct_io = content.fresh;
 	fi.keep_cache = !content.fresh;
 	fi.noflush = TRUE;
 	if (!content.fresh)
 		fuse_lowlevel_notify_inval_inode(fs->session, call->ino, -1, 0);
-	reply_open(call->req, &fi, handle);
+	reply_open(fs, call->req, &fi, handle_new(fs, call->ino, content.fd, content.bytes));
 	return TRUE;
 }
 
@@ -516,7 +615,7 @@ fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_f
 static void
 fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	handle_free(handle_of(fi));
+	handle_close(fuse_req_userdata(req), handle_of(fi));
 	fuse_reply_err(req, 0);
 }
 

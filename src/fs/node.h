@@ -20,9 +20,10 @@ typedef enum {
 	NODE_SPECIAL, /* .special (part 0) and its links (part 1 …) */
 	NODE_TEXT, /* .text: directories (serial of the mailbox's directory), files (serial, uid) */
 	NODE_PARTS,   /* .parts: likewise, and what lies below a message (part) */
-	NODE_MAILDIR, /* .maildir: directories (serial, part: cur, new, tmp), files (serial, uid) */
-	NODE_SEARCH, /* .search: directories (serial; uid: number of the query), links (serial, uid,
-			part 1) */
+	NODE_MAILDIR, /* .maildir: directories (serial of the mailbox's directory; part 1 … cur, new,
+			 tmp); the files are NODE_MESSAGEs */
+	NODE_SEARCH,  /* .search: directories (serial of the mailbox's directory; uid: number of the
+			 query), links (part 1; serial, uid) */
 } NodeKind;
 
 typedef struct {

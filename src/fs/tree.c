@@ -6,7 +6,11 @@
 
 #include "base/util.h"
 #include "fs/view-control.h"
+#include "fs/view-maildir.h"
+#include "fs/view-parts.h"
+#include "fs/view-search.h"
 #include "fs/view-special.h"
+#include "fs/view-text.h"
 #include "fs/view.h"
 #include "mail/mime.h"
 
@@ -52,6 +56,10 @@ tree_new(const TreeConfig *config)
 	g_ptr_array_add(tree->views,
 			view_control_new(&tree->house, config->pages, config->page_user));
 	g_ptr_array_add(tree->views, view_special_new(&tree->house));
+	g_ptr_array_add(tree->views, view_text_new(&tree->house));
+	g_ptr_array_add(tree->views, view_parts_new(&tree->house));
+	g_ptr_array_add(tree->views, view_maildir_new(&tree->house));
+	g_ptr_array_add(tree->views, view_search_new(&tree->house));
 	return tree;
 }
 
@@ -209,13 +217,18 @@ tree_lookup(Tree *tree, guint64 directory, const char *name, gboolean patient, s
 TreeAnswer
 tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *version_out)
 {
+	MailboxView known;
+	TreeAnswer answer;
 	Mailbox *mailbox;
-	MailboxView view;
+	View *view;
 	Node node;
 
 	*version_out = 0;
 	if (!node_from_ino(directory, &node))
 		return view_error(MAILFS_ERROR_STALE, "no such directory");
+	view = view_of(tree, &node);
+	if (view != NULL && view->ops->open != NULL)
+		return view->ops->open(view, &node, patient, version_out);
 	if (node.kind != NODE_MAILBOX)
 		return answer_ok;
 	account_refresh_folders(tree->account);
@@ -225,14 +238,9 @@ tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *ve
 	mailbox = account_mailbox(tree->account, node.serial);
 	if (mailbox == NULL)
 		return view_error(MAILFS_ERROR_STALE, "the mailbox is no more");
-	mailbox_refresh(mailbox, account_dir_time(tree->account));
-	mailbox_view(mailbox, &view);
-	*version_out += view.version;
-	if (view.syncing && view.listed && !view.late && patient)
-		return view_later(mailbox);
-	if (!view.listed && !view.syncing)
-		return view_unlisted(mailbox);
-	return answer_ok;
+	answer = view_open(&tree->house, mailbox, patient, &known);
+	*version_out += known.version;
+	return answer;
 }
 
 typedef struct {

@@ -76,6 +76,18 @@ view_unlisted(Mailbox *mailbox)
 }
 
 TreeAnswer
+view_open(const ViewHouse *house, Mailbox *mailbox, gboolean patient, MailboxView *view_out)
+{
+	mailbox_refresh(mailbox, account_dir_time(house->account));
+	mailbox_view(mailbox, view_out);
+	if (view_out->syncing && view_out->listed && !view_out->late && patient)
+		return view_later(mailbox);
+	if (!view_out->listed && !view_out->syncing)
+		return view_unlisted(mailbox);
+	return (TreeAnswer){.result = TREE_OK};
+}
+
+TreeAnswer
 view_refresh(const ViewHouse *house, Mailbox *mailbox, gboolean patient)
 {
 	MailboxView view;

@@ -31,6 +31,10 @@ typedef struct {
 	TreeAnswer (*lookup)(View *self, const Node *directory, const char *name, gboolean patient,
 			     struct stat *out, gboolean *alias_out);
 	TreeAnswer (*stat)(View *self, const Node *node, struct stat *out);
+	/* Called when a directory is opened: asks for news, as tree_open_directory(). NULL: the
+	 * kernel's copy of a listing is good for as long as the directory's time is the same. */
+	TreeAnswer (*open)(View *self, const Node *directory, gboolean patient,
+			   guint64 *version_out);
 	/* What comes after @cookie, without "." and "..". */
 	TreeAnswer (*list)(View *self, const Node *directory, guint64 cookie, gboolean patient,
 			   TreeEntry entry, gpointer user);
@@ -58,6 +62,11 @@ void view_stat_link(const ViewHouse *house, guint64 ino, guint64 length, struct 
 TreeAnswer view_error(MailfsError code, const char *format, ...) G_GNUC_PRINTF(2, 3);
 TreeAnswer view_unlisted(Mailbox *mailbox); /* why one that was never listed cannot be looked at */
 TreeAnswer view_later(Mailbox *mailbox);    /* waits for the mailbox's listing */
+
+/* What opening a directory with the messages of @mailbox asks for and waits for; its listing may
+ * still be coming in. *@view_out: what is known after that. */
+TreeAnswer view_open(const ViewHouse *house, Mailbox *mailbox, gboolean patient,
+		     MailboxView *view_out);
 
 /* Brings a mailbox's listing up to date as opening its directory does. TREE_OK: it can be looked
  * at. */

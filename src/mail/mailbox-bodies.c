@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "mail/mime.h"
 
+#define EXACT_BATCH  128 /* bodies told to the index at once: each batch wakes its thread */
 #define HEADER_BYTES (256 * 1024) /* of a cached body are looked at for its header block */
 
 static ScanPlace
@@ -24,33 +25,54 @@ gone_error(void)
 			   "the message is no longer in the mailbox");
 }
 
-/* Which of the advised ranks are worth fetching: those whose body is not here. Under the reader
- * lock. Ascending. */
+/* The advised messages whose body is not here, in ascending UIDs. Under the reader lock. */
 static GArray *
-wanted_ahead(Mailbox *mailbox, const ScanAdvice *advice, guint room)
+wishes_of(Mailbox *mailbox, const ScanAdvice *advice)
 {
-	GArray *uids = g_array_new(FALSE, FALSE, sizeof(guint32));
-	guint from = advice->backward ? advice->from + 1 - advice->count : advice->from;
+	GArray *wishes = g_array_new(FALSE, FALSE, sizeof(ScanWish));
+	guint first = advice->backward ? advice->from + 1 - advice->count : advice->from;
 
-	for (guint i = 0; i < advice->count && uids->len < room; i++) {
-		const MessageEntry *entry = messages_at(mailbox->messages, from + i);
+	for (guint i = 0; i < advice->count; i++) {
+		const MessageEntry *entry = messages_at(mailbox->messages, first + i);
+		ScanWish wish;
 
 		if (entry == NULL)
 			break;
-		if (!entry->has_crc ||
-		    !bodies_has(mailbox->house->bodies, mailbox->serial, entry->uid))
-			g_array_append_val(uids, entry->uid);
+		if (entry->has_crc &&
+		    bodies_has(mailbox->house->bodies, mailbox->serial, entry->uid))
+			continue;
+		wish = (ScanWish){entry->uid, entry->size};
+		g_array_append_val(wishes, wish);
 	}
-	return uids;
+	return wishes;
+}
+
+/* How many of the advised ranks lie before the first wish that was not taken. Under the reader
+ * lock. */
+static guint
+ranks_taken(Mailbox *mailbox, const ScanAdvice *advice, const GArray *wishes, guint taken)
+{
+	guint32 refused;
+	guint rank;
+
+	if (taken == wishes->len)
+		return advice->count;
+	refused =
+		g_array_index(wishes, ScanWish, advice->backward ? wishes->len - 1 - taken : taken)
+			.uid;
+	rank = messages_rank(mailbox->messages, refused);
+	return advice->backward ? advice->from - MIN(rank, advice->from)
+				: rank - MIN(rank, advice->from);
 }
 
 static void
 look_ahead(Mailbox *mailbox, guint32 uid, guint32 reader)
 {
 	Scan *scan = mailbox->house->scan;
-	g_autoptr(GArray) uids = NULL;
+	g_autoptr(GArray) wishes = NULL;
 	ScanPlace place;
 	ScanAdvice advice;
+	guint taken;
 
 	g_rw_lock_reader_lock(&mailbox->lock);
 	place = place_of(mailbox);
@@ -58,10 +80,18 @@ look_ahead(Mailbox *mailbox, guint32 uid, guint32 reader)
 		scan_note_open(scan, reader, mailbox->serial, messages_rank(mailbox->messages, uid),
 			       messages_count(mailbox->messages));
 	if (advice.count > 0)
-		uids = wanted_ahead(mailbox, &advice, scan_room(scan));
+		wishes = wishes_of(mailbox, &advice);
 	g_rw_lock_reader_unlock(&mailbox->lock);
-	if (uids != NULL && uids->len > 0)
-		scan_ahead(scan, &place, (guint32 *)(void *)uids->data, uids->len);
+	if (wishes == NULL || wishes->len == 0)
+		return;
+	taken = scan_ahead(scan, &place, &g_array_index(wishes, ScanWish, 0), wishes->len,
+			   advice.backward);
+	if (taken == wishes->len)
+		return;
+	g_rw_lock_reader_lock(&mailbox->lock);
+	taken = ranks_taken(mailbox, &advice, wishes, taken);
+	g_rw_lock_reader_unlock(&mailbox->lock);
+	scan_note_taken(scan, reader, place.serial, &advice, taken);
 }
 
 void
@@ -102,24 +132,26 @@ void
 mailbox_fetched(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size, guint32 crc)
 {
 	const MessageEntry *entry;
-	gboolean resized = FALSE, known;
+	IndexBatch *full = NULL;
+	gboolean resized = FALSE;
 
 	g_rw_lock_writer_lock(&mailbox->lock);
-	entry = serial == mailbox->serial ? messages_get(mailbox->messages, uid) : NULL;
-	known = entry != NULL;
-	if (known) {
+	entry = uid != 0 && serial == mailbox->serial ? messages_get(mailbox->messages, uid) : NULL;
+	if (entry != NULL) {
 		resized = entry->size != size;
 		messages_set_exact(mailbox->messages, uid, size, crc);
+		if (mailbox->exact == NULL)
+			mailbox->exact = index_batch_new(serial);
+		index_batch_exact(mailbox->exact, uid, size, crc);
+		mailbox->n_exact++;
+	}
+	if (uid == 0 || mailbox->n_exact >= EXACT_BATCH) {
+		full = g_steal_pointer(&mailbox->exact);
+		mailbox->n_exact = 0;
 	}
 	g_rw_lock_writer_unlock(&mailbox->lock);
-	if (!known)
-		return;
-	{
-		IndexBatch *batch = index_batch_new(serial);
-
-		index_batch_exact(batch, uid, size, crc);
-		index_submit(mailbox->house->index, batch);
-	}
+	if (full != NULL)
+		index_submit(mailbox->house->index, full);
 	if (resized)
 		mailbox->house->news->changed(mailbox->house->user, mailbox, serial, uid);
 }

@@ -7,6 +7,12 @@
 
 G_BEGIN_DECLS
 
+/* What the flags of a message were until `when`. */
+typedef struct {
+	guint32 uid, flags;
+	gint64 when; /* monotonic */
+} MailboxFormer;
+
 struct Mailbox {
 	const MailboxHouse *house;
 	char *raw_name, *file_name, *prefix;
@@ -24,8 +30,14 @@ struct Mailbox {
 	gint64 synced_at, sync_began; /* monotonic; 0 never */
 	guint64 version;
 	gint64 changed;
+	guint64 marks;
+	gint64 marked;
+	GArray *former;	 /* of MailboxFormer, the oldest first */
 	GArray *waiters; /* of Waiter */
 	GError *error;
+	IndexBatch *exact; /* bodies fetched of `serial` that the index was not told of yet; NULL:
+			      none */
+	guint n_exact;
 };
 
 /* What the index keeps of this mailbox; borrows its strings. Under the lock. */
@@ -33,6 +45,9 @@ IndexMailbox mailbox_row(const Mailbox *mailbox);
 
 /* Loads what the index has, the first time. Blocks on local disk. */
 void mailbox_load(Mailbox *mailbox);
+
+/* The flags of a message are about to change from @flags. Under the lock. */
+void mailbox_note_former(Mailbox *mailbox, guint32 uid, guint32 flags);
 
 /* Calls those who wait, and forgets them. With no lock held. */
 void mailbox_wake(Mailbox *mailbox);

@@ -167,8 +167,12 @@ on_selected(gpointer user, const MailboxState *now)
 		return;
 	serial = index_new_serial(mailbox->house->index);
 	g_rw_lock_writer_lock(&mailbox->lock);
+	if (mailbox->exact != NULL)
+		index_submit(mailbox->house->index, g_steal_pointer(&mailbox->exact));
+	mailbox->n_exact = 0;
 	messages_free(mailbox->messages);
 	mailbox->messages = messages_new();
+	g_array_set_size(mailbox->former, 0);
 	mailbox->serial = serial;
 	mailbox->state = (MailboxState){.uidvalidity = now->uidvalidity, .uidnext = 1};
 	mailbox->listed = FALSE;
@@ -223,6 +227,8 @@ on_flags(gpointer user, guint32 uid, guint32 flags, const char *keywords)
 {
 	Sync *sync = user;
 	Mailbox *mailbox = sync->mailbox;
+	const MessageEntry *entry;
+	guint32 before;
 	gboolean changed;
 
 	flags &= LASTING_FLAGS;
@@ -230,7 +236,14 @@ on_flags(gpointer user, guint32 uid, guint32 flags, const char *keywords)
 	if (sync->arrived->len > 0)
 		publish(sync);
 	g_rw_lock_writer_lock(&mailbox->lock);
+	entry = messages_get(mailbox->messages, uid);
+	before = entry != NULL ? entry->flags : flags;
 	changed = messages_set_flags(mailbox->messages, uid, flags, keywords);
+	if (before != flags) {
+		mailbox_note_former(mailbox, uid, before);
+		mailbox->marks++;
+		mailbox->marked = g_get_real_time() / G_USEC_PER_SEC;
+	}
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (!changed)
 		return;

@@ -9,7 +9,8 @@
 
 #include "mail/name.h"
 
-#define LATE_US (1 * G_USEC_PER_SEC)
+#define LATE_US	    (1 * G_USEC_PER_SEC)
+#define FORMER_KEPT 512
 #define SIZE_UNKNOWN                                                                               \
 	4096 /* listed when the server gave no size: tar skips what claims to be empty */
 
@@ -36,6 +37,7 @@ mailbox_new(const MailboxHouse *house, const IndexMailbox *row, const char *file
 	mailbox->state = row->state;
 	mailbox->messages = messages_new();
 	mailbox->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
+	mailbox->former = g_array_new(FALSE, FALSE, sizeof(MailboxFormer));
 	mailbox->changed = row->changed;
 	g_mutex_init(&mailbox->load_lock);
 	g_rw_lock_init(&mailbox->lock);
@@ -47,8 +49,11 @@ mailbox_free(Mailbox *mailbox)
 {
 	if (mailbox == NULL)
 		return;
+	if (mailbox->exact != NULL)
+		index_submit(mailbox->house->index, mailbox->exact);
 	messages_free(mailbox->messages);
 	g_array_unref(mailbox->waiters);
+	g_array_unref(mailbox->former);
 	g_clear_error(&mailbox->error);
 	g_rw_lock_clear(&mailbox->lock);
 	g_mutex_clear(&mailbox->load_lock);
@@ -224,6 +229,8 @@ mailbox_view(Mailbox *mailbox, MailboxView *out)
 		.late = mailbox->syncing && g_get_monotonic_time() - mailbox->sync_began > LATE_US,
 		.version = mailbox->version,
 		.changed = mailbox->changed,
+		.marks = mailbox->marks,
+		.marked = mailbox->marked,
 		.uidvalidity = mailbox->state.uidvalidity,
 		.messages = mailbox->serial,
 		.count = messages_count(mailbox->messages),
@@ -282,6 +289,14 @@ mailbox_find(Mailbox *mailbox, const char *file_name, MessageView *out)
 	return TRUE;
 }
 
+gboolean
+mailbox_first_open(Mailbox *mailbox, guint32 serial, guint32 uid)
+{
+	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
+
+	return serial == mailbox->serial && messages_first_open(mailbox->messages, uid);
+}
+
 char *
 mailbox_flags_text(Mailbox *mailbox, guint32 uid)
 {
@@ -308,6 +323,33 @@ mailbox_flags_text(Mailbox *mailbox, guint32 uid)
 	if (*keywords != '\0')
 		g_string_append_printf(text, "%s%s", text->len > 0 ? " " : "", keywords);
 	return g_strdup(text->str);
+}
+
+void
+mailbox_note_former(Mailbox *mailbox, guint32 uid, guint32 flags)
+{
+	MailboxFormer former = {.uid = uid, .flags = flags, .when = g_get_monotonic_time()};
+
+	if (mailbox->former->len >= FORMER_KEPT)
+		g_array_remove_range(mailbox->former, 0, FORMER_KEPT / 2);
+	g_array_append_val(mailbox->former, former);
+}
+
+gboolean
+mailbox_had_flags(Mailbox *mailbox, guint32 uid, guint32 flags, gint64 max_age_us)
+{
+	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
+	gint64 since = g_get_monotonic_time() - max_age_us;
+
+	for (guint i = mailbox->former->len; i > 0; i--) {
+		const MailboxFormer *former = &g_array_index(mailbox->former, MailboxFormer, i - 1);
+
+		if (former->when < since)
+			return FALSE;
+		if (former->uid == uid && former->flags == flags)
+			return TRUE;
+	}
+	return FALSE;
 }
 
 static void

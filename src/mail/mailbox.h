@@ -66,6 +66,8 @@ typedef struct {
 			*/
 	guint64 version; /* rises with every change of the listing */
 	gint64 changed;	 /* wall clock, seconds: of the newest change */
+	guint64 marks;	 /* rises with every change of flags */
+	gint64 marked;	 /* wall clock, seconds: of the newest one, 0 none since the start */
 	guint32 uidvalidity;
 	guint32 messages; /* serial of the messages, 0 before the first answer */
 	guint count;
@@ -90,8 +92,13 @@ typedef struct {
 gboolean mailbox_get(Mailbox *mailbox, guint32 serial, guint32 uid, MessageView *out);
 gboolean mailbox_find(Mailbox *mailbox, const char *file_name,
 		      MessageView *out); /* listed name or <uid>.eml */
+/* TRUE once for each message in this mount. */
+gboolean mailbox_first_open(Mailbox *mailbox, guint32 serial, guint32 uid);
 char *mailbox_flags_text(Mailbox *mailbox,
 			 guint32 uid); /* "\Seen work". NULL: no such message. (transfer full) */
+/* TRUE: its flags were these until another client changed them, not longer than @max_age_us ago.
+ * The newest few hundred changes are known. */
+gboolean mailbox_had_flags(Mailbox *mailbox, guint32 uid, guint32 flags, gint64 max_age_us);
 char *mailbox_name_of(Mailbox *mailbox,
 		      guint32 uid); /* listed file name. NULL: no such message. (transfer full) */
 
@@ -114,6 +121,15 @@ void mailbox_header(Mailbox *mailbox, guint32 serial, guint32 uid, MailboxHeader
 		    gpointer user);
 /* The stored DATE FROM SUBJECT MESSAGE-ID fields, or NULL. Blocks on local disk. (transfer full) */
 GBytes *mailbox_stored_header(Mailbox *mailbox, guint32 serial, guint32 uid);
+
+/* --- searching --- */
+
+/* What the server finds, by UIDs of @serial; @uids is borrowed, NULL with @error. Called once, on a
+ * session's thread or before mailbox_search() returns. @terms (owned by the callee): see request.h.
+ * The mailbox must be listed. */
+typedef void (*MailboxFound)(gpointer user, guint32 serial, const UidSet *uids,
+			     const GError *error);
+void mailbox_search(Mailbox *mailbox, GPtrArray *terms, MailboxFound done, gpointer user);
 
 /* Scan's news: a body was fetched whole. */
 void mailbox_fetched(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size, guint32 crc);

@@ -273,6 +273,17 @@ messages_add(Messages *messages, const MessageInfo *info, const char *name)
 	return entry_at(messages, rank);
 }
 
+gboolean
+messages_first_open(Messages *messages, guint32 uid)
+{
+	MessageEntry *entry = find_uid(messages, uid);
+	gboolean first = entry != NULL && !entry->opened;
+
+	if (first)
+		entry->opened = TRUE;
+	return first;
+}
+
 void
 messages_set_exact(Messages *messages, guint32 uid, guint64 size, guint32 crc)
 {

@@ -264,10 +264,8 @@ append_japanese(GString *out, Method method, char *bytes, gsize len)
 
 /* @bytes are not changed; iconv's signature is what it is. */
 static void
-append_charset(GString *out, const Charset *charset, char *bytes, gsize len)
+append_converted(GString *out, const Charset *charset, char *bytes, gsize len)
 {
-	gsize from = out->len;
-
 	switch (charset->method) {
 	case AS_UTF8:
 		append_utf8(out, bytes, len);
@@ -286,6 +284,14 @@ append_charset(GString *out, const Charset *charset, char *bytes, gsize len)
 		append_iconv(out, charset->iconv_name, bytes, len);
 		break;
 	}
+}
+
+static void
+append_charset(GString *out, const Charset *charset, char *bytes, gsize len)
+{
+	gsize from = out->len;
+
+	append_converted(out, charset, bytes, len);
 	fold_controls(out, from);
 }
 
@@ -504,4 +510,21 @@ void
 mime_words_append_raw(GString *out, const char *text, gsize len)
 {
 	append_plain(out, text, len, NULL);
+}
+
+void
+mime_words_append_charset(GString *out, const char *label, const char *bytes, gsize len,
+			  gboolean fold)
+{
+	const Charset *charset = charset_find(label, strnlen(label, CHARSET_MAX));
+	gsize from = out->len;
+
+	if (charset == NULL)
+		charset = UNLABELLED;
+	if (charset == UNLABELLED &&
+	    (contains(bytes, len, "\x1b$") || contains(bytes, len, "\x1b(")))
+		charset = JAPANESE;
+	append_converted(out, charset, (char *)bytes, len);
+	if (fold)
+		fold_controls(out, from);
 }

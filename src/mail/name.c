@@ -13,6 +13,7 @@
 #define SLUG_BYTES    120
 #define MARKS_MAX     30 /* in a row, as in Unicode's Stream-Safe Text Format */
 #define PIECE_CHARS   64
+#define EXTENSION_MAX 16			      /* bytes of ".ext" that a cut name keeps */
 #define DATE_FIRST    G_GINT64_CONSTANT(-62135596800) /* 0001-01-01 00:00:00 */
 #define DATE_LAST     G_GINT64_CONSTANT(253402300799) /* 9999-12-31 23:59:59 */
 #define SECONDS_A_DAY 86400
@@ -509,6 +510,47 @@ name_for_message(gint64 date, guint32 uid, const NameHeaders *headers)
 		g_string_append_printf(out, "u%u", uid);
 	else
 		append_id(out, headers);
+	return g_string_free(out, FALSE);
+}
+
+/* --- attachments --- */
+
+/* The part from @at on is moved forward over what is cut out before it. */
+static void
+cut_before(GString *name, gsize at)
+{
+	gsize keep = NAME_MAX_FILE - (name->len - at);
+
+	while (keep > 0 && ((guchar)name->str[keep] & 0xc0) == 0x80)
+		keep--;
+	g_string_erase(name, (gssize)keep, (gssize)(at - keep));
+}
+
+char *
+name_for_file(const char *text)
+{
+	GString *out = g_string_new(NULL);
+	const char *dot;
+
+	while (*text == ' ')
+		text++;
+	for (const char *p = text; *p != '\0'; p = g_utf8_next_char(p)) {
+		gunichar c = g_utf8_get_char(p);
+
+		if (c == '/' || c == '\\' || is_hidden(c) ||
+		    (out->len == 0 && (c == '.' || c == '-')))
+			g_string_append_c(out, '_');
+		else
+			g_string_append_len(out, p, g_utf8_next_char(p) - p);
+	}
+	while (out->len > 0 && out->str[out->len - 1] == ' ')
+		g_string_truncate(out, out->len - 1);
+	if (out->len > NAME_MAX_FILE) {
+		dot = strrchr(out->str, '.');
+		cut_before(out, dot != NULL && strlen(dot) <= EXTENSION_MAX
+					? (gsize)(dot - out->str)
+					: out->len);
+	}
 	return g_string_free(out, FALSE);
 }
 

@@ -64,6 +64,14 @@ void name_headers_clear(NameHeaders *headers);
  */
 char *name_for_message(gint64 date, guint32 uid, const NameHeaders *headers);
 
+#define NAME_MAX_FILE 200 /* bytes of name_for_file() */
+
+/* The name an attachment gets on disk, from what its sender calls it: valid UTF-8 of 1 to 200
+ * bytes, never "." or "..", no `/` or `\\`, no control, bidi or zero-width character, no leading
+ * `.` or `-`: each becomes `_`. Too long: cut before the last extension. "" when nothing is left.
+ * (transfer full) */
+char *name_for_file(const char *text);
+
 /* Parses "<uid>.eml" (decimal, no leading zero). 0 when it is not one. */
 guint32 name_parse_uid(const char *file_name);
 

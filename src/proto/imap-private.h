@@ -185,6 +185,14 @@ gboolean imap_task_is_sync(const ImapTask *task);
 /* EXISTS, EXPUNGE or VANISHED while a sync is under way. TRUE: it will be accounted for. */
 gboolean imap_task_sync_counts(ImapBackend *self, ImapTask *task, gint64 change);
 
+/* imap-search.c
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+void imap_task_start_search(ImapBackend *self, Request *request);
+/* What it is told could be meant for another UID SEARCH as well. */
+gboolean imap_backend_is_searching(const ImapBackend *self);
+
 /* imap-fetch.c: FETCH and HEADERS, and what a FETCH response says
  * ------------------------------------------------- */
 

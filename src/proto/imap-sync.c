@@ -26,9 +26,10 @@ typedef struct {
 	gboolean resync;    /* the mailbox was selected already */
 	gboolean qresync;   /* EXAMINE was asked to tell the changes */
 	gboolean told;	    /* selected() was called */
-	gboolean refetch;   /* void: what was asked for behind EXAMINE was not enough */
-	gboolean restart;   /* the server did not understand the parameters of EXAMINE */
-	gboolean swept;	    /* present holds what a sweep showed */
+	gboolean refetch; /* void: what was asked for behind EXAMINE is not what is wanted; until it
+			     is answered */
+	gboolean restart; /* the server did not understand the parameters of EXAMINE */
+	gboolean swept;	  /* present holds what a sweep showed */
 	gboolean searching, search_answered;
 	gboolean suspect;     /* something was expunged that only a search can name */
 	gboolean vanishes;    /* VANISHED tells what is gone */
@@ -266,7 +267,7 @@ take_fetch(ImapBackend *self, ImapTask *task, const ImapItems *items)
 	if (uidset_contains(sync->delivered, items->uid)) {
 		if (!whole && items->has_flags)
 			tell_flags(self, task, items);
-	} else if (whole)
+	} else if (whole && !sync->refetch)
 		tell_message(self, task, items);
 	else if (sync->fetches_of_new == 0)
 		self->changed = TRUE;
@@ -506,6 +507,8 @@ new_completed(ImapBackend *self, ImapTask *task, const ImapResponse *tagged)
 {
 	Sync *sync = task->own;
 
+	/* From here on it is the second one's answers: told in order, from the first message on. */
+	sync->refetch = FALSE;
 	/* "n:*" of an empty mailbox is a mistake to some servers; and after a void only the second
 	 * one counts. */
 	if (--sync->fetches_of_new == 0 && tagged->status != IMAP_STATUS_OK &&

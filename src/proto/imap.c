@@ -608,9 +608,11 @@ backend_can_start(const Backend *base, const Request *request)
 		return TRUE;
 	if (!imap_backend_is_selected(self, request))
 		return base->under_way == 0;
-	/* Two syncs at once could not tell whose answers are whose, and one must know the numbering
-	 * it starts from. */
-	return request->kind != REQUEST_SYNC || (sync_task(self) == NULL && self->examine == NULL);
+	/* Two syncs or searches at once could not tell whose answers are whose, and a sync must
+	 * know the numbering it starts from. */
+	return (request->kind != REQUEST_SYNC && request->kind != REQUEST_SEARCH) ||
+	       (sync_task(self) == NULL && !imap_backend_is_searching(self) &&
+		self->examine == NULL);
 }
 
 static void
@@ -634,6 +636,9 @@ backend_start(Backend *base, Request *request)
 		break;
 	case REQUEST_HEADERS:
 		imap_task_start_headers(self, request);
+		break;
+	case REQUEST_SEARCH:
+		imap_task_start_search(self, request);
 		break;
 	}
 }

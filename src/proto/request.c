@@ -1,6 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 #include "proto/request.h"
 
+SearchTerm *
+search_term_new(SearchKey key, gboolean negated, guint64 number, const char *text)
+{
+	SearchTerm *term = g_new0(SearchTerm, 1);
+
+	*term = (SearchTerm){key, negated, number, g_strdup(text)};
+	return term;
+}
+
+void
+search_term_free(gpointer data)
+{
+	SearchTerm *term = data;
+
+	g_free(term->text);
+	g_free(term);
+}
+
 Request *
 request_new(RequestKind kind, const char *mailbox, const RequestEvents *events, gpointer user)
 {
@@ -20,6 +38,8 @@ request_free(Request *request)
 		return;
 	g_free(request->mailbox);
 	uidset_free(request->uids);
+	if (request->terms != NULL)
+		g_ptr_array_unref(request->terms);
 	g_free(request);
 }
 

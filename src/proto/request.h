@@ -19,7 +19,36 @@ typedef enum {
 	REQUEST_FETCH,	 /* whole bodies of `uids`, BODY.PEEK[]: body_open, body_data, body_done */
 	REQUEST_HEADERS, /* whole header blocks of `uids`, BODY.PEEK[HEADER]: header */
 	REQUEST_QUOTA,	 /* GETQUOTAROOT of `mailbox`: quota */
+	REQUEST_SEARCH,	 /* the messages of `mailbox` that fulfil all of `terms`: found */
 } RequestKind;
+
+/* What a search asks of a message. */
+typedef enum {
+	SEARCH_TEXT, /* `text`, UTF-8: anywhere in header or body */
+	SEARCH_FROM,
+	SEARCH_TO,
+	SEARCH_CC,
+	SEARCH_BCC,
+	SEARCH_SUBJECT,
+	SEARCH_BODY,
+	SEARCH_KEYWORD, /* `text`, an atom */
+	SEARCH_FLAG,	/* `number`: one of MessageFlags */
+	SEARCH_SINCE,	/* `number`, 20260131: came on that day or later */
+	SEARCH_BEFORE,
+	SEARCH_ON,
+	SEARCH_LARGER, /* `number`, octets, below 2^32 */
+	SEARCH_SMALLER,
+} SearchKey;
+
+typedef struct {
+	SearchKey key;
+	gboolean negated;
+	guint64 number;
+	char *text; /* owned; NULL where `number` counts */
+} SearchTerm;
+
+SearchTerm *search_term_new(SearchKey key, gboolean negated, guint64 number, const char *text);
+void search_term_free(gpointer term);
 
 typedef enum {
 	REQUEST_NOW,  /* somebody waits for it */
@@ -57,6 +86,9 @@ typedef struct {
 	void (*quota)(gpointer user, guint64 used,
 		      guint64 limit); /* octets; never called when there is none */
 
+	/* SEARCH: the whole answer, once; may name UIDs that nobody knows. Never with an error. */
+	void (*found)(gpointer user, const UidSet *uids);
+
 	/* SYNC: @state is what may be remembered from now on (NULL with an error). UIDs asked for
 	 * by FETCH or HEADERS that were not answered are gone or withheld: the requester knows
 	 * which it did not get. */
@@ -67,11 +99,12 @@ typedef struct {
 	RequestKind kind;
 	RequestUrgency urgency;
 	char *mailbox;	      /* raw server name, owned; NULL for LIST */
-	guint32 uidvalidity;  /* FETCH, HEADERS: fail with MAILFS_ERROR_STALE when the mailbox has
-				 another */
+	guint32 uidvalidity;  /* FETCH, HEADERS, SEARCH: fail with MAILFS_ERROR_STALE when the
+				 mailbox has  another */
 	MailboxState known;   /* SYNC */
 	gboolean want_header; /* SYNC: with the four header fields */
 	UidSet *uids;	      /* FETCH, HEADERS, owned */
+	GPtrArray *terms;     /* SEARCH, of SearchTerm, owned, not empty */
 	const RequestEvents *events; /* slots that the kind never calls may be NULL */
 	gpointer user;
 

@@ -11,12 +11,12 @@
 #include "base/util.h"
 
 #define WINDOW_FIRST 8
-#define WINDOW_LAST  256
-#define NEAR	     16 /* ripgrep's threads, sorted by nobody, stay within this many ranks */
+#define WINDOW_FAST  64	  /* up to here it doubles with each open, then with each advice */
+#define WINDOW_LAST  2048 /* what a fast reader takes in a round trip of 100 ms */
+#define NEAR	     16	  /* ripgrep's threads, sorted by nobody, stay within this many ranks */
 #define TREND_MAX    4
-#define RUNS	     64	 /* readers remembered */
-#define AHEAD_MAX    512 /* bodies on the way that nobody waits for */
-#define TRIES	     2	 /* a line lost under a fetch is not the reader's fault */
+#define RUNS	     64 /* readers remembered */
+#define TRIES	     2	/* a line lost under a fetch is not the reader's fault */
 
 typedef struct {
 	ScanDone done;
@@ -27,6 +27,7 @@ typedef struct {
 	guint64 key;
 	GArray *waiters; /* of Waiter */
 	guint tries;
+	guint64 size;  /* announced; counted in idle_bytes while nobody waits */
 	GError *error; /* why the last body that came was void; NULL: none came */
 } Job;
 
@@ -50,6 +51,7 @@ struct Scan {
 	GMutex lock;	  /* guards all below */
 	GHashTable *jobs; /* key → Job */
 	guint idle_jobs;  /* jobs without waiters */
+	guint64 idle_bytes;
 	guint64 n_fetched;
 	Run runs[RUNS];
 };
@@ -133,6 +135,14 @@ fetch_submit(Scan *scan, const ScanPlace *place, UidSet *uids, RequestUrgency ur
 	pool_submit(scan->pool, request);
 }
 
+/* It is no longer one that nobody waits for. Under the lock. */
+static void
+job_awaited(Scan *scan, const Job *job)
+{
+	scan->idle_jobs--;
+	scan->idle_bytes -= job->size;
+}
+
 /* Takes the job out of the table. (transfer full) NULL when it is not there. Under the lock. */
 static Job *
 job_steal(Scan *scan, guint64 key)
@@ -141,7 +151,7 @@ job_steal(Scan *scan, guint64 key)
 
 	if (g_hash_table_steal_extended(scan->jobs, &key, NULL, (gpointer *)&job) &&
 	    job->waiters->len == 0)
-		scan->idle_jobs--;
+		job_awaited(scan, job);
 	return job;
 }
 
@@ -268,6 +278,7 @@ on_fetch_done(gpointer user, const MailboxState *state, const GError *error)
 							     : gone);
 		}
 	}
+	scan->fetched(scan->user, fetch->place.serial, 0, 0, 0);
 	if (!uidset_is_empty(again))
 		fetch_submit(scan, &fetch->place, g_steal_pointer(&again), REQUEST_NOW);
 	fetch_free(fetch);
@@ -306,7 +317,7 @@ scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointe
 		job = job_new(scan, key);
 		urgent = TRUE;
 	} else if (job->waiters->len == 0) {
-		scan->idle_jobs--;
+		job_awaited(scan, job);
 	}
 	g_array_append_val(job->waiters, waiter);
 	g_mutex_unlock(&scan->lock);
@@ -321,24 +332,39 @@ scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointe
 	}
 }
 
-void
-scan_ahead(Scan *scan, const ScanPlace *place, const guint32 *uids, guint n)
+/* Under the lock. FALSE: enough is on the way. */
+static gboolean
+add_ahead(Scan *scan, const ScanPlace *place, const ScanWish *wish, UidSet *set)
+{
+	guint64 key = key_of(place->serial, wish->uid);
+	Job *job;
+
+	if (g_hash_table_contains(scan->jobs, &key))
+		return TRUE;
+	if (scan->idle_jobs >= SCAN_AHEAD_MAX ||
+	    (scan->idle_jobs > 0 && scan->idle_bytes + wish->size > SCAN_AHEAD_BYTES))
+		return FALSE;
+	job = job_new(scan, key);
+	job->size = wish->size;
+	scan->idle_jobs++;
+	scan->idle_bytes += wish->size;
+	uidset_add(set, wish->uid, wish->uid);
+	return TRUE;
+}
+
+guint
+scan_ahead(Scan *scan, const ScanPlace *place, const ScanWish *wishes, guint n, gboolean backward)
 {
 	g_autoptr(UidSet) set = uidset_new();
+	guint taken = 0;
 
 	g_mutex_lock(&scan->lock);
-	for (guint i = 0; i < n && scan->idle_jobs < AHEAD_MAX; i++) {
-		guint64 key = key_of(place->serial, uids[i]);
-
-		if (g_hash_table_contains(scan->jobs, &key))
-			continue;
-		job_new(scan, key);
-		scan->idle_jobs++;
-		uidset_add(set, uids[i], uids[i]);
-	}
+	while (taken < n && add_ahead(scan, place, &wishes[backward ? n - 1 - taken : taken], set))
+		taken++;
 	g_mutex_unlock(&scan->lock);
 	if (!uidset_is_empty(set))
 		fetch_submit(scan, place, g_steal_pointer(&set), REQUEST_SOON);
+	return taken;
 }
 
 guint
@@ -346,7 +372,7 @@ scan_room(Scan *scan)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
 
-	return AHEAD_MAX - MIN(AHEAD_MAX, scan->idle_jobs);
+	return SCAN_AHEAD_MAX - MIN(SCAN_AHEAD_MAX, scan->idle_jobs);
 }
 
 static Run *
@@ -429,14 +455,33 @@ scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_m
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
 	Run *run = find_run(scan, reader, serial);
+	ScanAdvice advice;
 
 	run->used = g_get_monotonic_time();
 	if (!run_goes_on(run, rank))
 		run_begin(run, rank);
 	if (run->trend == 0)
 		return (ScanAdvice){0};
-	run->window = CLAMP(run->window * 2, WINDOW_FIRST, WINDOW_LAST);
-	return run->trend > 0 ? advise_forward(run, n_messages) : advise_backward(run);
+	if (run->window < WINDOW_FAST)
+		run->window = MAX(run->window * 2, WINDOW_FIRST);
+	advice = run->trend > 0 ? advise_forward(run, n_messages) : advise_backward(run);
+	if (advice.count > 0 && run->window >= WINDOW_FAST)
+		run->window = MIN(run->window * 2, WINDOW_LAST);
+	return advice;
+}
+
+void
+scan_note_taken(Scan *scan, guint32 reader, guint32 serial, const ScanAdvice *advice, guint taken)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
+	Run *run = find_run(scan, reader, serial);
+
+	if (!run->begun)
+		return;
+	if (advice->backward)
+		run->asked_low = advice->from + 1 - taken;
+	else
+		run->asked_high = advice->from + taken;
 }
 
 ScanStatus

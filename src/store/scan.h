@@ -19,7 +19,8 @@ typedef struct {
 } ScanPlace;
 
 /* A body came, on a session's thread: remember size and checksum. Called before those who wait are
- * told. */
+ * told. @uid 0: the request is over, no more comes for now: a good moment to store what was told.
+ */
 typedef void (*ScanFetched)(gpointer user, guint32 serial, guint32 uid, guint64 size, guint32 crc);
 
 /* @fd: the body, owned by the callee; or -1 and @error. MAILFS_ERROR_NOT_FOUND: the server has no
@@ -32,11 +33,26 @@ void scan_free(Scan *scan); /* after the pool; NULL is fine */
 /* Fetches a body that the cache does not have. Joins a fetch of it that is under way. */
 void scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointer user);
 
-/* Fetches these soon, in few commands, unless they are on the way. @uids ascending. */
-void scan_ahead(Scan *scan, const ScanPlace *place, const guint32 *uids, guint n);
+/* What may be on the way though nobody waits for it. */
+#define SCAN_AHEAD_MAX	 4096u
+#define SCAN_AHEAD_BYTES (64ull * 1024 * 1024)
+guint scan_room(Scan *scan); /* bodies left of that */
 
-/* How much may still be asked for ahead: bodies on the way that nobody waits for. */
-guint scan_room(Scan *scan);
+/* One body to fetch ahead. @size: as announced, to bound what is on the way. */
+typedef struct {
+	guint32 uid;
+	guint64 size;
+} ScanWish;
+
+/**
+ * scan_ahead: fetches these soon, in few commands, unless they are on the way. @wishes in ascending
+ * UIDs, all of one place.
+ *
+ * Returns: how many of them it took, from the start (or, @backward, from the end): the rest would
+ * pass the bounds above.
+ */
+guint scan_ahead(Scan *scan, const ScanPlace *place, const ScanWish *wishes, guint n,
+		 gboolean backward);
 
 /* Readers in listing order. A pure state machine, one lock, no I/O. */
 typedef struct {
@@ -47,10 +63,14 @@ typedef struct {
 /**
  * scan_note_open: tells that @reader (a process) opened the message at @rank (its place in UID
  * order) of @serial. From the second open in order on (within 16 ranks, either direction) the
- * answer names what to fetch ahead: a window that doubles with each hit up to 256 messages, asked
+ * answer names what to fetch ahead: a window that grows with each hit, up to 2,048 messages, asked
  * for anew when half of it is used up.
  */
 ScanAdvice scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_messages);
+
+/* Only @taken ranks of that advice were asked for: the next one begins there. */
+void scan_note_taken(Scan *scan, guint32 reader, guint32 serial, const ScanAdvice *advice,
+		     guint taken);
 
 typedef struct {
 	guint on_the_way; /* bodies asked for and not here yet */

@@ -51,6 +51,8 @@ def why_not():
     """Why nothing can be mounted here, or None."""
     if not os.path.exists("/dev/fuse"):
         return "there is no /dev/fuse here"
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        return "this user may not open /dev/fuse"
     if os.geteuid() != 0 and shutil.which("fusermount3") is None:
         return "this is not root, and fusermount3 is not installed"
     return None

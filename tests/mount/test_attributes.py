@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 
-from common import Dovecot, Place, fetch_mailbox, flags_of, listed, main, names, samples, test, uid_of
+from common import Dovecot, Place, fetch_mailbox, flags_of, listed, main, names, samples, test, uid_of, wait_for
 
 USER = {"user.mailfs.flags", "user.mailfs.uid", "user.mailfs.uidvalidity", "user.mail.subject", "user.mail.from",
         "user.mail.to", "user.mail.date", "user.mail.message-id"}
@@ -90,6 +90,8 @@ def _():
             path = os.path.join(folder, listed(folder)[0])
             for name, number in (("security.selinux", errno.EOPNOTSUPP), ("trusted.x", errno.EOPNOTSUPP),
                                  ("system.posix_acl_access", errno.EOPNOTSUPP), ("user.nothing", errno.ENODATA)):
+                if name == "trusted.x" and os.geteuid() != 0:
+                    continue  # the kernel itself says ENODATA
                 try:
                     os.getxattr(path, name)
                 except OSError as error:
@@ -108,7 +110,8 @@ def _():
         server.start()
         used = int(re.search(rb"STORAGE (\d+) ", [l for l in quota(server) if b"STORAGE" in l][0]).group(1)) * 1024
         with place.mount(server) as mount:
-            status = os.statvfs(mount)
+            # It is told from memory: a moment after the mount, the server may not have answered yet.
+            status = wait_for(lambda: os.statvfs(mount).f_blocks and os.statvfs(mount), 5)
             total = status.f_blocks * status.f_frsize
             free = status.f_bavail * status.f_frsize
             assert abs(total - limit) <= 1024 * 1024, total

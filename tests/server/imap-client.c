@@ -136,6 +136,15 @@ log_vanished(gpointer user, const UidSet *uids)
 }
 
 static void
+log_found(gpointer user, const UidSet *uids)
+{
+	if (uidset_is_empty(uids))
+		log_event(user, "found nothing");
+	else
+		log_set(user, "found", uids);
+}
+
+static void
 log_present(gpointer user, const UidSet *uids)
 {
 	log_set(user, "present", uids);
@@ -191,6 +200,8 @@ code_name(const GError *error)
 		return "INVALID";
 	case MAILFS_ERROR_DENIED:
 		return "DENIED";
+	case MAILFS_ERROR_UNSUPPORTED:
+		return "UNSUPPORTED";
 	default:
 		return "OTHER";
 	}
@@ -247,6 +258,7 @@ static const RequestEvents events = {
 	.flags = log_flags,
 	.vanished = log_vanished,
 	.present = log_present,
+	.found = log_found,
 	.body_open = log_body_open,
 	.body_data = log_body_data,
 	.body_done = log_body_done,

@@ -183,8 +183,8 @@ test_another_uidvalidity_voids_what_was_known(void)
 			       "!end",
 			       NULL};
 
-	assert_sync(dialog, &known_three, "selected 8\n" NEW("5") NEW("2") "done 8 6 12 2\n");
-	assert_sync(early, &known_plain, "selected 8\n" NEW("2") NEW("1") "done 8 3 0 2\n");
+	assert_sync(dialog, &known_three, "selected 8\n" NEW("2") NEW("5") "done 8 6 12 2\n");
+	assert_sync(early, &known_plain, "selected 8\n" NEW("1") NEW("2") "done 8 3 0 2\n");
 }
 
 static void

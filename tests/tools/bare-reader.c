@@ -23,8 +23,8 @@
 
 #define CHUNK (256 * 1024)
 
-#define LIST_ITEMS                                                                                  \
-	"(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (DATE FROM SUBJECT "           \
+#define LIST_ITEMS                                                                                 \
+	"(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (DATE FROM SUBJECT "          \
 	"MESSAGE-ID)])"
 
 typedef struct {
@@ -111,7 +111,8 @@ take_line(Reader *self, const char *line, gsize len, gboolean first)
 		const char *word = memchr(line + 2, ' ', MIN(len - 2, 12));
 		const char *next = g_strstr_len(line, (gssize)MIN(len, 64), "[UIDNEXT ");
 
-		if (word != NULL && len - (gsize)(word - line) > 6 && memcmp(word, " FETCH", 6) == 0)
+		if (word != NULL && len - (gsize)(word - line) > 6 &&
+		    memcmp(word, " FETCH", 6) == 0)
 			self->messages++;
 		if (next != NULL)
 			self->uidnext = (guint32)strtoul(next + strlen("[UIDNEXT "), NULL, 10);
@@ -133,9 +134,9 @@ take_line(Reader *self, const char *line, gsize len, gboolean first)
 static void
 reader_read(Reader *self)
 {
-	gssize n = use_tls ? SSL_read(self->tls, self->buffer + self->held,
-				      (int)(CHUNK - self->held))
-			   : read(self->fd, self->buffer + self->held, CHUNK - self->held);
+	gssize n =
+		use_tls ? SSL_read(self->tls, self->buffer + self->held, (int)(CHUNK - self->held))
+			: read(self->fd, self->buffer + self->held, CHUNK - self->held);
 	char *at = self->buffer;
 	char *end;
 
@@ -181,8 +182,8 @@ static void
 reader_open(Reader *self, const char *user, const char *mailbox)
 {
 	const char *password = g_getenv("BARE_PASSWORD");
-	g_autofree char *login =
-		g_strdup_printf("t LOGIN \"%s\" \"%s\"\r\n", user, password != NULL ? password : "");
+	g_autofree char *login = g_strdup_printf("t LOGIN \"%s\" \"%s\"\r\n", user,
+						 password != NULL ? password : "");
 	g_autofree char *examine = g_strdup_printf("t EXAMINE \"%s\"\r\n", mailbox);
 
 	while (self->bytes == 0)
@@ -205,9 +206,10 @@ reader_fetch(Reader *self)
 		return;
 	}
 	for (guint64 first = 1; first < self->uidnext; first += step) {
-		g_autofree char *command = g_strdup_printf(
-			"t UID FETCH %" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT " (UID BODY.PEEK[])\r\n",
-			first, MIN(first + step, self->uidnext) - 1);
+		g_autofree char *command =
+			g_strdup_printf("t UID FETCH %" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT
+					" (UID BODY.PEEK[])\r\n",
+					first, MIN(first + step, self->uidnext) - 1);
 
 		if (sent >= 2 + (guint)in_flight)
 			reader_wait(self, sent - (guint)in_flight + 1);

@@ -118,9 +118,7 @@ tell(FakeBackend *self, const Request *request, const Event *event)
 	}
 }
 
-/* --- the slots
- * ------------------------------------------------------------------------------------------------
- */
+/* --- the slots --- */
 
 /* FALSE: refused, or cancelled. */
 static gboolean

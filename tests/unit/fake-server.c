@@ -595,6 +595,10 @@ fake_answer_new(FakeServer *server, const Request *request)
 		return answer;
 	}
 	switch (request->kind) {
+	case REQUEST_SEARCH:
+		g_set_error(&answer->error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
+			    "this server finds nothing");
+		break;
 	case REQUEST_LIST:
 		answer_list(answer, server);
 		break;
@@ -617,9 +621,7 @@ fake_answer_new(FakeServer *server, const Request *request)
 	return answer;
 }
 
-/* --- directories
- * ------------------------------------------------------------------------------------------------
- */
+/* --- directories --- */
 
 char *
 fake_directory(void)

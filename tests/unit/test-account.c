@@ -432,7 +432,7 @@ test_the_bodies_of_a_folder_go_with_it(Fixture *fixture, gconstpointer data)
 	FAKE_WAIT((mailbox_view(mailbox, &view), view.listed));
 	serial = view.messages;
 	scan_ahead(account_scan(fixture->account), &(ScanPlace){"Sent", 1001, serial},
-		   (guint32[]){1, 2}, 2);
+		   (ScanWish[]){{1, 100}, {2, 100}}, 2, FALSE);
 	FAKE_WAIT(bodies_has(account_bodies(fixture->account), serial, 2));
 	fake_server_remove_mailbox(fixture->server, "Sent");
 	list_again(fixture);
@@ -483,13 +483,13 @@ test_the_next_mount_knows_the_tree_without_a_server(Fixture *fixture, gconstpoin
 	assert_tree(fixture, before);
 	g_assert_cmpuint(mailbox_directory(by_path(fixture, "Lists/b/c")), ==, serial);
 	g_assert_cmpuint(mailbox_attributes(by_path(fixture, "Sent")), ==, MAILBOX_SENT);
-	g_assert_true(log_has(fixture, "offline: "));
+	FAKE_WAIT(log_has(fixture, "offline: "));
 
 	/* The line comes back by itself; then the folders are asked for again. */
 	fake_server_mailbox(fixture->server, "New");
 	FAKE_SET(fixture->server, login_code, -1);
 	FAKE_WAIT((account_refresh_folders(fixture->account), by_path(fixture, "New") != NULL));
-	g_assert_true(log_has(fixture, "connected"));
+	FAKE_WAIT(log_has(fixture, "connected"));
 }
 
 static void
@@ -568,9 +568,7 @@ test_the_cache_of_another_account_is_not_used(Fixture *fixture, gconstpointer da
 	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE);
 }
 
-/* --- news
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- news --- */
 
 static MailboxView
 view_of(Mailbox *mailbox)
@@ -665,7 +663,7 @@ test_bodies_fetched_are_remembered_by_the_mailbox(Fixture *fixture, gconstpointe
 	FAKE_WAIT(view_of(inbox).listed);
 	serial = view_of(inbox).messages;
 	scan_ahead(account_scan(fixture->account), &(ScanPlace){"INBOX", 1000, serial},
-		   (guint32[]){2}, 1);
+		   (ScanWish[]){{2, 100}}, 1, FALSE);
 	FAKE_WAIT(mailbox_get(inbox, serial, 2, &message) && message.resized);
 	g_assert_cmpuint(message.size, <, 1000);
 }

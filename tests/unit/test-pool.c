@@ -189,9 +189,7 @@ health_of(Pool *pool)
 	return status_of(pool).health;
 }
 
-/* --- logging in
- * ------------------------------------------------------------------------------------------------
- */
+/* --- logging in --- */
 
 static void
 test_requests_are_served(Fixture *fixture, gconstpointer data)
@@ -410,16 +408,15 @@ test_lines_that_do_not_last_come_at_growing_intervals_too(Fixture *fixture, gcon
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, -1);
 }
 
-/* --- time
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- time --- */
 
 static void
 test_a_request_that_finds_no_session_times_out(Fixture *fixture, gconstpointer data)
 {
-	Wish stuck = {.mailbox = "INBOX"}, wish = {.mailbox = "A"};
+	Wish stuck = {.mailbox = "INBOX"}, wish = {.mailbox = "INBOX"};
 
 	start(fixture);
+	FAKE_SET(fixture->server, window, 1);
 	FAKE_SET(fixture->server, mute, TRUE);
 	submit(fixture->pool, &stuck);
 	FAKE_WAIT(fake_server_counts(fixture->server).requests[REQUEST_FETCH] == 1);

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include <glib/gstdio.h>
+#include <string.h>
+
+#include "mailbox-fixture.h"
+
+static void
+test_a_body_is_fetched_once_and_kept_for_the_next_mount(Fixture *fixture, gconstpointer data)
+{
+	fake_server_fill(fixture->server, "INBOX", 5);
+	refresh(fixture);
+	assert_reads(fixture, 3);
+	assert_reads(fixture, 3);
+	leave(fixture);
+	enter(fixture);
+	refresh(fixture);
+	assert_reads(fixture, 3);
+	g_assert_cmpuint(fake_server_asked(fixture->server, "INBOX", 3), ==, 1);
+	assert_mirrors(fixture);
+}
+
+static void
+test_a_spoilt_cache_file_is_noticed_and_fetched_again(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *path = NULL;
+
+	fake_server_fill(fixture->server, "INBOX", 5);
+	refresh(fixture);
+	assert_reads(fixture, 3);
+	path = g_strdup_printf("%s/bodies/%s/%u/3", fixture->directory,
+			       index_generation(fixture->index), view_of(fixture).messages);
+	leave(fixture);
+	g_assert_true(g_file_set_contents(path, "something else altogether", -1, NULL));
+	enter(fixture);
+	refresh(fixture);
+	assert_reads(fixture, 3);
+	g_assert_cmpuint(fake_server_asked(fixture->server, "INBOX", 3), ==, 2);
+	g_assert_cmpint(g_unlink(path), ==, 0);
+	assert_reads(fixture, 3);
+	g_assert_cmpuint(fake_server_asked(fixture->server, "INBOX", 3), ==, 3);
+}
+
+static void
+test_a_lying_size_is_corrected_and_told(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GBytes) body = NULL;
+	MessageView message;
+	guint32 serial;
+
+	fake_server_fill(fixture->server, "INBOX", 4);
+	fake_server_claim_size(fixture->server, "INBOX", 2, 1);
+	fake_server_claim_size(fixture->server, "INBOX", 3, 1000000);
+	fake_server_claim_size(fixture->server, "INBOX", 4, 0);
+	body = fake_server_body(fixture->server, "INBOX", 2);
+	refresh(fixture);
+	serial = view_of(fixture).messages;
+	g_assert_true(mailbox_get(fixture->mailbox, serial, 4, &message));
+	g_assert_cmpuint(message.size, ==, 4096);
+	assert_reads_all(fixture);
+	FAKE_WAIT(has_changed(fixture, "2 3 4 "));
+	for (guint round = 0; round < 2; round++) {
+		for (guint32 uid = 1; uid <= 4; uid++) {
+			g_assert_true(mailbox_get(fixture->mailbox, serial, uid, &message));
+			g_assert_cmpuint(message.size, ==, g_bytes_get_size(body));
+			g_assert_cmpint(message.resized, ==, round == 0 && uid > 1);
+		}
+		leave(fixture);
+		FAKE_SET(fixture->server, login_code, MAILFS_ERROR_OFFLINE);
+		enter(fixture);
+		refresh(fixture);
+	}
+}
+
+static void
+test_an_empty_message_is_empty(Fixture *fixture, gconstpointer data)
+{
+	MessageView message;
+	int code;
+	g_autofree char *text = NULL;
+
+	fake_server_add_raw(fixture->server, "INBOX", "", 0);
+	refresh(fixture);
+	text = read_message(fixture, view_of(fixture).messages, 1, &code);
+	g_assert_cmpint(code, ==, -1);
+	g_assert_cmpstr(text, ==, "");
+	g_assert_true(mailbox_get(fixture->mailbox, view_of(fixture).messages, 1, &message));
+	g_assert_cmpuint(message.size, ==, 0);
+}
+
+static void
+test_a_mailbox_read_in_order_is_fetched_ahead_and_once(Fixture *fixture, gconstpointer backward)
+{
+	guint requests;
+
+	fake_server_fill(fixture->server, "INBOX", 400);
+	refresh(fixture);
+	for (guint32 uid = 1; uid <= 400; uid++)
+		assert_reads(fixture, backward != NULL ? 401 - uid : uid);
+	for (guint32 uid = 1; uid <= 400; uid++)
+		g_assert_cmpuint(fake_server_asked(fixture->server, "INBOX", uid), ==, 1);
+	requests = counts_of(fixture).requests[REQUEST_FETCH];
+	g_assert_cmpuint(requests, <, 40);
+}
+
+/* --- headers --- */
+
+typedef struct {
+	gint times; /* atomic */
+	int code;
+	char *text;
+} HeaderReader;
+
+static void
+on_header(gpointer user, const char *header, gsize len, const GError *error)
+{
+	HeaderReader *reader = user;
+
+	reader->code = error != NULL ? error->code : -1;
+	reader->text = error == NULL ? g_strndup(header, len) : NULL;
+	g_atomic_int_inc(&reader->times);
+}
+
+static char *
+header_of(Fixture *fixture, guint32 serial, guint32 uid, int *code_out)
+{
+	HeaderReader reader = {0};
+
+	mailbox_header(fixture->mailbox, serial, uid, on_header, &reader);
+	FAKE_WAIT(g_atomic_int_get(&reader.times) > 0);
+	g_assert_cmpint(reader.times, ==, 1);
+	*code_out = reader.code;
+	return reader.text;
+}
+
+static void
+test_a_header_comes_from_the_server_or_from_the_body(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *from_server = NULL;
+	g_autofree char *from_body = NULL;
+	guint32 serial;
+	int code;
+
+	fake_server_fill(fixture->server, "INBOX", 5);
+	refresh(fixture);
+	serial = view_of(fixture).messages;
+	from_server = header_of(fixture, serial, 3, &code);
+	g_assert_cmpint(code, ==, -1);
+	g_assert_nonnull(strstr(from_server, "To: Bob <bob@example.org>\r\n"));
+	g_assert_true(g_str_has_suffix(from_server, "Subject: Message 3\r\n\r\n"));
+	g_assert_cmpuint(counts_of(fixture).requests[REQUEST_HEADERS], ==, 1);
+	assert_reads(fixture, 3);
+	from_body = header_of(fixture, serial, 3, &code);
+	g_assert_cmpuint(counts_of(fixture).requests[REQUEST_HEADERS], ==, 1);
+	g_assert_true(g_str_has_prefix(from_server, from_body));
+	g_assert_true(g_str_has_suffix(from_body, "Subject: Message 3\r\n") ||
+		      g_str_has_suffix(from_body, "Subject: Message 3\r\n\r\n"));
+}
+
+static void
+test_no_header_of_another_numbering_is_given(Fixture *fixture, gconstpointer data)
+{
+	guint32 serial;
+	int code;
+
+	fake_server_fill(fixture->server, "INBOX", 5);
+	refresh(fixture);
+	serial = view_of(fixture).messages;
+	g_assert_null(header_of(fixture, serial, 6, &code));
+	g_assert_cmpint(code, ==, MAILFS_ERROR_NOT_FOUND);
+	fake_server_renumber(fixture->server, "INBOX");
+	g_assert_null(header_of(fixture, serial, 2, &code));
+	g_assert_cmpint(code, ==, MAILFS_ERROR_STALE);
+	refresh(fixture);
+	g_assert_null(header_of(fixture, serial, 2, &code));
+	g_assert_cmpint(code, ==, MAILFS_ERROR_NOT_FOUND);
+}
+
+static void
+test_the_four_fields_are_stored(Fixture *fixture, gconstpointer data)
+{
+	fake_server_fill(fixture->server, "INBOX", 5);
+	refresh(fixture);
+	for (guint round = 0; round < 2; round++) {
+		g_autoptr(GBytes) stored =
+			mailbox_stored_header(fixture->mailbox, view_of(fixture).messages, 3);
+		g_autofree char *text =
+			g_strndup(g_bytes_get_data(stored, NULL), g_bytes_get_size(stored));
+
+		g_assert_cmpstr(
+			text, ==,
+			"Message-ID: <3@fake.example>\r\nDate: Sat, 21 Nov 2026 06:38:12 +0000\r\n"
+			"From: Alice <alice@example.org>\r\nSubject: Message 3\r\n\r\n");
+		leave(fixture);
+		enter(fixture);
+		refresh(fixture);
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+#define TEST_WITH(sentence, value, function)                                                       \
+	g_test_add("/mailbox-bodies/" sentence, Fixture, value, setup, function, teardown)
+#define TEST(sentence, function) TEST_WITH(sentence, NULL, function)
+	TEST("a-body-is-fetched-once-and-kept-for-the-next-mount",
+	     test_a_body_is_fetched_once_and_kept_for_the_next_mount);
+	TEST("a-spoilt-cache-file-is-noticed-and-fetched-again",
+	     test_a_spoilt_cache_file_is_noticed_and_fetched_again);
+	TEST("a-lying-size-is-corrected-and-told", test_a_lying_size_is_corrected_and_told);
+	TEST("an-empty-message-is-empty", test_an_empty_message_is_empty);
+	TEST("a-mailbox-read-in-order-is-fetched-ahead-and-once",
+	     test_a_mailbox_read_in_order_is_fetched_ahead_and_once);
+	TEST_WITH("a-mailbox-read-backward-is-fetched-ahead-and-once", "backward",
+		  test_a_mailbox_read_in_order_is_fetched_ahead_and_once);
+	TEST("a-header-comes-from-the-server-or-from-the-body",
+	     test_a_header_comes_from_the_server_or_from_the_body);
+	TEST("no-header-of-another-numbering-is-given",
+	     test_no_header_of_another_numbering_is_given);
+	TEST("the-four-fields-are-stored", test_the_four_fields_are_stored);
+	return g_test_run();
+}
