@@ -8,9 +8,8 @@
 
 G_BEGIN_DECLS
 
-#define MIME_DEPTH_MAX 64   /* multiparts and messages in each other; what lies deeper is one part \
-			     */
-#define MIME_PARTS_MAX 1000 /* leaf parts; the rest of the message belongs to the last one */
+#define MIME_DEPTH_MAX 64   /* multiparts and messages in each other; deeper ones are one part */
+#define MIME_PARTS_MAX 1000 /* leaf parts; the rest of the message is the last one's */
 #define MIME_BLOCK_MAX (128 * 1024) /* bytes of a header block that are looked at */
 
 typedef enum {

@@ -135,7 +135,7 @@ def _():
                     elif tool == "tar":
                         pack = place.path("pack.tar")
                         subprocess.run(["tar", "-C", source, "-cf", pack, "."], check=True)
-                        subprocess.run(["tar", "-C", target, "-xf", pack], check=True)
+                        subprocess.run(["tar", "--warning=no-timestamp", "-C", target, "-xf", pack], check=True)
                         subprocess.run(["chmod", "-R", "u+w", target], check=True)
                     else:
                         rsync(source, target, "--chmod=u+w")

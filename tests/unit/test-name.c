@@ -586,12 +586,51 @@ test_random_file_names_round_trip_or_are_refused(void)
 	g_assert_cmpuint(made, >, 10000);
 }
 
+static void
+test_an_attachment_gets_a_harmless_name(void)
+{
+	static const struct {
+		const char *text, *name;
+	} cases[] = {
+		{"report.pdf", "report.pdf"},
+		{"  写真 1.jpg ", "写真 1.jpg"},
+		{"../../etc/passwd", "_._.._etc_passwd"},
+		{"C:\\x\\y.txt", "C:_x_y.txt"},
+		{".", "_"},
+		{"..", "_."},
+		{"-rf", "_rf"},
+		{".bashrc", "_bashrc"},
+		{"a\nb\x1b[31m\x7f", "a_b_[31m_"},
+		{"x\u202egnp.exe", "x_gnp.exe"},
+		{"\u200b", "_"},
+		{"", ""},
+		{"   ", ""},
+	};
+	g_autofree char *many = g_strnfill(1000, 'x');
+	g_autofree char *long_name = g_strdup_printf("%s.tar.gz", many);
+	g_autofree char *cut = name_for_file(long_name);
+	g_autofree char *tail = g_strdup_printf("x.%s", many);
+	g_autofree char *cut_tail = name_for_file(tail);
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *name = name_for_file(cases[i].text);
+
+		g_assert_cmpstr(name, ==, cases[i].name);
+	}
+	g_assert_cmpuint(strlen(cut), ==, NAME_MAX_FILE);
+	g_assert_true(g_str_has_suffix(cut, "xx.gz"));
+	g_assert_cmpuint(strlen(cut_tail), ==, NAME_MAX_FILE);
+	g_assert_true(g_str_has_prefix(cut_tail, "x.xx"));
+}
+
 int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/name/every-row-of-names-v1-comes-out",
 			test_every_row_of_names_v1_comes_out);
+	g_test_add_func("/name/an-attachment-gets-a-harmless-name",
+			test_an_attachment_gets_a_harmless_name);
 	g_test_add_func("/name/a-hostile-subject-makes-a-harmless-name",
 			test_a_hostile_subject_makes_a_harmless_name);
 	g_test_add_func("/name/a-bomb-takes-no-longer-than-its-length",
