@@ -20,8 +20,8 @@ typedef enum {
 	NODE_SPECIAL, /* .special (part 0) and its links (part 1 …) */
 	NODE_TEXT, /* .text: directories (serial of the mailbox's directory), files (serial, uid) */
 	NODE_PARTS,   /* .parts: likewise, and what lies below a message (part) */
-	NODE_MAILDIR, /* .maildir: directories (serial of the mailbox's directory; part 1 … cur, new,
-			 tmp); the files are NODE_MESSAGEs */
+	NODE_MAILDIR, /* .maildir: directories (serial of the mailbox's directory; part 1 … cur,
+			 new, tmp); the files are NODE_MESSAGEs */
 	NODE_SEARCH,  /* .search: directories (serial of the mailbox's directory; uid: number of the
 			 query), links (part 1; serial, uid) */
 } NodeKind;

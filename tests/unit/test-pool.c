@@ -333,6 +333,7 @@ open_two_lines(Fixture *fixture)
 	FAKE_WAIT(is_done(&wish) && is_done(&other));
 	FAKE_SET(fixture->server, delay_us, 0);
 	FAKE_WAIT(status_of(fixture->pool).sessions == 2 && status_of(fixture->pool).busy == 0);
+	g_usleep(50 * 1000); /* turning the knob woke both: let them fall asleep */
 }
 
 /* The line that is lost told its end while it still counted as usable; the other one sleeps and
