@@ -229,7 +229,7 @@ euc_to_sjis(GString *sjis, const guchar *in, gsize len)
 static gboolean
 contains(const char *bytes, gsize len, const char *what)
 {
-	return memmem(bytes, len, what, strlen(what)) != NULL;
+	return bytes != NULL && memmem(bytes, len, what, strlen(what)) != NULL;
 }
 
 /* The escapes of ISO-2022-JP-1 and -2: JIS X 0212, GB 2312, KS C 5601, the upper halves of Latin-1
