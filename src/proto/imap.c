@@ -13,7 +13,7 @@
 
 #define WINDOW		   16 /* requests under way */
 #define RENEW_SELECTION_US (3 * G_USEC_PER_SEC)
-#define IDLE_AFTER	   (1 * G_TIME_SPAN_SECOND)
+#define IDLE_AFTER	   (200 * G_TIME_SPAN_MILLISECOND)
 #define IDLE_RENEW	   (5 * G_TIME_SPAN_MINUTE) /* NAT boxes forget a silent line after that */
 #define NOOP_EVERY	   (60 * G_TIME_SPAN_SECOND)
 #define READS_A_RECEIVE	   16 /* of 64 KiB: then the session's other work has its turn */
