@@ -47,7 +47,8 @@ delete_tree(const char *path)
 		else
 			g_assert_cmpint(g_unlink(inside), ==, 0);
 	}
-	g_assert_cmpint(g_rmdir(path), ==, 0);
+	/* The evictor removes empty folders too. */
+	g_assert_true(g_rmdir(path) == 0 || errno == ENOENT);
 }
 
 static void
@@ -424,8 +425,6 @@ test_a_cache_deleted_while_in_use_begins_anew(Fixture *fixture, gconstpointer da
 	Known known = store(bodies, 3, 1, BODY);
 	g_autofree char *base = g_build_filename(fixture->directory, "bodies", NULL);
 
-	/* The evictor's first walk would stumble over it. */
-	wait_for_total(bodies, BODY, BODY);
 	delete_tree(base);
 	assert_gone(bodies, 3, 1, known);
 	known = store(bodies, 3, 1, BODY);
