@@ -11,11 +11,17 @@
 #define REMOVED                                                                                    \
 	G_MAXUINT32 /* no UID: RFC 3501 UIDs end one below in practice, see messages_add() */
 
+/* The hash spares most looks at other messages' names. */
+typedef struct {
+	guint32 uid; /* EMPTY, REMOVED, or the message's */
+	guint32 hash;
+} Slot;
+
 struct Messages {
 	GArray *entries; /* of MessageEntry, ascending UIDs */
 	GString *names;	 /* NUL-terminated one after the other; offset 0 is "" */
 	gsize holes;	 /* bytes of names no longer used */
-	guint32 *table;	 /* UIDs by hash of the name */
+	Slot *table;	 /* by hash of the name */
 	guint table_size, table_used;
 	GHashTable *next_copy; /* base name → the number to try next for ~N; only names that were
 				  taken twice */
@@ -132,11 +138,12 @@ static void
 table_put(Messages *messages, const char *name, gsize len, guint32 uid)
 {
 	guint mask = messages->table_size - 1;
-	guint i = hash_name(name, len) & mask;
+	guint32 hash = hash_name(name, len);
+	guint i = hash & mask;
 
-	while (messages->table[i] != EMPTY)
+	while (messages->table[i].uid != EMPTY)
 		i = (i + 1) & mask;
-	messages->table[i] = uid;
+	messages->table[i] = (Slot){uid, hash};
 	messages->table_used++;
 }
 
@@ -148,7 +155,7 @@ table_rebuild(Messages *messages)
 	while (size < messages->entries->len * 2 + 64)
 		size *= 2;
 	g_free(messages->table);
-	messages->table = g_new0(guint32, size);
+	messages->table = g_new0(Slot, size);
 	messages->table_size = size;
 	messages->table_used = 0;
 	for (guint i = 0; i < messages->entries->len; i++) {
@@ -163,15 +170,17 @@ const MessageEntry *
 messages_find(const Messages *messages, const char *name, gsize len)
 {
 	guint mask = messages->table_size - 1;
+	guint32 hash = hash_name(name, len);
 
 	if (messages->table_size == 0 || len == 0)
 		return NULL;
-	for (guint i = hash_name(name, len) & mask; messages->table[i] != EMPTY;
-	     i = (i + 1) & mask) {
-		const MessageEntry *entry = messages->table[i] != REMOVED
-						    ? messages_get(messages, messages->table[i])
-						    : NULL;
+	for (guint i = hash & mask; messages->table[i].uid != EMPTY; i = (i + 1) & mask) {
+		const Slot *slot = &messages->table[i];
+		const MessageEntry *entry;
 
+		if (slot->uid == REMOVED || slot->hash != hash)
+			continue;
+		entry = messages_get(messages, slot->uid);
 		if (entry != NULL && strncmp(messages_name(messages, entry), name, len) == 0 &&
 		    messages_name(messages, entry)[len] == '\0')
 			return entry;
@@ -186,10 +195,10 @@ table_remove(Messages *messages, const char *name, guint32 uid)
 
 	if (*name == '\0')
 		return;
-	for (guint i = hash_name(name, strlen(name)) & mask; messages->table[i] != EMPTY;
+	for (guint i = hash_name(name, strlen(name)) & mask; messages->table[i].uid != EMPTY;
 	     i = (i + 1) & mask)
-		if (messages->table[i] == uid) {
-			messages->table[i] = REMOVED;
+		if (messages->table[i].uid == uid) {
+			messages->table[i].uid = REMOVED;
 			return;
 		}
 }
@@ -387,5 +396,5 @@ guint64
 messages_memory(const Messages *messages)
 {
 	return (guint64)messages->entries->len * sizeof(MessageEntry) +
-	       messages->names->allocated_len + (guint64)messages->table_size * sizeof(guint32);
+	       messages->names->allocated_len + (guint64)messages->table_size * sizeof(Slot);
 }
