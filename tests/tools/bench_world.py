@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: MIT
+"""What the benchmark runs in: a place on disk, a server full of mail, lines to it, and the peers."""
+import contextlib
+import dataclasses
+import os
+import re
+import shutil
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "mount"))
+import common  # noqa: E402
+from common import Dovecot, Place, append, processes, samples, wait_for  # noqa: E402
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+MBSYNC = """\
+IMAPAccount bench
+Host localhost
+Port {port}
+User {user}
+Pass "{password}"
+SSLType {ssl}
+{certificate}
+
+IMAPStore far
+Account bench
+
+MaildirStore near
+Path {maildir}/
+Inbox {maildir}/INBOX
+SubFolders Verbatim
+
+Channel bench
+Far :far:
+Near :near:
+Patterns Bulk
+Create Near
+Sync Pull New
+SyncState *
+"""
+
+
+NEWS = b"From: a@example.org\r\nSubject: news\r\n\r\nnews\r\n"
+
+
+@dataclasses.dataclass
+class Sample:
+    """What one run of one command took."""
+    seconds: float
+    cpu: float = 0.0       # of the program measured: mailfs, bare-reader, mbsync
+    server: float = 0.0    # CPU seconds of the server
+    peak: float = 0.0      # MB resident, at most
+    trips: int = 0         # round trips
+    wire: int = 0          # bytes, both ways
+    count: int = 0         # messages, or bytes: what the caller wants to check
+
+
+def cpu_of(pid, children=False):
+    """CPU seconds; with those of children that it has waited for."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15 if children else 13])) / TICKS
+
+
+def peak_of(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1)) / 1024
+
+
+def reset_peak(pid):
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+
+
+def run_timed(command, **rest):
+    """(seconds, CPU of the command)"""
+    before = time.monotonic()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **rest) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - before
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in ((0, 1) if command[0] in ("grep", "rg") else (0,)):
+        raise RuntimeError(f"{' '.join(command)}: exit {process.returncode}")
+    return seconds, usage.ru_utime + usage.ru_stime
+
+
+def tls_of(server, raw):
+    return ssl.create_default_context(cafile=server.ca).wrap_socket(raw, server_hostname="localhost")
+
+
+class Ground:
+    """The directory that everything is written to; an ext4 of its own in memory when asked for (root only)."""
+
+    def __init__(self, parent, ram=0):
+        self.parent = tempfile.mkdtemp(prefix="mailfs-bench-", dir="/dev/shm" if ram else parent)
+        self.path = self.parent
+        self.image = None
+        os.chmod(self.parent, 0o755)
+        if ram:
+            self.image = os.path.join(self.parent, "image")
+            self.path = os.path.join(self.parent, "ext4")
+            os.mkdir(self.path)
+            with open(self.image, "wb") as file:
+                file.truncate(ram)
+            subprocess.run(["mkfs.ext4", "-q", "-F", "-i", "4096", "-E", "lazy_itable_init=0", self.image], check=True)
+            subprocess.run(["mount", "-o", "loop", self.image, self.path], check=True)
+            os.chmod(self.path, 0o755)
+
+    def describe(self):
+        out = subprocess.run(["findmnt", "-no", "FSTYPE,SOURCE,OPTIONS", "-T", self.path], capture_output=True, text=True,
+                             check=False).stdout.split(maxsplit=2)
+        kind, source = (out + ["?", "?"])[:2]
+        name = os.path.basename(source)
+        journal = ""
+        if kind == "ext4":
+            journal = ", journal" if os.path.exists(f"/proc/fs/jbd2/{name}-8") else ", no journal"
+        return f"{kind} on {source}{journal}" + (", in memory" if self.image else "")
+
+    def close(self):
+        if self.image:
+            subprocess.run(["umount", "-l", self.path], check=False)
+        shutil.rmtree(self.parent, ignore_errors=True)
+
+
+class Proxy:
+    """The delay proxy of tests/tools in front of a port."""
+
+    def __init__(self, program, port, delay):
+        self.process = subprocess.Popen([program, "0", "127.0.0.1", str(port), "--delay", str(delay)],
+                                        stdout=subprocess.PIPE, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    def close(self):
+        self.process.terminate()
+        self.process.communicate()
+
+
+@dataclasses.dataclass
+class Line:
+    """A way to the server."""
+    name: str
+    port: int
+    tls: bool
+    delay: float
+
+
+class World:
+    """A server with the mailboxes that the scenarios read, and the lines to it."""
+
+    def __init__(self, ground, tools, messages, mean_size, delay):
+        self.ground, self.tools, self.messages = ground, tools, messages
+        tempfile.tempdir = ground.path
+        self.server = Dovecot(os.path.join(ground.path, "server"), connections=200)
+        self.half = min(messages // 2, 5000)
+        self.fill(mean_size)
+        self.server.start()
+        self.proxies = [Proxy(tools["delay-proxy"], port, delay) for port in (self.server.port, self.server.tls_port)]
+        far = f"{delay:g} ms each way"
+        self.lines = {
+            ("near", False): Line("loopback", self.server.port, False, 0),
+            ("near", True): Line("loopback, TLS", self.server.tls_port, True, 0),
+            ("far", False): Line(far, self.proxies[0].port, False, delay),
+            ("far", True): Line(far + ", TLS", self.proxies[1].port, True, delay),
+        }
+        for mailbox in ("Bulk", "A", "B", "Big", "Large"):  # Dovecot's own caches are warm for all
+            self.bare(self.lines["near", False], mailbox, "--list")
+
+    def fill(self, mean_size):
+        server = self.server
+        server.fill(samples.bulk_mail(self.messages, mean_size))
+        for seed, name in enumerate(("A", "B"), 5):
+            server.fill(samples.bulk_mail(self.half, mean_size, seed, (name,)))
+        writer = samples.Writer(9)
+        server.fill(samples.large(writer, ("Large",), 1_000_000) for _ in range(200))
+        server.fill(samples.large(writer, ("Big",), 40_000_000) for _ in range(2))
+
+    def close(self):
+        for proxy in self.proxies:
+            proxy.close()
+        self.server.close()
+        shutil.rmtree(self.server.directory, ignore_errors=True)
+
+    def server_cpu(self):
+        """CPU seconds of all the server's processes, dead ones included."""
+        master = self.server.process.pid
+        live = [pid for pid in filter(str.isdigit, os.listdir("/proc")) if self._group(pid) == master]
+        return sum(cpu_of(pid) for pid in live if int(pid) != master) + cpu_of(master, children=True)
+
+    @staticmethod
+    def _group(pid):
+        try:
+            return os.getpgid(int(pid))
+        except OSError:
+            return 0
+
+    # The peers
+
+    def bare(self, line, mailbox, *options):
+        command = [self.tools["bare-reader"], "localhost", str(line.port), self.server.user, mailbox, *options,
+                   *(["--tls"] if line.tls else [])]
+        before = self.server_cpu()
+        done = subprocess.run(command, env=dict(os.environ, BARE_PASSWORD=self.server.password), capture_output=True,
+                              text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip())
+        said = dict(word.split("=") for word in done.stdout.split())
+        return Sample(float(said["seconds"]), float(said["cpu"]), self.server_cpu() - before, wire=int(said["bytes"]),
+                      count=int(said["messages"]))
+
+    def bare_list(self, line, mailbox="Bulk"):
+        return self.bare(line, mailbox, "--list")
+
+    def bare_bodies(self, line, mailbox="Bulk"):
+        # In flight enough for the longer line; more makes no difference on the short one.
+        return self.bare(line, mailbox, "--bodies", "--set-size", "500", "--in-flight", "16")
+
+    def idle(self, line, mailbox):
+        """How long after the OK of APPEND the server tells a client that does nothing but IDLE."""
+        with socket.create_connection(("127.0.0.1", line.port), 30) as raw:
+            with tls_of(self.server, raw) if line.tls else raw as near, near.makefile("rb") as heard:
+
+                def hear(*starts):
+                    while not heard.readline().startswith(starts):
+                        pass
+
+                hear(b"* OK")
+                near.sendall(f't LOGIN "{self.server.user}" "{self.server.password}"\r\n'.encode())
+                hear(b"t ")
+                near.sendall(f't EXAMINE "{mailbox}"\r\nt IDLE\r\n'.encode())
+                hear(b"+ ")
+                append(self.server, mailbox, NEWS)
+                before = time.monotonic()
+                hear(b"* ")
+                return Sample(time.monotonic() - before)
+
+    def mbsync(self, line):
+        """First sync of Bulk into an empty Maildir, and the second one, with nothing new."""
+        if shutil.which("mbsync") is None:
+            raise RuntimeError("mbsync is not installed: run contrib/install")
+        place = tempfile.mkdtemp(prefix="mbsync-")
+        try:
+            maildir, config = os.path.join(place, "maildir"), os.path.join(place, "rc")
+            os.mkdir(maildir)
+            with open(config, "w", encoding="ascii") as file:
+                file.write(MBSYNC.format(port=line.port, user=self.server.user, password=self.server.password,
+                                         ssl="IMAPS" if line.tls else "None", maildir=maildir,
+                                         certificate=f"CertificateFile {self.server.ca}" if line.tls else ""))
+            command, env = ["mbsync", "-c", config, "-q", "bench"], dict(os.environ, HOME=place)
+            before = self.server_cpu()
+            first = Sample(*run_timed(command, env=env))
+            first.server = self.server_cpu() - before
+            first.count = sum(len(names) for folder, _, names in os.walk(os.path.join(maildir, "Bulk"))
+                              if os.path.basename(folder) in ("cur", "new"))
+            if first.count != self.messages:
+                raise RuntimeError(f"mbsync fetched {first.count} of {self.messages}")
+            return first, Sample(*run_timed(command, env=env))
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+class Mounted:
+    """mailfs on one line, and how to measure what it does."""
+
+    def __init__(self, world, line):
+        self.world, self.line = world, line
+        self.place = Place()
+        self.stack = None
+        self.pid = 0
+        self.path = None
+        self.mounting = None  # a Sample
+
+    def close(self):
+        self.unmount()
+        with self.place:
+            pass
+
+    def forget(self):
+        """Unmounted, and nothing cached."""
+        self.unmount()
+        self.place.forget()
+
+    def unmount(self):
+        if self.stack is not None:
+            self.stack.close()
+            self.stack = None
+
+    def mount(self):
+        server, line = self.world.server, self.line
+        self.unmount()
+        options = ["dir-time=600"] + ([f"tls-ca={server.ca}"] if line.tls else ["tls=none"])
+        path = self.place.mountpoint()
+        url = f"{'imaps' if line.tls else 'imap'}://{server.user}@localhost:{line.port}/"
+        before = time.monotonic()
+        done = self.place.mailfs(url, path, "-o", ",".join(options), password=server.password)
+        self.mounting = Sample(time.monotonic() - before)
+        if done.returncode != 0:
+            raise RuntimeError(f"mount: exit {done.returncode}: {done.stderr.strip()}")
+        self.path = path
+        self.stack = contextlib.ExitStack()
+        self.stack.callback(self.place.unmount, path)
+        self.pid = processes(path)[0]
+        return path
+
+    def folder(self, name="Bulk"):
+        return os.path.join(self.path, name)
+
+    def metrics(self):
+        with open(os.path.join(self.path, ".mailfs", "metrics"), encoding="utf-8") as file:
+            return dict((name, int(value)) for name, value in
+                        (row.split() for row in file if not row.startswith("#")))
+
+    @contextlib.contextmanager
+    def measured(self):
+        """A Sample of what mailfs does inside the block."""
+        sample = Sample(0)
+        reset_peak(self.pid)
+        counted, server, cpu = self.metrics(), self.world.server_cpu(), cpu_of(self.pid)
+        before = time.monotonic()
+        yield sample
+        sample.seconds = time.monotonic() - before
+        sample.cpu = cpu_of(self.pid) - cpu
+        sample.server = self.world.server_cpu() - server
+        sample.peak = peak_of(self.pid)
+        now = self.metrics()
+        sample.trips = now["mailfs_round_trips_total"] - counted["mailfs_round_trips_total"]
+        sample.wire = sum(now[name] - counted[name] for name in
+                          ("mailfs_received_bytes_total", "mailfs_sent_bytes_total"))
+
+    def run(self, *command):
+        with self.measured() as sample:
+            run_timed(list(command))
+        return sample
+
+
+def median(values):
+    values = list(values)
+    return statistics.median(values) if values else None
+
+
+__all__ = ["Ground", "Line", "Mounted", "NEWS", "Sample", "TOP", "World", "common", "median", "run_timed", "wait_for"]
