@@ -161,7 +161,8 @@ class World:
     def __init__(self, ground, tools, messages, mean_size, delay):
         self.ground, self.tools, self.messages = ground, tools, messages
         tempfile.tempdir = ground.path
-        self.server = Dovecot(os.path.join(ground.path, "server"), connections=200)
+        # A million messages are more than Dovecot allows itself memory for.
+        self.server = Dovecot(os.path.join(ground.path, "server"), connections=200, config="default_vsz_limit = 4G")
         self.half = min(messages // 2, 5000)
         self.fill(mean_size)
         self.server.start()
