@@ -164,9 +164,18 @@ class World:
         # A million messages are more than Dovecot allows itself memory for.
         self.server = Dovecot(os.path.join(ground.path, "server"), connections=200, config="default_vsz_limit = 4G")
         self.half = min(messages // 2, 5000)
+        self.proxies = []
+        try:
+            self.open(mean_size, delay)
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self, mean_size, delay):
         self.fill(mean_size)
         self.server.start()
-        self.proxies = [Proxy(tools["delay-proxy"], port, delay) for port in (self.server.port, self.server.tls_port)]
+        for port in (self.server.port, self.server.tls_port):
+            self.proxies.append(Proxy(self.tools["delay-proxy"], port, delay))
         far = f"{delay:g} ms each way"
         self.lines = {
             ("near", False): Line("loopback", self.server.port, False, 0),
