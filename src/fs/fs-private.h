@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of an Fs, and the one place that names libfuse: for fs.c (requests) and fs-mount.c
- * (life, and telling the kernel). */
+/* The inside of an Fs, and the one place that names libfuse: for fs.c (requests), fs-files.c
+ * (open files) and fs-mount.c (life, and telling the kernel). */
 #pragma once
 
 #include <fuse_lowlevel.h>
@@ -36,6 +36,54 @@ struct Fs {
 	GHashTable *handles; /* set of what is open, see fs.c; the kernel does not close what is
 				open when the mount ends */
 };
+
+typedef struct FsCall FsCall;
+
+/* Answers the request: TRUE. Or FALSE: *later says what it has to wait for. */
+typedef gboolean (*FsAnswer)(Fs *fs, const FsCall *call, TreeAnswer *later);
+
+struct FsCall {
+	const char *operation;
+	FsAnswer answer;
+	fuse_req_t req;
+	fuse_ino_t ino;
+	const char *name;
+	size_t size;
+	off_t offset;
+	guint32 reader; /* the process */
+	gboolean patient;
+	gboolean plus;
+	struct fuse_file_info fi;
+};
+
+/* A call put aside: the data of a Wait. */
+typedef struct {
+	Fs *fs;
+	FsCall call;
+	char *name; /* owned copy for call.name */
+} FsPending;
+
+/* Answers the request, or puts it aside until what it waits for has come, and tries again. */
+void fs_call_run(Fs *fs, const FsCall *call, gint64 give_up);
+
+/* Puts the call aside. The caller hands the result to whoever will bring the news; that one claims
+ * it. */
+Wait *fs_put_aside(Fs *fs, const FsCall *call, gint64 give_up);
+
+/* The call, when the caller is the one who replies to it; else NULL. */
+FsPending *fs_claim(Wait *wait);
+
+/* Common end of every answer from the tree that is not TREE_OK: an error is replied. */
+gboolean fs_settle(Fs *fs, const FsCall *call, TreeAnswer *answer, TreeAnswer *later);
+
+/* Every failed request leaves through here: mapped once, logged once. */
+void fs_fail(Fs *fs, fuse_req_t req, const char *operation, const GError *error);
+
+void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/* The attributes of a file that is open though its message is gone. */
+gboolean fs_stat_of_open(Fs *fs, fuse_ino_t ino, struct stat *out);
 
 extern const struct fuse_lowlevel_ops fs_operations;
 

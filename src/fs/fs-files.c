@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+/* Open files: handles, and how their bytes get to the reader. */
+#include "fs/fs-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+#define STORE_MAX (128 * 1024) /* bodies up to here are in the page cache when open() returns */
+#define MAX_READ  (1024 * 1024)
+
+/* What is open: a body, or bytes made by a view. */
+typedef struct {
+	int fd;
+	GBytes *bytes; /* NULL: see fd */
+	fuse_ino_t ino;
+	struct stat st; /* when it was opened: what fstat() tells when the message is gone */
+} Handle;
+
+/* @fd, @bytes: owned by the handle. */
+static Handle *
+handle_new(Fs *fs, fuse_ino_t ino, int fd, GBytes *bytes)
+{
+	Handle *handle = g_new0(Handle, 1);
+	TreeAnswer answer = tree_stat(fs->tree, ino, &handle->st);
+
+	g_clear_error(&answer.error);
+	handle->ino = ino;
+	handle->fd = fd;
+	handle->bytes = bytes;
+	g_mutex_lock(&fs->lock);
+	g_hash_table_add(fs->handles, handle);
+	g_mutex_unlock(&fs->lock);
+	return handle;
+}
+
+void
+fs_handle_free(gpointer data)
+{
+	Handle *handle = data;
+
+	util_close_fd(&handle->fd);
+	g_clear_pointer(&handle->bytes, g_bytes_unref);
+	g_free(handle);
+}
+
+static void
+handle_close(Fs *fs, Handle *handle)
+{
+	g_mutex_lock(&fs->lock);
+	g_hash_table_steal(fs->handles, handle);
+	g_mutex_unlock(&fs->lock);
+	fs_handle_free(handle);
+}
+
+gboolean
+fs_stat_of_open(Fs *fs, fuse_ino_t ino, struct stat *out)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
+	GHashTableIter iter;
+	gpointer key;
+
+	g_hash_table_iter_init(&iter, fs->handles);
+	while (g_hash_table_iter_next(&iter, &key, NULL)) {
+		const Handle *handle = key;
+
+		if (handle->ino == ino && handle->st.st_ino == ino) {
+			*out = handle->st;
+			return TRUE;
+		}
+	}
+	return FALSE;
+}
+
+static Handle *
+handle_of(const struct fuse_file_info *fi)
+{
+	return (Handle *)(uintptr_t)fi->fh;
+}
+
+/* A reply that finds the caller gone must not leave the handle behind. */
+static void
+reply_open(Fs *fs, fuse_req_t req, struct fuse_file_info *fi, Handle *handle)
+{
+	fi->fh = (uintptr_t)handle;
+	if (fuse_reply_open(req, fi) == -ENOENT)
+		handle_close(fs, handle);
+}
+
+/* Puts a small body into the page cache before open() returns: the READ that would follow costs the
+ * reader more than all of open(). */
+static void
+store_body(Fs *fs, fuse_ino_t ino, int fd, gsize size)
+{
+	g_autofree char *body = g_malloc(size);
+	struct fuse_bufvec buffers = FUSE_BUFVEC_INIT(size);
+
+	if (pread(fd, body, size, 0) != (ssize_t)size)
+		return;
+	buffers.buf[0].mem = body;
+	fuse_lowlevel_notify_store(fs->session, ino, 0, &buffers, 0);
+}
+
+/* TRUE: nobody has opened this message in this mount, and whoever does now waits for end_storing().
+ * So no page of it can be locked by a READ that waits for a thread of ours, and storing it cannot
+ * block. */
+static gboolean
+begin_storing(Fs *fs, fuse_ino_t ino, Mailbox *mailbox, const Node *node)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
+
+	if (mailbox_first_open(mailbox, node->serial, node->uid)) {
+		g_hash_table_add(fs->storing, g_memdup2(&ino, sizeof ino));
+		return TRUE;
+	}
+	while (g_hash_table_contains(fs->storing, &ino))
+		g_cond_wait(&fs->stored, &fs->lock);
+	return FALSE;
+}
+
+static void
+end_storing(Fs *fs, fuse_ino_t ino)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
+
+	g_hash_table_remove(fs->storing, &ino);
+	g_cond_broadcast(&fs->stored);
+}
+
+/* What the kernel has to be told of a message before its open() returns. */
+static void
+prepare_kernel(Fs *fs, fuse_ino_t ino, int fd, gsize size)
+{
+	MessageView message;
+	Node node;
+	Mailbox *mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
+
+	/* st_size is what read() returns: where the kernel may hold another number, it forgets it.
+	 */
+	if (mailbox == NULL || !mailbox_get(mailbox, node.serial, node.uid, &message) ||
+	    message.resized) {
+		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
+	} else if (size > 0 && size <= STORE_MAX && begin_storing(fs, ino, mailbox, &node)) {
+		store_body(fs, ino, fd, size);
+		end_storing(fs, ino);
+	}
+}
+
+static void
+on_body(gpointer user, int fd, guint64 size, const GError *error)
+{
+	Wait *wait = user;
+	FsPending *pending = fs_claim(wait);
+
+	if (pending == NULL) {
+		util_close_fd(&fd);
+	} else if (fd < 0) {
+		fs_fail(pending->fs, pending->call.req, "open", error);
+	} else {
+		Fs *fs = pending->fs;
+		struct fuse_file_info fi = pending->call.fi;
+
+		prepare_kernel(fs, pending->call.ino, fd, size);
+		fi.keep_cache = TRUE;
+		fi.noflush = TRUE;
+		reply_open(fs, pending->call.req, &fi, handle_new(fs, pending->call.ino, fd, NULL));
+	}
+	wait_unref(wait);
+}
+
+/* A file that is no message. */
+static gboolean
+answer_open(Fs *fs, const FsCall *call, TreeAnswer *later)
+{
+	struct fuse_file_info fi = call->fi;
+	TreeContent content;
+	TreeAnswer answer =
+		tree_content(fs->tree, call->ino, call->reader, call->patient, &content);
+
+	if (answer.result != TREE_OK)
+		return fs_settle(fs, call, &answer, later);
+	fi.direct_io = content.fresh;
+	fi.keep_cache = !content.fresh;
+	fi.noflush = TRUE;
+	if (!content.fresh)
+		fuse_lowlevel_notify_inval_inode(fs->session, call->ino, -1, 0);
+	reply_open(fs, call->req, &fi, handle_new(fs, call->ino, content.fd, content.bytes));
+	return TRUE;
+}
+
+void
+fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	Fs *fs = fuse_req_userdata(req);
+	FsCall call = {
+		.operation = "open",
+		.answer = answer_open,
+		.req = req,
+		.ino = ino,
+		.patient = TRUE,
+		.reader = fuse_req_ctx(req)->pid,
+		.fi = *fi,
+	};
+	Mailbox *mailbox;
+	Node node;
+
+	if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0) {
+		fuse_reply_err(req, EROFS);
+		return;
+	}
+	mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
+	if (mailbox != NULL)
+		mailbox_open(mailbox, node.serial, node.uid, call.reader, on_body,
+			     fs_put_aside(fs, &call, PATIENCE_FOREVER));
+	else if (node.kind == NODE_MESSAGE)
+		fuse_reply_err(req, ESTALE);
+	else
+		fs_call_run(fs, &call, PATIENCE_FOREVER);
+}
+
+void
+fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	const Handle *handle = handle_of(fi);
+	g_autofree char *buffer = NULL;
+	ssize_t n;
+
+	if (handle->bytes != NULL) {
+		/* The reader may have it, and be gone, before the write that gives it returns. */
+		g_autoptr(GBytes) bytes = g_bytes_ref(handle->bytes);
+		gsize len;
+		const char *data = g_bytes_get_data(bytes, &len);
+		gsize from = MIN((gsize)offset, len);
+
+		fuse_reply_buf(req, data + from, MIN(size, len - from));
+		return;
+	}
+	size = MIN(size, MAX_READ);
+	buffer = g_malloc(size);
+	n = pread(handle->fd, buffer, size, offset);
+	if (n < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_buf(req, buffer, n);
+}
+
+void
+fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	handle_close(fuse_req_userdata(req), handle_of(fi));
+	fuse_reply_err(req, 0);
+}
