@@ -4,15 +4,11 @@
 #include "fs/view-maildir.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Handlers never wait for the network; with more threads than this each request wakes another one,
- * at more than its own cost. */
-#define MAX_THREADS	2
 #define PARALLEL_DIROPS (1u << 18) /* FUSE_INIT reply flag, see fs_writev() */
 
 /* --- telling the kernel ---------------------------------------------------------------- */
@@ -170,7 +166,6 @@ fs_new(const FsConfig *config, GError **error)
 	fs->failed = config->failed;
 	fs->user = config->user;
 	g_mutex_init(&fs->lock);
-	g_cond_init(&fs->loop_ended);
 	g_cond_init(&fs->stored);
 	fs->handles = g_hash_table_new_full(NULL, NULL, fs_handle_free, NULL);
 	fs->storing = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
@@ -184,6 +179,7 @@ fs_new(const FsConfig *config, GError **error)
 		fs_free(fs);
 		return NULL;
 	}
+	fs->workers = workers_new(fs->session);
 	return fs;
 }
 
@@ -205,49 +201,10 @@ fs_mount(Fs *fs, GError **error)
 	return TRUE;
 }
 
-static void
-on_nudge(int number)
-{
-}
-
-static void
-set_looping(Fs *fs, gboolean looping)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
-
-	fs->looping = looping;
-	fs->runner = pthread_self();
-	g_cond_broadcast(&fs->loop_ended);
-}
-
 gboolean
 fs_run(Fs *fs)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	struct sigaction nudge = {.sa_handler = on_nudge};
-	int result;
-
-	sigaction(SIGUSR2, &nudge, NULL);
-	fuse_loop_cfg_set_max_threads(config, MAX_THREADS);
-	set_looping(fs, TRUE);
-	result = fuse_session_loop_mt(fs->session, config);
-	set_looping(fs, FALSE);
-	fuse_loop_cfg_destroy(config);
-	return result == 0 || g_atomic_int_get(&fs->stopping);
-}
-
-/* The loop's main thread sleeps on a semaphore and looks at the session's end only when a signal
- * interrupts that; one that comes just before it falls asleep is lost, hence the repetition. */
-static void
-end_loop(Fs *fs)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
-
-	while (fs->looping) {
-		pthread_kill(fs->runner, SIGUSR2);
-		g_cond_wait_until(&fs->loop_ended, &fs->lock,
-				  g_get_monotonic_time() + 20 * G_TIME_SPAN_MILLISECOND);
-	}
+	return workers_run(fs->workers) || g_atomic_int_get(&fs->stopping);
 }
 
 void
@@ -262,7 +219,7 @@ fs_stop(Fs *fs)
 	if (umount2(fs->mountpoint, MNT_DETACH) != 0)
 		g_spawn_sync("/", argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, NULL,
 			     NULL);
-	end_loop(fs);
+	workers_stop(fs->workers);
 }
 
 void
@@ -274,6 +231,7 @@ fs_free(Fs *fs)
 		fuse_session_unmount(fs->session);
 	patience_free(fs->patience);
 	notices_free(fs->notices);
+	workers_free(fs->workers);
 	if (fs->session != NULL)
 		fuse_session_destroy(fs->session);
 	g_hash_table_unref(fs->versions);
@@ -281,7 +239,6 @@ fs_free(Fs *fs)
 	g_hash_table_unref(fs->handles);
 	g_cond_clear(&fs->stored);
 	g_mutex_clear(&fs->lock);
-	g_cond_clear(&fs->loop_ended);
 	g_free(fs->mountpoint);
 	g_free(fs);
 }

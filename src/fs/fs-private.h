@@ -4,11 +4,11 @@
 #pragma once
 
 #include <fuse_lowlevel.h>
-#include <pthread.h>
 
 #include "fs/fs.h"
 #include "fs/notices.h"
 #include "fs/patience.h"
+#include "fs/workers.h"
 
 G_BEGIN_DECLS
 
@@ -25,11 +25,9 @@ struct Fs {
 	gint stopping;	/* atomic */
 	Patience *patience;
 	Notices *notices;
+	Workers *workers;
 
-	GMutex lock;	  /* guards all below */
-	gboolean looping; /* fs_run() is in libfuse's loop, in thread `runner` */
-	GCond loop_ended;
-	pthread_t runner;
+	GMutex lock;	      /* guards all below */
 	GHashTable *versions; /* directory ino → the version the kernel last opened */
 	GHashTable *storing;  /* set of inode numbers whose body is being put into the page cache */
 	GCond stored;
