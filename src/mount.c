@@ -91,6 +91,13 @@ on_changed(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
 }
 
 static void
+on_wanted(gpointer user, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n)
+{
+	if (fs_of(user) != NULL)
+		fs_messages_wanted(fs_of(user), mailbox, serial, uids, n);
+}
+
+static void
 on_renumbered(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_serial)
 {
 	if (fs_of(user) != NULL && old_serial != 0)
@@ -131,6 +138,7 @@ static const AccountNews account_news = {
 	.mailbox = {.listing = on_listing,
 		    .gone = on_gone,
 		    .changed = on_changed,
+		    .wanted = on_wanted,
 		    .renumbered = on_renumbered},
 	.folders = on_folders,
 	.folder_gone = on_folder_gone,

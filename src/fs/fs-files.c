@@ -14,7 +14,7 @@
 
 /* What is open: a body, or bytes made by a view. */
 typedef struct {
-	int fd;
+	gint fd;       /* atomic; -1: the kernel has the body, nobody needed the file yet */
 	GBytes *bytes; /* NULL: see fd */
 	fuse_ino_t ino;
 	struct stat st; /* when it was opened: what fstat() tells when the message is gone */
@@ -93,7 +93,7 @@ reply_open(Fs *fs, fuse_req_t req, struct fuse_file_info *fi, Handle *handle)
 /* Puts a small body into the page cache before open() returns: the READ that would follow costs the
  * reader more than all of open(). */
 static void
-store_body(Fs *fs, fuse_ino_t ino, int fd, gsize size)
+store_body(Fs *fs, Mailbox *mailbox, const Node *node, int fd, gsize size)
 {
 	g_autofree char *body = g_malloc(size);
 	struct fuse_bufvec buffers = FUSE_BUFVEC_INIT(size);
@@ -101,7 +101,30 @@ store_body(Fs *fs, fuse_ino_t ino, int fd, gsize size)
 	if (pread(fd, body, size, 0) != (ssize_t)size)
 		return;
 	buffers.buf[0].mem = body;
-	fuse_lowlevel_notify_store(fs->session, ino, 0, &buffers, 0);
+	if (fuse_lowlevel_notify_store(fs->session, node_ino_of_message(node->serial, node->uid), 0,
+				       &buffers, 0) == 0)
+		mailbox_set_stored(mailbox, node->serial, node->uid);
+}
+
+/* No request waits for the warmer's thread, so a page that is locked by a READ may hold it up. */
+gboolean
+fs_warm(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
+{
+	Fs *fs = user;
+	Node node = {.kind = NODE_MESSAGE, .serial = serial, .uid = uid};
+	g_auto(UtilFd) fd = -1;
+	MessageView message;
+	guint64 size;
+
+	if (!mailbox_get(mailbox, serial, uid, &message) || message.resized ||
+	    message.size > STORE_MAX)
+		return TRUE;
+	if (!mailbox_first_open(mailbox, serial, uid))
+		return FALSE;
+	fd = mailbox_open_cached(mailbox, serial, uid, &size);
+	if (fd >= 0 && size > 0 && size <= STORE_MAX)
+		store_body(fs, mailbox, &node, fd, size);
+	return TRUE;
 }
 
 /* TRUE: nobody has opened this message in this mount, and whoever does now waits for end_storing().
@@ -144,9 +167,19 @@ prepare_kernel(Fs *fs, fuse_ino_t ino, int fd, gsize size)
 	    message.resized) {
 		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
 	} else if (size > 0 && size <= STORE_MAX && begin_storing(fs, ino, mailbox, &node)) {
-		store_body(fs, ino, fd, size);
+		store_body(fs, mailbox, &node, fd, size);
 		end_storing(fs, ino);
 	}
+}
+
+static void
+reply_open_message(Fs *fs, const FsCall *call, int fd)
+{
+	struct fuse_file_info fi = call->fi;
+
+	fi.keep_cache = TRUE;
+	fi.noflush = TRUE;
+	reply_open(fs, call->req, &fi, handle_new(fs, call->ino, fd, NULL));
 }
 
 static void
@@ -160,13 +193,8 @@ on_body(gpointer user, int fd, guint64 size, const GError *error)
 	} else if (fd < 0) {
 		fs_fail(pending->fs, pending->call.req, "open", error);
 	} else {
-		Fs *fs = pending->fs;
-		struct fuse_file_info fi = pending->call.fi;
-
-		prepare_kernel(fs, pending->call.ino, fd, size);
-		fi.keep_cache = TRUE;
-		fi.noflush = TRUE;
-		reply_open(fs, pending->call.req, &fi, handle_new(fs, pending->call.ino, fd, NULL));
+		prepare_kernel(pending->fs, pending->call.ino, fd, size);
+		reply_open_message(pending->fs, &pending->call, fd);
 	}
 	wait_unref(wait);
 }
@@ -212,7 +240,9 @@ fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
-	if (mailbox != NULL)
+	if (mailbox != NULL && mailbox_open_stored(mailbox, node.serial, node.uid, call.reader))
+		reply_open_message(fs, &call, -1);
+	else if (mailbox != NULL)
 		mailbox_open(mailbox, node.serial, node.uid, call.reader, on_body,
 			     fs_put_aside(fs, &call, PATIENCE_FOREVER));
 	else if (node.kind == NODE_MESSAGE)
@@ -221,30 +251,81 @@ fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fs_call_run(fs, &call, PATIENCE_FOREVER);
 }
 
-void
-fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+static void
+reply_bytes(fuse_req_t req, GBytes *bytes, size_t size, off_t offset)
 {
-	const Handle *handle = handle_of(fi);
-	g_autofree char *buffer = NULL;
-	ssize_t n;
+	/* The reader may have it, and be gone, before the write that gives it returns. */
+	g_autoptr(GBytes) held = g_bytes_ref(bytes);
+	gsize len;
+	const char *data = g_bytes_get_data(held, &len);
+	gsize from = MIN((gsize)offset, len);
 
-	if (handle->bytes != NULL) {
-		/* The reader may have it, and be gone, before the write that gives it returns. */
-		g_autoptr(GBytes) bytes = g_bytes_ref(handle->bytes);
-		gsize len;
-		const char *data = g_bytes_get_data(bytes, &len);
-		gsize from = MIN((gsize)offset, len);
+	fuse_reply_buf(req, data + from, MIN(size, len - from));
+}
 
-		fuse_reply_buf(req, data + from, MIN(size, len - from));
-		return;
-	}
-	size = MIN(size, MAX_READ);
-	buffer = g_malloc(size);
-	n = pread(handle->fd, buffer, size, offset);
+static void
+reply_file(fuse_req_t req, int fd, size_t size, off_t offset)
+{
+	gsize len = MIN(size, MAX_READ);
+	g_autofree char *buffer = g_malloc(len);
+	ssize_t n = pread(fd, buffer, len, offset);
+
 	if (n < 0)
 		fuse_reply_err(req, errno);
 	else
 		fuse_reply_buf(req, buffer, n);
+}
+
+/* The file of a handle that was opened without one. */
+static void
+on_late_body(gpointer user, int fd, guint64 size, const GError *error)
+{
+	Wait *wait = user;
+	FsPending *pending = fs_claim(wait);
+	g_auto(UtilFd) late = fd;
+
+	if (pending != NULL && fd < 0) {
+		fs_fail(pending->fs, pending->call.req, "read", error);
+	} else if (pending != NULL) {
+		const FsCall *call = &pending->call;
+		Handle *handle = handle_of(&call->fi);
+
+		/* The handle is there as long as one of its reads is not answered. */
+		if (g_atomic_int_compare_and_exchange(&handle->fd, -1, fd))
+			util_steal_fd(&late);
+		reply_file(call->req, g_atomic_int_get(&handle->fd), call->size, call->offset);
+	}
+	wait_unref(wait);
+}
+
+void
+fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	Fs *fs = fuse_req_userdata(req);
+	Handle *handle = handle_of(fi);
+	int fd = g_atomic_int_get(&handle->fd);
+	FsCall call = {.operation = "read",
+		       .req = req,
+		       .ino = ino,
+		       .size = size,
+		       .offset = offset,
+		       .reader = fuse_req_ctx(req)->pid,
+		       .fi = *fi};
+	Mailbox *mailbox;
+	Node node;
+
+	if (handle->bytes != NULL) {
+		reply_bytes(req, handle->bytes, size, offset);
+	} else if (fd >= 0) {
+		reply_file(req, fd, size, offset);
+	} else {
+		mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
+		if (mailbox == NULL)
+			fuse_reply_err(req, ESTALE);
+		else
+			mailbox_open(mailbox, node.serial, node.uid, call.reader, on_late_body,
+				     fs_put_aside(fs, &call, PATIENCE_FOREVER));
+	}
 }
 
 void

@@ -79,6 +79,13 @@ fs_folders_changed(Fs *fs)
 	forget_attributes(fs, NODE_ROOT_INO);
 }
 
+void
+fs_messages_wanted(Fs *fs, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n)
+{
+	if (fs->mounted)
+		warmer_push(fs->warmer, mailbox, serial, uids, n);
+}
+
 guint
 fs_waiting(Fs *fs)
 {
@@ -172,6 +179,7 @@ fs_new(const FsConfig *config, GError **error)
 	fs->versions = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	fs->patience = patience_new(fs_over);
 	fs->notices = notices_new(fs_tell, fs);
+	fs->warmer = warmer_new(fs_warm, fs);
 	fs->session = session_new(fs, config);
 	if (fs->session == NULL) {
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_USAGE,
@@ -231,6 +239,7 @@ fs_free(Fs *fs)
 		fuse_session_unmount(fs->session);
 	patience_free(fs->patience);
 	notices_free(fs->notices);
+	warmer_free(fs->warmer);
 	workers_free(fs->workers);
 	if (fs->session != NULL)
 		fuse_session_destroy(fs->session);

@@ -8,6 +8,7 @@
 #include "fs/fs.h"
 #include "fs/notices.h"
 #include "fs/patience.h"
+#include "fs/warmer.h"
 #include "fs/workers.h"
 
 G_BEGIN_DECLS
@@ -26,6 +27,7 @@ struct Fs {
 	Patience *patience;
 	Notices *notices;
 	Workers *workers;
+	Warmer *warmer;
 
 	GMutex lock;	      /* guards all below */
 	GHashTable *versions; /* directory ino → the version the kernel last opened */
@@ -86,8 +88,9 @@ gboolean fs_stat_of_open(Fs *fs, fuse_ino_t ino, struct stat *out);
 extern const struct fuse_lowlevel_ops fs_operations;
 
 void fs_init(void *userdata, struct fuse_conn_info *connection);
-void fs_tell(gpointer user, guint64 parent, guint64 child, const char *name); /* a NoticesTell */
-void fs_over(gpointer data, gboolean interrupted);			      /* a PatienceOver */
+void fs_tell(gpointer user, guint64 parent, guint64 child, const char *name);	/* a NoticesTell */
+gboolean fs_warm(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid); /* a WarmerStore */
+void fs_over(gpointer data, gboolean interrupted);				/* a PatienceOver */
 void fs_handle_free(gpointer handle);
 
 G_END_DECLS

@@ -45,6 +45,7 @@ void
 fs_directory_void(Fs *fs,
 		  Mailbox *mailbox); /* all names below it mean something else now, or nothing */
 void fs_folders_changed(Fs *fs);
+void fs_messages_wanted(Fs *fs, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n);
 
 guint fs_waiting(Fs *fs); /* requests put aside at the moment */
 

@@ -110,6 +110,14 @@ on_message_changed(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
 }
 
 static void
+on_wanted(gpointer user, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n)
+{
+	Account *account = user;
+
+	account->news->mailbox.wanted(account->user, mailbox, serial, uids, n);
+}
+
+static void
 on_renumbered(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_serial)
 {
 	Account *account = user;
@@ -134,6 +142,7 @@ static const MailboxNews house_news = {
 	.listing = on_listing,
 	.gone = on_gone,
 	.changed = on_message_changed,
+	.wanted = on_wanted,
 	.renumbered = on_renumbered,
 };
 

@@ -25,9 +25,10 @@ gone_error(void)
 			   "the message is no longer in the mailbox");
 }
 
-/* The advised messages whose body is not here, in ascending UIDs. Under the reader lock. */
+/* The advised messages whose body is not here, in ascending UIDs; @cached gets those whose body is.
+ * Under the reader lock. */
 static GArray *
-wishes_of(Mailbox *mailbox, const ScanAdvice *advice)
+wishes_of(Mailbox *mailbox, const ScanAdvice *advice, GArray *cached)
 {
 	GArray *wishes = g_array_new(FALSE, FALSE, sizeof(ScanWish));
 	guint first = advice->backward ? advice->from + 1 - advice->count : advice->from;
@@ -38,9 +39,14 @@ wishes_of(Mailbox *mailbox, const ScanAdvice *advice)
 
 		if (entry == NULL)
 			break;
-		if (entry->has_crc &&
-		    bodies_has(mailbox->house->bodies, mailbox->serial, entry->uid))
+		if (entry->stored)
 			continue;
+		if (entry->has_crc &&
+		    bodies_has(mailbox->house->bodies, mailbox->serial, entry->uid)) {
+			if (!entry->opened)
+				g_array_append_val(cached, entry->uid);
+			continue;
+		}
 		wish = (ScanWish){entry->uid, entry->size};
 		g_array_append_val(wishes, wish);
 	}
@@ -70,6 +76,7 @@ look_ahead(Mailbox *mailbox, guint32 uid, guint32 reader)
 {
 	Scan *scan = mailbox->house->scan;
 	g_autoptr(GArray) wishes = NULL;
+	g_autoptr(GArray) cached = NULL;
 	ScanPlace place;
 	ScanAdvice advice;
 	guint taken;
@@ -79,9 +86,14 @@ look_ahead(Mailbox *mailbox, guint32 uid, guint32 reader)
 	advice =
 		scan_note_open(scan, reader, mailbox->serial, messages_rank(mailbox->messages, uid),
 			       messages_count(mailbox->messages));
-	if (advice.count > 0)
-		wishes = wishes_of(mailbox, &advice);
+	if (advice.count > 0) {
+		cached = g_array_new(FALSE, FALSE, sizeof(guint32));
+		wishes = wishes_of(mailbox, &advice, cached);
+	}
 	g_rw_lock_reader_unlock(&mailbox->lock);
+	if (cached != NULL && cached->len > 0)
+		mailbox->house->news->wanted(mailbox->house->user, mailbox, place.serial,
+					     (const guint32 *)cached->data, cached->len);
 	if (wishes == NULL || wishes->len == 0)
 		return;
 	taken = scan_ahead(scan, &place, &g_array_index(wishes, ScanWish, 0), wishes->len,
@@ -126,6 +138,42 @@ mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, Scan
 	look_ahead(mailbox, uid, reader);
 	if (fd >= 0)
 		done(user, fd, entry.size, NULL);
+}
+
+gboolean
+mailbox_open_stored(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader)
+{
+	gboolean stored = FALSE;
+
+	g_rw_lock_reader_lock(&mailbox->lock);
+	if (serial == mailbox->serial) {
+		const MessageEntry *entry = messages_get(mailbox->messages, uid);
+
+		stored = entry != NULL && entry->stored && !entry->resized;
+	}
+	g_rw_lock_reader_unlock(&mailbox->lock);
+	if (stored)
+		look_ahead(mailbox, uid, reader);
+	return stored;
+}
+
+int
+mailbox_open_cached(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 *size_out)
+{
+	MessageEntry entry = {0};
+
+	g_rw_lock_reader_lock(&mailbox->lock);
+	if (serial == mailbox->serial) {
+		const MessageEntry *known = messages_get(mailbox->messages, uid);
+
+		if (known != NULL)
+			entry = *known;
+	}
+	g_rw_lock_reader_unlock(&mailbox->lock);
+	*size_out = entry.size;
+	return entry.has_crc
+		       ? bodies_get(mailbox->house->bodies, serial, uid, entry.size, entry.crc)
+		       : -1;
 }
 
 void

@@ -297,6 +297,15 @@ mailbox_first_open(Mailbox *mailbox, guint32 serial, guint32 uid)
 	return serial == mailbox->serial && messages_first_open(mailbox->messages, uid);
 }
 
+void
+mailbox_set_stored(Mailbox *mailbox, guint32 serial, guint32 uid)
+{
+	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
+
+	if (serial == mailbox->serial)
+		messages_set_stored(mailbox->messages, uid);
+}
+
 char *
 mailbox_flags_text(Mailbox *mailbox, guint32 uid)
 {

@@ -21,6 +21,9 @@ typedef struct {
 		     const char *name);
 	void (*changed)(gpointer user, Mailbox *mailbox, guint32 serial,
 			guint32 uid); /* flags or size */
+	/* A reader will open these soon; their bodies are in the disk cache. */
+	void (*wanted)(gpointer user, Mailbox *mailbox, guint32 serial, const guint32 *uids,
+		       guint n);
 	void (*renumbered)(gpointer user, Mailbox *mailbox, guint32 old_serial,
 			   guint32 new_serial); /* UIDVALIDITY; old 0: first seen */
 } MailboxNews;
@@ -94,6 +97,8 @@ gboolean mailbox_find(Mailbox *mailbox, const char *file_name,
 		      MessageView *out); /* listed name or <uid>.eml */
 /* TRUE once for each message in this mount. */
 gboolean mailbox_first_open(Mailbox *mailbox, guint32 serial, guint32 uid);
+/* The whole body was given to the kernel. */
+void mailbox_set_stored(Mailbox *mailbox, guint32 serial, guint32 uid);
 char *mailbox_flags_text(Mailbox *mailbox,
 			 guint32 uid); /* "\Seen work". NULL: no such message. (transfer full) */
 /* TRUE: its flags were these until another client changed them, not longer than @max_age_us ago.
@@ -113,6 +118,12 @@ void mailbox_each(Mailbox *mailbox, guint32 first, MailboxEach func, gpointer us
  * server. @reader: the process, for recognising scans. */
 void mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, ScanDone done,
 		  gpointer user);
+
+/* TRUE: the kernel was given the whole body (mailbox_set_stored()), and it is still the right one.
+ */
+gboolean mailbox_open_stored(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader);
+/* The body as mailbox_open() gives it, but from the disk cache or not at all: -1. */
+int mailbox_open_cached(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 *size_out);
 
 /* The whole header block: from the cached body, else from the server. @header is borrowed for the
  * call. */

@@ -294,6 +294,15 @@ messages_first_open(Messages *messages, guint32 uid)
 }
 
 void
+messages_set_stored(Messages *messages, guint32 uid)
+{
+	MessageEntry *entry = find_uid(messages, uid);
+
+	if (entry != NULL)
+		entry->stored = TRUE;
+}
+
+void
 messages_set_exact(Messages *messages, guint32 uid, guint64 size, guint32 crc)
 {
 	MessageEntry *entry = find_uid(messages, uid);

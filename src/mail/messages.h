@@ -17,6 +17,7 @@ typedef struct {
 	guint64 size_exact : 1; /* counted from the body */
 	guint64 has_crc : 1;
 	guint64 opened : 1;  /* messages_first_open() */
+	guint64 stored : 1;  /* messages_set_stored() */
 	guint64 resized : 1; /* the claimed size proved wrong after it may have been shown */
 	guint32 uid;
 	guint32 crc;	  /* of the body last fetched */
@@ -46,6 +47,7 @@ const char *messages_keywords(const Messages *messages,
  * already there is left as it is. Returns the entry, NULL when it was there. */
 const MessageEntry *messages_add(Messages *messages, const MessageInfo *info, const char *name);
 gboolean messages_first_open(Messages *messages, guint32 uid); /* TRUE once for each message */
+void messages_set_stored(Messages *messages, guint32 uid);
 void messages_set_exact(Messages *messages, guint32 uid, guint64 size, guint32 crc);
 gboolean messages_set_flags(Messages *messages, guint32 uid, guint32 flags,
 			    const char *keywords); /* TRUE: something changed */

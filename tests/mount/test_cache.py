@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 import time
 
 from common import (Dovecot, Place, drop_pages, fetch_mailbox, is_mounted, listed, main, processes, read, samples, test,
@@ -183,6 +184,41 @@ def _():
             for name in listed(os.path.join(mount, "Bulk")):
                 path = os.path.join(mount, "Bulk", name)
                 assert read(path) == expected[uid_of(path)].data
+
+
+@test("a message that is open goes on when its pages and its cached body go")
+def _():
+    with sample_server() as server, Place() as place:
+        expected = fetch_mailbox(server, "Bulk")
+        with place.mount(server) as mount:
+            folder = os.path.join(mount, "Bulk")
+            paths = [os.path.join(folder, name) for name in listed(folder)]
+            for path in paths:
+                read(path)
+            files = [open(path, "rb", buffering=0) for path in paths]
+            for path in paths:
+                drop_pages(path)
+            for path in place.bodies():
+                os.unlink(path)
+            for path, file in zip(paths, files):
+                with file:
+                    assert file.read() == expected[uid_of(path)].data, path
+            assert len(place.bodies()) == len(paths), "they were not fetched again"
+
+
+@test("a scan of the disk cache gives the same bytes as the server")
+def _():
+    with sample_server() as server, Place() as place:
+        with place.mount(server) as mount:
+            check_all(server, mount)
+        expected = fetch_mailbox(server, "Bulk")
+        with place.mount(server) as mount:
+            for _ in range(2):
+                copy = tempfile.mkdtemp(dir=place.path("."))
+                subprocess.run(["cp", "-a", os.path.join(mount, "Bulk"), copy], check=True)
+                for name in listed(os.path.join(mount, "Bulk")):
+                    data = read(os.path.join(copy, "Bulk", name))
+                    assert data == expected[uid_of(os.path.join(mount, "Bulk", name))].data, name
 
 
 @test("the cache is the owner's alone")

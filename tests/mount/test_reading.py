@@ -171,6 +171,7 @@ def _():
                     expected = fetch_mailbox(server, box)
                     for name in listed(os.path.join(mount, box)):
                         path = os.path.join(mount, box, name)
+                        drop_pages(path)
                         assert read(path) == expected[uid_of(path)].data
         kept = sum(os.path.getsize(path) for path in place.bodies())
         assert 0 < kept <= 2 * 1024 * 1024, kept

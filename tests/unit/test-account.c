@@ -73,10 +73,16 @@ on_log(gpointer user, const char *text)
 	g_string_append_printf(fixture->log, "%s\n", text);
 }
 
+static void
+on_wanted(gpointer user, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n)
+{
+}
+
 static const AccountNews news = {
 	.mailbox = {.listing = on_listing,
 		    .gone = on_gone,
 		    .changed = on_changed,
+		    .wanted = on_wanted,
 		    .renumbered = on_renumbered},
 	.folders = on_folders,
 	.folder_gone = on_folder_gone,
