@@ -2,7 +2,7 @@
 /* One lock makes a change of the tree and of the total one step, for as long as a rename takes.
  * What takes time (counting, evicting, deleting what is over) is the evictor thread's. Recency is
  * the file's mtime: set by writing, then by bodies_get at most once an hour. */
-#include "store/bodies.h"
+#include "store/bodies-private.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,7 +16,6 @@
 #include <zlib.h>
 
 #include "base/util.h"
-#include "store/body-proofs.h"
 
 #define BLOCK	       4096		    /* a file takes whole blocks of the disk */
 #define LOW_WATER(max) ((max) - (max) / 10) /* evicted down to this */
@@ -25,38 +24,6 @@
 #define DEPTH_MAX      16		    /* of foreign folders to be deleted */
 #define TOUCH_SECONDS  3600
 #define PIECE	       (128 * 1024)
-
-struct Bodies {
-	char *path;  /* of the generation's folder, for error texts */
-	UtilFd root; /* bodies/ */
-	UtilFd generation;
-	guint64 max_bytes;
-	guint64 token; /* tells this process's temporary names from left-over ones */
-	GThread *evictor;
-	BodyProofs *proofs;
-	int stop; /* atomic */
-
-	GMutex lock;	     /* guards all below, and the tree while names change */
-	GCond wake;	     /* the evictor has something to do */
-	GCond swept;	     /* `answered` has risen */
-	GHashTable *changed; /* of Changed: what changed while the evictor counts; else NULL */
-	guint64 total;
-	guint64 damaged;
-	guint64 names;	  /* numbers temporary names */
-	gboolean recount; /* folders were put aside: `total` is to be counted anew */
-	guint64 asked;	  /* calls for room on a full disk */
-	guint64 answered; /* those up to here are served */
-	guint64 freed;	  /* by the last sweep */
-};
-
-struct BodyWriter {
-	Bodies *bodies;
-	UtilFd fd;
-	guint32 serial;
-	char name[64]; /* "<serial>/.<token>-<n>" */
-	guint64 size;
-	guint32 crc;
-};
 
 /* One file as the evictor counted it. */
 typedef struct {
@@ -71,23 +38,21 @@ typedef struct {
 	guint64 bytes;	 /* now */
 } Changed;
 
-typedef char Place[32]; /* "<serial>/<uid>" */
-
-static guint64
-address_of(guint32 serial, guint32 uid)
+guint64
+bodies_address(guint32 serial, guint32 uid)
 {
 	return (guint64)serial << 32 | uid;
 }
 
-static void
-place_of(Place place, guint64 address)
+void
+bodies_place(BodyPlace place, guint64 address)
 {
-	g_snprintf(place, sizeof(Place), "%u/%u", (guint)(address >> 32),
+	g_snprintf(place, sizeof(BodyPlace), "%u/%u", (guint)(address >> 32),
 		   (guint)(address & G_MAXUINT32));
 }
 
-static guint64
-disk_bytes(const struct stat *status)
+guint64
+bodies_disk_bytes(const struct stat *status)
 {
 	return ((guint64)status->st_size + BLOCK - 1) / BLOCK * BLOCK;
 }
@@ -98,26 +63,25 @@ nanoseconds(const struct timespec *time)
 	return (gint64)time->tv_sec * G_GINT64_CONSTANT(1000000000) + time->tv_nsec;
 }
 
-static gboolean
-is_full(int err)
+gboolean
+bodies_is_full(int err)
 {
 	return err == ENOSPC || err == EDQUOT;
 }
 
-static void
-set_error(GError **error, int err, const char *path)
+void
+bodies_set_error(GError **error, int err, const char *path)
 {
 	g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(err), "cache %s: %s; %s", path,
 		    g_strerror(err),
-		    is_full(err) ? "free some space or choose another cache-dir"
-				 : "check its permissions and owner");
+		    bodies_is_full(err) ? "free some space or choose another cache-dir"
+					: "check its permissions and owner");
 }
 
 /* ---- folders ---- */
 
-/* 0700 whatever the umask; one that is there is fine. */
-static void
-make_directory(int at, const char *name)
+void
+bodies_make_directory(int at, const char *name)
 {
 	if (mkdirat(at, name, 0700) == 0 && fchmodat(at, name, 0700, 0) != 0)
 		g_debug("cache folder %s: %s", name, g_strerror(errno));
@@ -129,11 +93,11 @@ claim_folder(int at, const char *name)
 {
 	int fd;
 
-	make_directory(at, name);
+	bodies_make_directory(at, name);
 	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0 || (errno != ENOTDIR && errno != ELOOP) || unlinkat(at, name, 0) != 0)
 		return fd;
-	make_directory(at, name);
+	bodies_make_directory(at, name);
 	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
@@ -153,9 +117,8 @@ claim_folders(const char *path, int *root_out, int *generation_out)
 	return *generation_out >= 0;
 }
 
-/* Somebody deleted the cache while we run: the new folders take the old descriptors' numbers. */
-static void
-restore_folders(Bodies *bodies)
+void
+bodies_restore_folders(Bodies *bodies)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
 	g_auto(UtilFd) root = -1;
@@ -174,9 +137,8 @@ restore_folders(Bodies *bodies)
 
 /* ---- accounts; with `lock` held ---- */
 
-/* What lies at @address was @before and is now @bytes. */
-static void
-account(Bodies *bodies, guint64 address, guint64 before, guint64 bytes)
+void
+bodies_account(Bodies *bodies, guint64 address, guint64 before, guint64 bytes)
 {
 	bodies->total += bytes;
 	bodies->total -= MIN(before, bodies->total);
@@ -194,16 +156,16 @@ static gboolean
 remove_file(Bodies *bodies, guint64 address, guint64 inode, gint64 mtime)
 {
 	struct stat now;
-	Place place;
+	BodyPlace place;
 
-	place_of(place, address);
+	bodies_place(place, address);
 	if (fstatat(bodies->generation, place, &now, AT_SYMLINK_NOFOLLOW) != 0)
 		return FALSE;
 	if (inode != 0 && (inode != now.st_ino || mtime != nanoseconds(&now.st_mtim)))
 		return FALSE;
 	if (unlinkat(bodies->generation, place, 0) != 0)
 		return FALSE;
-	account(bodies, address, S_ISREG(now.st_mode) ? disk_bytes(&now) : 0, 0);
+	bodies_account(bodies, address, S_ISREG(now.st_mode) ? bodies_disk_bytes(&now) : 0, 0);
 	return TRUE;
 }
 
@@ -251,13 +213,13 @@ touch(int fd, struct stat *status)
 int
 bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 crc)
 {
-	guint64 address = address_of(serial, uid);
+	guint64 address = bodies_address(serial, uid);
 	g_auto(UtilFd) fd = -1;
 	struct stat status;
 	gboolean known;
-	Place place;
+	BodyPlace place;
 
-	place_of(place, address);
+	bodies_place(place, address);
 	fd = openat(bodies->generation, place, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0 && errno == ELOOP)
 		remove_damaged(bodies, address, 0, 0);
@@ -280,9 +242,9 @@ gboolean
 bodies_has(Bodies *bodies, guint32 serial, guint32 uid)
 {
 	struct stat status;
-	Place place;
+	BodyPlace place;
 
-	place_of(place, address_of(serial, uid));
+	bodies_place(place, bodies_address(serial, uid));
 	return fstatat(bodies->generation, place, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       S_ISREG(status.st_mode);
 }
@@ -292,7 +254,7 @@ bodies_remove(Bodies *bodies, guint32 serial, guint32 uid)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
 
-	remove_file(bodies, address_of(serial, uid), 0, 0);
+	remove_file(bodies, bodies_address(serial, uid), 0, 0);
 }
 
 /* Put aside under a hidden name at once; the evictor deletes it. */
@@ -325,178 +287,6 @@ bodies_damaged(Bodies *bodies)
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
 
 	return bodies->damaged;
-}
-
-/* ---- writing ---- */
-
-/* On a full disk: has the evictor make room and waits for it. FALSE when there was nothing to
- * evict. */
-static gboolean
-make_room(Bodies *bodies)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
-	guint64 ticket = ++bodies->asked;
-
-	g_cond_signal(&bodies->wake);
-	while (bodies->answered < ticket && !g_atomic_int_get(&bodies->stop))
-		g_cond_wait(&bodies->swept, &bodies->lock);
-	return bodies->freed > 0;
-}
-
-static void
-writer_free(BodyWriter *writer)
-{
-	util_close_fd(&writer->fd);
-	g_free(writer);
-}
-
-void
-body_writer_abort(BodyWriter *writer)
-{
-	if (writer == NULL)
-		return;
-	unlinkat(writer->bodies->generation, writer->name, 0);
-	writer_free(writer);
-}
-
-/* The evictor removes empty folders: one may go between making it and using it. */
-static int
-open_temporary(Bodies *bodies, guint32 serial, const char *name)
-{
-	gboolean room_made = FALSE;
-	char folder[16];
-	int fd = -1;
-	int err = ENOENT;
-
-	g_snprintf(folder, sizeof folder, "%u", serial);
-	for (int attempt = 0; fd < 0 && attempt < 8; attempt++) {
-		fd = openat(bodies->generation, name,
-			    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-		err = errno;
-		if (fd < 0 && err == ENOENT) {
-			restore_folders(bodies);
-			make_directory(bodies->generation, folder);
-		} else if (fd < 0 &&
-			   (!is_full(err) || room_made || !(room_made = make_room(bodies)))) {
-			break;
-		}
-	}
-	errno = err;
-	return fd;
-}
-
-BodyWriter *
-body_writer_new(Bodies *bodies, guint32 serial, GError **error)
-{
-	BodyWriter *writer = g_new0(BodyWriter, 1);
-	struct stat status;
-	guint64 number;
-
-	g_mutex_lock(&bodies->lock);
-	number = ++bodies->names;
-	g_mutex_unlock(&bodies->lock);
-	writer->bodies = bodies;
-	writer->serial = serial;
-	g_snprintf(writer->name, sizeof writer->name,
-		   "%u/.%016" G_GINT64_MODIFIER "x-%" G_GUINT64_FORMAT, serial, bodies->token,
-		   number);
-	writer->fd = open_temporary(bodies, serial, writer->name);
-	if (writer->fd < 0) {
-		set_error(error, errno, bodies->path);
-		writer_free(writer);
-		return NULL;
-	}
-	/* The umask may have taken bits of ours. */
-	if (fstat(writer->fd, &status) == 0 && (status.st_mode & 0777) != 0600 &&
-	    fchmod(writer->fd, 0600) != 0)
-		g_debug("cache %s/%s: %s", bodies->path, writer->name, g_strerror(errno));
-	return writer;
-}
-
-gboolean
-body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **error)
-{
-	const guint8 *p = data;
-	gsize left = len;
-	gboolean room_made = FALSE;
-
-	while (left > 0) {
-		ssize_t n = write(writer->fd, p, left);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && is_full(errno) && !room_made) {
-			int err = errno;
-
-			room_made = make_room(writer->bodies);
-			if (room_made)
-				continue;
-			errno = err;
-		}
-		if (n < 0) {
-			set_error(error, errno, writer->bodies->path);
-			return FALSE;
-		}
-		p += n;
-		left -= (gsize)n;
-	}
-	writer->crc = (guint32)crc32_z(writer->crc, data, len);
-	writer->size += len;
-	return TRUE;
-}
-
-/* 0, or why not. */
-static int
-move_into_place(Bodies *bodies, const char *name, guint64 address, const struct stat *status)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
-	struct stat former;
-	guint64 before = 0;
-	Place place;
-
-	place_of(place, address);
-	if (fstatat(bodies->generation, place, &former, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISREG(former.st_mode))
-		before = disk_bytes(&former);
-	if (renameat(bodies->generation, name, bodies->generation, place) != 0)
-		return errno;
-	account(bodies, address, before, disk_bytes(status));
-	return 0;
-}
-
-/* The writer's own descriptor is not handed out: what is in its place is not written to any more.
- */
-int
-body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
-		   GError **error)
-{
-	Bodies *bodies = writer->bodies;
-	guint64 address = address_of(writer->serial, uid);
-	g_auto(UtilFd) fd =
-		openat(bodies->generation, writer->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct stat status;
-	int err = 0;
-
-	if (fd < 0 || close(util_steal_fd(&writer->fd)) != 0 || fstat(fd, &status) != 0)
-		err = errno;
-	else if ((guint64)status.st_size != writer->size)
-		err = EIO;
-	else
-		err = move_into_place(bodies, writer->name, address, &status);
-	if (is_full(err) && make_room(bodies))
-		err = move_into_place(bodies, writer->name, address, &status);
-	if (err != 0) {
-		set_error(error, err, bodies->path);
-		body_writer_abort(writer);
-		return -1;
-	}
-	/* Renaming has changed its ctime. */
-	if (fstat(fd, &status) == 0)
-		body_proofs_add(bodies->proofs, address, &status, writer->crc);
-	*size_out = writer->size;
-	*crc_out = writer->crc;
-	writer_free(writer);
-	return util_steal_fd(&fd);
 }
 
 /* ---- the evictor ---- */
@@ -586,8 +376,8 @@ count_serial(Bodies *bodies, guint32 serial, DIR *folder, GArray *counted)
 		if (fstatat(dirfd(folder), name, &status, AT_SYMLINK_NOFOLLOW) != 0)
 			continue;
 		if (parse_number(name, &uid) && S_ISREG(status.st_mode)) {
-			Counted one = {address_of(serial, uid), disk_bytes(&status), status.st_ino,
-				       nanoseconds(&status.st_mtim)};
+			Counted one = {bodies_address(serial, uid), bodies_disk_bytes(&status),
+				       status.st_ino, nanoseconds(&status.st_mtim)};
 
 			g_array_append_val(counted, one);
 		} else {
@@ -769,7 +559,7 @@ bodies_open(const char *directory, const char *generation, guint64 max_bytes, GE
 	if (getrandom(&bodies->token, sizeof bodies->token, 0) != sizeof bodies->token)
 		bodies->token = (guint64)g_get_real_time();
 	if (!claim_folders(bodies->path, &bodies->root, &bodies->generation)) {
-		set_error(error, errno, bodies->path);
+		bodies_set_error(error, errno, bodies->path);
 		bodies_free(bodies);
 		return NULL;
 	}

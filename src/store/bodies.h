@@ -41,6 +41,9 @@ gboolean body_writer_write(BodyWriter *writer, const void *data, gsize len, GErr
  * by the caller, or -1. The body counts as proved. */
 int body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
 		       GError **error);
+/* The same for a body that nobody waits for. */
+gboolean body_writer_keep(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
+			  GError **error);
 void
 body_writer_abort(BodyWriter *writer); /* removes what was written, ends the writer; NULL is fine */
 

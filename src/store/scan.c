@@ -62,6 +62,8 @@ typedef struct {
 	ScanPlace place;
 	UidSet *wanted;	    /* not yet answered */
 	BodyWriter *writer; /* the body that is coming in */
+	guint64 size;	    /* of the body that came last */
+	guint32 crc;
 	GError *disk_error;
 } Fetch;
 
@@ -209,14 +211,46 @@ note_void(Fetch *fetch, guint32 uid, const GError *error)
 	job->error = g_error_copy(error);
 }
 
+static gboolean
+is_awaited(Scan *scan, guint64 key)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
+	const Job *job = g_hash_table_lookup(scan->jobs, &key);
+
+	return job != NULL && job->waiters->len > 0;
+}
+
+/* TRUE: the body is in the cache; @fd is for those who wait for it. */
+static gboolean
+keep_body(Fetch *fetch, guint32 uid, gboolean awaited, int *fd)
+{
+	BodyWriter *writer = g_steal_pointer(&fetch->writer);
+	Scan *scan = fetch->scan;
+	guint64 size;
+	guint32 crc;
+
+	if (writer == NULL)
+		return FALSE;
+	if (awaited)
+		*fd = body_writer_commit(writer, uid, &size, &crc, &fetch->disk_error);
+	else if (!body_writer_keep(writer, uid, &size, &crc, &fetch->disk_error))
+		return FALSE;
+	if (awaited && *fd < 0)
+		return FALSE;
+	fetch->size = size;
+	fetch->crc = crc;
+	scan->fetched(scan->user, fetch->place.serial, uid, size, crc);
+	return TRUE;
+}
+
 static void
 on_body_done(gpointer user, guint32 uid, const GError *error)
 {
 	Fetch *fetch = user;
 	Scan *scan = fetch->scan;
+	guint64 key = key_of(fetch->place.serial, uid);
 	g_auto(UtilFd) fd = -1;
-	guint64 size = 0;
-	guint32 crc = 0;
+	gboolean kept;
 	Job *job;
 
 	if (error != NULL) {
@@ -225,18 +259,17 @@ on_body_done(gpointer user, guint32 uid, const GError *error)
 		note_void(fetch, uid, error);
 		return;
 	}
-	if (fetch->writer != NULL)
-		fd = body_writer_commit(g_steal_pointer(&fetch->writer), uid, &size, &crc,
-					&fetch->disk_error);
+	kept = keep_body(fetch, uid, is_awaited(scan, key), &fd);
 	uidset_remove(fetch->wanted, uid, uid);
-	if (fd >= 0)
-		scan->fetched(scan->user, fetch->place.serial, uid, size, crc);
 	g_mutex_lock(&scan->lock);
 	scan->n_fetched++;
-	job = job_steal(scan, key_of(fetch->place.serial, uid));
+	job = job_steal(scan, key);
 	g_mutex_unlock(&scan->lock);
+	/* Somebody came meanwhile. */
+	if (kept && fd < 0 && job != NULL && job->waiters->len > 0)
+		fd = bodies_get(scan->bodies, fetch->place.serial, uid, fetch->size, fetch->crc);
 	if (job != NULL)
-		job_end(job, fd, size, fd >= 0 ? NULL : fetch->disk_error);
+		job_end(job, fd, fetch->size, fd >= 0 ? NULL : fetch->disk_error);
 }
 
 /* The line went, or the server left some out: those without waiters are dropped, the others asked
