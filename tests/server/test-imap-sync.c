@@ -116,7 +116,7 @@ test_qresync_tells_all_in_one_round_trip(void)
 {
 	static Dialog dialog = {QRESYNC,
 				"<c EXAMINE \"INBOX\" (QRESYNC (7 50 1:3))",
-				"<d UID FETCH 4:* " NEW_ITEMS,
+				"<d UID FETCH 4:65539 " NEW_ITEMS,
 				OPENED("3", "7", "5"),
 				MODSEQ("60"),
 				">* VANISHED (EARLIER) 1",
@@ -129,6 +129,56 @@ test_qresync_tells_all_in_one_round_trip(void)
 
 	assert_sync(dialog, &known_three,
 		    "selected 7\nvanished 1\nflags 2 0x1 <>\n" NEW("4") "done 7 5 60 3\n");
+}
+
+/* "n:*" would bring the last known message again, which can cost the server more than all the rest.
+ */
+static void
+test_new_ones_far_above_the_known_are_asked_for_too(void)
+{
+	static Dialog far = {QRESYNC,
+			     "<c EXAMINE *",
+			     "<d UID FETCH 4:65539 " NEW_ITEMS,
+			     OPENED("5", "7", "70001"),
+			     MODSEQ("60"),
+			     ">c OK",
+			     IS_NEW("4", "65539"),
+			     ">d OK",
+			     "<e UID FETCH 65540:? " NEW_ITEMS,
+			     IS_NEW("5", "70000"),
+			     ">e OK",
+			     "!end",
+			     NULL};
+	static Dialog silent = {QRESYNC,
+				"<c EXAMINE *",
+				"<d UID FETCH 4:65539 *",
+				">* 4 EXISTS",
+				">* OK [UIDVALIDITY 7] UIDs valid",
+				MODSEQ("60"),
+				">c OK",
+				">d OK",
+				"<e UID FETCH 4:? *",
+				IS_NEW("4", "70000"),
+				">e OK",
+				"!end",
+				NULL};
+	static Dialog refused = {QRESYNC,
+				 "<c EXAMINE *",
+				 "<d UID FETCH 4:65539 *",
+				 OPENED("4", "7", "5"),
+				 MODSEQ("60"),
+				 ">c OK",
+				 ">d BAD no such messages",
+				 "<e UID FETCH 4:? *",
+				 IS_NEW("4", "4"),
+				 ">e OK",
+				 "!end",
+				 NULL};
+
+	assert_sync(far, &known_three,
+		    "selected 7\n" NEW("65539") NEW("70000") "done 7 70001 60 5\n");
+	assert_sync(silent, &known_three, "selected 7\n" NEW("70000") "done 7 70001 60 4\n");
+	assert_sync(refused, &known_three, "selected 7\n" NEW("4") "done 7 5 60 4\n");
 }
 
 static void
@@ -769,6 +819,7 @@ main(int argc, char **argv)
 	ADD(a_first_listing_is_one_round_trip);
 	ADD(an_empty_mailbox_needs_nothing_else);
 	ADD(qresync_tells_all_in_one_round_trip);
+	ADD(new_ones_far_above_the_known_are_asked_for_too);
 	ADD(qresync_that_does_not_add_up_is_checked_by_search);
 	ADD(another_uidvalidity_voids_what_was_known);
 	ADD(what_comes_before_the_numbering_is_not_believed);
