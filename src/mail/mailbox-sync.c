@@ -21,10 +21,12 @@ typedef struct {
 	Mailbox *mailbox;
 	GArray *arrived; /* of Arrived */
 	GString *text;
-	IndexBatch *batch; /* flags and removals not yet handed to the index */
-	guint32 below;	   /* request's known.uidnext */
-	gboolean changed;  /* since the last publish */
-	gboolean holes;	   /* the server has messages below `below` that the listing lacks */
+	IndexBatch *batch;  /* flags and removals not yet handed to the index */
+	guint32 below;	    /* request's known.uidnext */
+	gboolean assumed;   /* `known` is what the index says of a listing not loaded yet */
+	gboolean unfounded; /* the listing that was loaded is not the one that was assumed */
+	gboolean changed;   /* since the last publish */
+	gboolean holes;	    /* the server has messages below `below` that the listing lacks */
 } Sync;
 
 static const RequestEvents sync_events;
@@ -54,9 +56,27 @@ known_now(const Mailbox *mailbox)
 	return known;
 }
 
+/* Whether what the server tells is about the listing that is here. The server is asked while the
+ * index is still being loaded; its answer waits for that, on local disk. Where rows were lost the
+ * answer is thrown away, and asked for again. */
+static gboolean
+is_founded(Sync *sync)
+{
+	Mailbox *mailbox = sync->mailbox;
+
+	if (sync->assumed) {
+		sync->assumed = FALSE;
+		mailbox_load(mailbox);
+		g_rw_lock_reader_lock(&mailbox->lock);
+		sync->unfounded = messages_count(mailbox->messages) != mailbox->state.count;
+		g_rw_lock_reader_unlock(&mailbox->lock);
+	}
+	return !sync->unfounded;
+}
+
 /* `syncing` was set by the caller, under the lock. */
 static void
-sync_submit(Mailbox *mailbox, const MailboxState *known)
+sync_submit(Mailbox *mailbox, const MailboxState *known, gboolean assumed)
 {
 	Sync *sync = g_new0(Sync, 1);
 	Request *request = request_new(REQUEST_SYNC, mailbox->raw_name, &sync_events, sync);
@@ -65,9 +85,19 @@ sync_submit(Mailbox *mailbox, const MailboxState *known)
 	sync->arrived = g_array_new(FALSE, FALSE, sizeof(Arrived));
 	sync->text = g_string_new(NULL);
 	sync->below = known->uidnext;
+	sync->assumed = assumed;
 	request->known = *known;
 	request->want_header = !mailbox->house->names_uid;
 	pool_submit(mailbox->house->pool, request);
+}
+
+/* A listing that was complete when it was stored can be asked about before it is loaded. */
+static gboolean
+is_worth_assuming(Mailbox *mailbox)
+{
+	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
+
+	return !mailbox->loaded && mailbox->state.count > 0 && mailbox->state.uidnext > 1;
 }
 
 void
@@ -75,12 +105,14 @@ mailbox_refresh(Mailbox *mailbox, gint64 max_age_us)
 {
 	gint64 now = g_get_monotonic_time();
 	MailboxState known;
-	gboolean start = FALSE;
+	gboolean start = FALSE, loaded;
 
 	if (mailbox_attributes(mailbox) & MAILBOX_NOSELECT)
 		return;
-	mailbox_load(mailbox);
+	if (!is_worth_assuming(mailbox))
+		mailbox_load(mailbox);
 	g_rw_lock_writer_lock(&mailbox->lock);
+	loaded = mailbox->loaded;
 	if (mailbox->syncing) {
 		/* What is under way may have been answered before the news that brought us here. */
 		mailbox->again = mailbox->again || max_age_us == 0;
@@ -88,11 +120,13 @@ mailbox_refresh(Mailbox *mailbox, gint64 max_age_us)
 		start = mailbox->syncing = TRUE;
 		mailbox->sync_began = now;
 		mailbox->tried = FALSE;
-		known = known_now(mailbox);
+		known = loaded ? known_now(mailbox) : mailbox->state;
 	}
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (start)
-		sync_submit(mailbox, &known);
+		sync_submit(mailbox, &known, !loaded);
+	if (!loaded)
+		mailbox_load(mailbox);
 }
 
 static void
@@ -160,9 +194,12 @@ on_selected(gpointer user, const MailboxState *now)
 {
 	Sync *sync = user;
 	Mailbox *mailbox = sync->mailbox;
-	guint32 old_serial = mailbox->serial, serial;
+	guint32 old_serial, serial;
 	IndexMailbox row;
 
+	if (!is_founded(sync))
+		return;
+	old_serial = mailbox->serial;
 	if (old_serial != 0 && mailbox->state.uidvalidity == now->uidvalidity)
 		return;
 	serial = index_new_serial(mailbox->house->index);
@@ -203,6 +240,8 @@ on_message(gpointer user, const MessageInfo *info)
 	Sync *sync = user;
 	Arrived arrived = {.info = *info};
 
+	if (!is_founded(sync))
+		return;
 	arrived.info.flags &= LASTING_FLAGS;
 	arrived.keywords = keep_text(sync, info->keywords, strlen(info->keywords));
 	if (sync->mailbox->house->names_uid) {
@@ -231,6 +270,8 @@ on_flags(gpointer user, guint32 uid, guint32 flags, const char *keywords)
 	guint32 before;
 	gboolean changed;
 
+	if (!is_founded(sync))
+		return;
 	flags &= LASTING_FLAGS;
 	/* Perhaps of a message that was told of just before. */
 	if (sync->arrived->len > 0)
@@ -291,6 +332,8 @@ remove_messages(Sync *sync, const UidSet *uids, gboolean are_present)
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 	Removed removed = {gone, names};
 
+	if (!is_founded(sync))
+		return;
 	publish(sync);
 	g_rw_lock_writer_lock(&mailbox->lock);
 	if (are_present) {
@@ -330,10 +373,11 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	gboolean start = FALSE;
 	IndexMailbox row;
 
+	(void)is_founded(sync);
 	publish(sync);
 	g_rw_lock_writer_lock(&mailbox->lock);
 	g_clear_error(&mailbox->error);
-	if (error == NULL && sync->holes) {
+	if (error == NULL && (sync->holes || sync->unfounded)) {
 		start = TRUE;
 	} else if (error == NULL) {
 		mailbox->state = *state;
@@ -363,7 +407,7 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	sync_free(sync);
 	if (start)
-		sync_submit(mailbox, &known);
+		sync_submit(mailbox, &known, FALSE);
 	if (!start || error == NULL)
 		mailbox_wake(mailbox);
 }

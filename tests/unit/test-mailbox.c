@@ -443,6 +443,32 @@ test_a_listing_cut_anywhere_is_finished_without_loss(Fixture *fixture, gconstpoi
 	setup(fixture, NULL);
 }
 
+/* The server is asked before the index is read: what it answers is then about rows that are not
+ * there. */
+static void
+test_rows_lost_between_two_mounts_are_noticed(Fixture *fixture, gconstpointer qresync)
+{
+	guint32 serial;
+	IndexBatch *lost;
+
+	FAKE_SET(fixture->server, qresync, qresync != NULL);
+	fake_server_fill(fixture->server, "INBOX", 9);
+	refresh(fixture);
+	serial = view_of(fixture).messages;
+	lost = index_batch_new(serial);
+	for (guint32 uid = 4; uid <= 9; uid++)
+		index_batch_remove(lost, uid);
+	index_submit(fixture->index, lost);
+	leave(fixture);
+
+	fake_server_expunge(fixture->server, "INBOX", 2, 2);
+	fake_server_add(fixture->server, "INBOX", "later", "text");
+	enter(fixture);
+	refresh(fixture);
+	g_assert_cmpuint(view_of(fixture).messages, ==, serial);
+	assert_mirrors(fixture);
+}
+
 /* --- without a server --- */
 
 static void
@@ -603,6 +629,10 @@ main(int argc, char **argv)
 	     test_a_reader_of_the_old_numbering_gets_nothing);
 	TEST("a-listing-cut-anywhere-is-finished-without-loss",
 	     test_a_listing_cut_anywhere_is_finished_without_loss);
+	TEST("rows-lost-between-two-mounts-are-noticed",
+	     test_rows_lost_between_two_mounts_are_noticed);
+	TEST_WITH("rows-lost-between-two-mounts-are-noticed-with-qresync", "qresync",
+		  test_rows_lost_between_two_mounts_are_noticed);
 	TEST("what-the-index-knows-is-listed-without-a-server",
 	     test_what_the_index_knows_is_listed_without_a_server);
 	TEST("what-holds-no-messages-is-never-asked", test_what_holds_no_messages_is_never_asked);
