@@ -209,6 +209,8 @@ on_selected(gpointer user, const MailboxState *now)
 	mailbox->n_exact = 0;
 	messages_free(mailbox->messages);
 	mailbox->messages = messages_new();
+	if (!mailbox->house->names_uid)
+		messages_reserve(mailbox->messages, now->count);
 	g_array_set_size(mailbox->former, 0);
 	mailbox->serial = serial;
 	mailbox->state = (MailboxState){.uidvalidity = now->uidvalidity, .uidnext = 1};

@@ -185,17 +185,20 @@ mailbox_load(Mailbox *mailbox)
 	g_autoptr(GMutexLocker) loading = g_mutex_locker_new(&mailbox->load_lock);
 	g_autoptr(Messages) messages = NULL;
 	g_autoptr(GError) error = NULL;
-	guint32 serial;
+	guint32 serial, count;
 	gboolean loaded;
 
 	g_rw_lock_reader_lock(&mailbox->lock);
 	loaded = mailbox->loaded;
 	serial = mailbox->serial;
+	count = mailbox->state.count;
 	g_rw_lock_reader_unlock(&mailbox->lock);
 	if (loaded)
 		return;
 
 	messages = messages_new();
+	if (!mailbox->house->names_uid)
+		messages_reserve(messages, count);
 	if (serial != 0 &&
 	    !index_each_message(mailbox->house->index, serial, load_message, messages, &error)) {
 		g_debug("%s: index: %s", mailbox->raw_name, error->message);

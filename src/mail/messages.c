@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define KEYWORD_SETS G_MAXUINT16
+#define RESERVE_MAX  (1024 * 1024) /* what a server announces is no reason to take more at once */
 #define EMPTY	     0u
 #define REMOVED                                                                                    \
 	G_MAXUINT32 /* no UID: RFC 3501 UIDs end one below in practice, see messages_add() */
@@ -124,53 +125,59 @@ messages_keywords(const Messages *messages, const MessageEntry *entry)
 /* --- the name table
  * --------------------------------------------------------------------------------- */
 
-static guint
+/* Eight bytes a step: names differ in their last few, and each is looked for as often as it is
+ * kept. */
+static guint32
 hash_name(const char *name, gsize len)
 {
-	guint64 hash = 14695981039346656037u;
+	guint64 hash = len * G_GUINT64_CONSTANT(0x9e3779b97f4a7c15);
+	guint64 word;
 
-	for (gsize i = 0; i < len; i++)
-		hash = (hash ^ (guchar)name[i]) * 1099511628211u;
-	return (guint)(hash ^ hash >> 32);
+	for (; len >= sizeof word; name += sizeof word, len -= sizeof word) {
+		memcpy(&word, name, sizeof word);
+		hash = (hash ^ word) * G_GUINT64_CONSTANT(0xff51afd7ed558ccd);
+		hash ^= hash >> 32;
+	}
+	word = 0;
+	memcpy(&word, name, len);
+	hash = (hash ^ word) * G_GUINT64_CONSTANT(0xff51afd7ed558ccd);
+	return (guint32)(hash ^ hash >> 32);
 }
 
 static void
-table_put(Messages *messages, const char *name, gsize len, guint32 uid)
+table_put(Messages *messages, Slot slot)
 {
 	guint mask = messages->table_size - 1;
-	guint32 hash = hash_name(name, len);
-	guint i = hash & mask;
+	guint i = slot.hash & mask;
 
 	while (messages->table[i].uid != EMPTY)
 		i = (i + 1) & mask;
-	messages->table[i] = (Slot){uid, hash};
+	messages->table[i] = slot;
 	messages->table_used++;
 }
 
+/* Room for @n names, without those that were removed. */
 static void
-table_rebuild(Messages *messages)
+table_resize(Messages *messages, guint n)
 {
+	g_autofree Slot *former = g_steal_pointer(&messages->table);
+	guint former_size = messages->table_size;
 	guint size = 64;
 
-	while (size < messages->entries->len * 2 + 64)
+	while (size < n * 2 + 64)
 		size *= 2;
-	g_free(messages->table);
 	messages->table = g_new0(Slot, size);
 	messages->table_size = size;
 	messages->table_used = 0;
-	for (guint i = 0; i < messages->entries->len; i++) {
-		const char *name = messages_name(messages, entry_at(messages, i));
-
-		if (*name != '\0')
-			table_put(messages, name, strlen(name), entry_at(messages, i)->uid);
-	}
+	for (guint i = 0; i < former_size; i++)
+		if (former[i].uid != EMPTY && former[i].uid != REMOVED)
+			table_put(messages, former[i]);
 }
 
-const MessageEntry *
-messages_find(const Messages *messages, const char *name, gsize len)
+static const MessageEntry *
+find_hashed(const Messages *messages, const char *name, gsize len, guint32 hash)
 {
 	guint mask = messages->table_size - 1;
-	guint32 hash = hash_name(name, len);
 
 	if (messages->table_size == 0 || len == 0)
 		return NULL;
@@ -186,6 +193,12 @@ messages_find(const Messages *messages, const char *name, gsize len)
 			return entry;
 	}
 	return NULL;
+}
+
+const MessageEntry *
+messages_find(const Messages *messages, const char *name, gsize len)
+{
+	return find_hashed(messages, name, len, hash_name(name, len));
 }
 
 static void
@@ -230,15 +243,12 @@ intern_keywords(Messages *messages, const char *keywords)
 /* --- changes
  * ---------------------------------------------------------------------------------------- */
 
-/* The name itself, or with the first free ~N. (transfer full) NULL: @name is free. */
+/* The first free @name~N. (transfer full) */
 static char *
-unique_name(Messages *messages, const char *name)
+numbered_name(Messages *messages, const char *name)
 {
-	guint number;
+	guint number = GPOINTER_TO_UINT(g_hash_table_lookup(messages->next_copy, name));
 
-	if (*name == '\0' || messages_find(messages, name, strlen(name)) == NULL)
-		return NULL;
-	number = GPOINTER_TO_UINT(g_hash_table_lookup(messages->next_copy, name));
 	for (number = MAX(number, 2);; number++) {
 		g_autofree char *candidate = g_strdup_printf("%s~%u", name, number);
 
@@ -250,11 +260,48 @@ unique_name(Messages *messages, const char *name)
 	}
 }
 
+/* Keeps @name, or the first free ~N of it, as that of @uid; returns its place. */
+static guint32
+keep_name(Messages *messages, const char *name, guint32 uid)
+{
+	gsize len = strlen(name);
+	guint32 hash = hash_name(name, len);
+	guint32 place = (guint32)messages->names->len;
+	g_autofree char *numbered = NULL;
+
+	if (len == 0)
+		return 0;
+	if (find_hashed(messages, name, len, hash) != NULL) {
+		numbered = numbered_name(messages, name);
+		name = numbered;
+		len = strlen(name);
+		hash = hash_name(name, len);
+	}
+	if (messages->names->len + len + 1 >= G_MAXUINT32)
+		return 0;
+	g_string_append_len(messages->names, name, (gssize)len + 1);
+	table_put(messages, (Slot){uid, hash});
+	return place;
+}
+
+void
+messages_reserve(Messages *messages, guint n)
+{
+	guint count = messages->entries->len;
+
+	n = MIN(n, RESERVE_MAX);
+	if (n <= count)
+		return;
+	if (messages->table_size < n * 2 + 64)
+		table_resize(messages, n);
+	g_array_set_size(messages->entries, n);
+	g_array_set_size(messages->entries, count);
+}
+
 const MessageEntry *
 messages_add(Messages *messages, const MessageInfo *info, const char *name)
 {
 	guint rank = messages_rank(messages, info->uid);
-	g_autofree char *unique = NULL;
 	MessageEntry entry = {
 		.date = info->date,
 		.size = MIN(info->size, (1ull << 48) - 1),
@@ -268,17 +315,9 @@ messages_add(Messages *messages, const MessageInfo *info, const char *name)
 	if (rank < messages->entries->len && entry_at(messages, rank)->uid == info->uid)
 		return NULL;
 	if (messages->table_used * 4 >= messages->table_size * 3)
-		table_rebuild(messages);
-	unique = unique_name(messages, name);
-	if (unique != NULL)
-		name = unique;
-	if (*name != '\0' && messages->names->len + strlen(name) + 1 < G_MAXUINT32) {
-		entry.name = messages->names->len;
-		g_string_append_len(messages->names, name, strlen(name) + 1);
-	}
+		table_resize(messages, messages->entries->len);
+	entry.name = keep_name(messages, name, entry.uid);
 	g_array_insert_val(messages->entries, rank, entry);
-	if (entry.name != 0)
-		table_put(messages, name, strlen(name), entry.uid);
 	return entry_at(messages, rank);
 }
 
@@ -351,7 +390,7 @@ names_compact(Messages *messages)
 	g_string_free(messages->names, TRUE);
 	messages->names = names;
 	messages->holes = 0;
-	table_rebuild(messages);
+	table_resize(messages, messages->entries->len);
 }
 
 /* Whether @uid goes: it is in @set (or, @inverted, below @below and not in it). */

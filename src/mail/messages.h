@@ -42,6 +42,9 @@ const char *messages_name(const Messages *messages,
 const char *messages_keywords(const Messages *messages,
 			      const MessageEntry *entry); /* space-separated, "" none */
 
+/* Makes room for @n messages in all, as far as that is sensible: a hint. */
+void messages_reserve(Messages *messages, guint n);
+
 /* Adds a message under @name, or under name~2, name~3 … when that is taken ("" is never taken).
  * UIDs may come in any order, ascending is fast. Flags and date are taken from @info; a UID that is
  * already there is left as it is. Returns the entry, NULL when it was there. */
