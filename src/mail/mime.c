@@ -58,9 +58,18 @@ mime_header_length(const char *message, gsize len)
 static char *
 unfold(const char *value, gsize len)
 {
-	char *out = g_malloc(len + 1);
+	g_autofree char *unfolded = NULL;
+	char *out;
 	gsize n = 0, first = 0;
 
+	while (len > 0 && is_wsp(value[len - 1]))
+		len--;
+	for (; len > 0 && is_wsp(*value); len--)
+		value++;
+	/* The usual one lies on one line. */
+	if (memchr(value, '\n', len) == NULL && memchr(value, '\0', len) == NULL)
+		return g_strndup(value, len);
+	out = unfolded = g_malloc(len + 1);
 	for (gsize i = 0; i < len; i++) {
 		if (value[i] == '\n' || value[i] == '\0')
 			continue;
@@ -72,9 +81,7 @@ unfold(const char *value, gsize len)
 		n--;
 	while (first < n && is_wsp(out[first]))
 		first++;
-	memmove(out, out + first, n - first);
-	out[n - first] = '\0';
-	return out;
+	return g_strndup(out + first, n - first);
 }
 
 /* Length of "Field:" (blanks before the colon are the obsolete syntax) when the line begins with
@@ -84,11 +91,22 @@ match_field(const char *line, gsize len, const char *field, gsize field_len)
 {
 	gsize n = field_len;
 
-	if (len <= n || g_ascii_strncasecmp(line, field, n) != 0)
+	if (len <= n || g_ascii_tolower(*line) != g_ascii_tolower(*field) ||
+	    g_ascii_strncasecmp(line, field, n) != 0)
 		return 0;
 	while (n < len && (line[n] == ' ' || line[n] == '\t'))
 		n++;
 	return n < len && line[n] == ':' ? n + 1 : 0;
+}
+
+/* Where the field that begins at @pos ends, its continued lines included. */
+static gsize
+field_end(const char *header, gsize len, gsize pos)
+{
+	do
+		pos = line_end(header, len, pos);
+	while (pos < len && (header[pos] == ' ' || header[pos] == '\t'));
+	return pos;
 }
 
 /* The next field of that name from *@pos on; *@pos moves past it. NULL at the end of the block. */
@@ -101,13 +119,36 @@ next_field(const char *header, gsize len, gsize *pos, const char *field)
 		gsize start = *pos;
 		gsize skip = match_field(header + start, len - start, field, field_len);
 
-		do
-			*pos = line_end(header, len, *pos);
-		while (*pos < len && (header[*pos] == ' ' || header[*pos] == '\t'));
+		*pos = field_end(header, len, *pos);
 		if (skip > 0)
 			return unfold(header + start + skip, *pos - start - skip);
 	}
 	return NULL;
+}
+
+void
+mime_header_fields(const char *header, gsize len, const char *const *fields, char **values, guint n)
+{
+	guint missing = n;
+	gsize end;
+
+	for (guint i = 0; i < n; i++)
+		values[i] = NULL;
+	for (gsize pos = 0; missing > 0 && pos < len && !is_empty_line(header, len, pos);
+	     pos = end) {
+		end = field_end(header, len, pos);
+		for (guint i = 0; i < n; i++) {
+			gsize skip = values[i] != NULL ? 0
+						       : match_field(header + pos, len - pos,
+								     fields[i], strlen(fields[i]));
+
+			if (skip == 0)
+				continue;
+			values[i] = unfold(header + pos + skip, end - pos - skip);
+			missing--;
+			break;
+		}
+	}
 }
 
 char *

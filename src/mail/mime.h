@@ -19,6 +19,10 @@ char *mime_decode_header(const char *value, gsize len);
 /* The first field of that name in a raw header block, or NULL: raw bytes, unfolded, trimmed,
  * without NUL. Case-insensitive. (transfer full) */
 char *mime_header_field(const char *header, gsize len, const char *field);
+/* The first of each of @n different @fields, in one pass; NULL where there is none. (transfer full)
+ */
+void mime_header_fields(const char *header, gsize len, const char *const *fields, char **values,
+			guint n);
 
 /* "Name <addr>, …" of an address header, decoded (groups flattened); a name that could be read as
  * an address is quoted. An address that does not parse is shown as mime_decode_header() has it. At

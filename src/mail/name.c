@@ -318,12 +318,11 @@ name_to_mutf7(const char *file_name, GError **error)
 void
 name_headers_parse(const char *header, gsize len, NameHeaders *out)
 {
-	gsize used = MIN(len, HEADER_MAX);
+	static const char *const fields[] = {"Message-ID", "Date", "From", "Subject"};
+	char *values[G_N_ELEMENTS(fields)];
 
-	out->message_id = mime_header_field(header, used, "Message-ID");
-	out->date = mime_header_field(header, used, "Date");
-	out->from = mime_header_field(header, used, "From");
-	out->subject = mime_header_field(header, used, "Subject");
+	mime_header_fields(header, MIN(len, HEADER_MAX), fields, values, G_N_ELEMENTS(fields));
+	*out = (NameHeaders){values[0], values[1], values[2], values[3]};
 }
 
 void
@@ -334,6 +333,14 @@ name_headers_clear(NameHeaders *headers)
 	g_free((char *)headers->from);
 	g_free((char *)headers->subject);
 	*headers = (NameHeaders){0};
+}
+
+static char *
+put_digits(char *at, guint value, guint n)
+{
+	for (guint i = n; i > 0; i--, value /= 10)
+		at[i - 1] = (char)('0' + value % 10);
+	return at + n;
 }
 
 /* "YYYYMMDD-HHMMSS", by Howard Hinnant's days-to-civil: no time zone data, no locale, no year 2038.
@@ -349,11 +356,18 @@ append_time(GString *out, gint64 date)
 	guint in_year = in_era - (365 * year + year / 4 - year / 100);
 	guint month = (5 * in_year + 2) / 153; /* 0: March */
 	guint day = in_year - (153 * month + 2) / 5 + 1;
+	char text[15], *p = text;
 
 	month = month < 10 ? month + 3 : month - 9;
 	year += era * 400 + (month <= 2);
-	g_string_append_printf(out, "%04u%02u%02u-%02u%02u%02u", year, month, day, second / 3600,
-			       second / 60 % 60, second % 60);
+	p = put_digits(p, year, 4);
+	p = put_digits(p, month, 2);
+	p = put_digits(p, day, 2);
+	*p++ = '-';
+	p = put_digits(p, second / 3600, 2);
+	p = put_digits(p, second / 60 % 60, 2);
+	p = put_digits(p, second % 60, 2);
+	g_string_append_len(out, text, p - text);
 }
 
 static gboolean
@@ -370,21 +384,46 @@ typedef struct {
 	gboolean full;	 /* nothing further on can change what is kept */
 } Slug;
 
+/* The ASCII letters and digits at @text, kept together. */
+static gsize
+slug_append_word(Slug *slug, const char *text, gsize len)
+{
+	gsize n = 0;
+
+	while (n < len && g_ascii_isalnum(text[n]))
+		n++;
+	if (n == 0)
+		return 0;
+	g_string_append_len(slug->text, text, (gssize)n);
+	slug->in_run = FALSE;
+	slug->full = slug->text->len > 4 * SLUG_CHARS;
+	return n;
+}
+
 /* Trims on the left as it goes. @text is in NFC. */
 static void
 slug_append(Slug *slug, const char *text, gsize len)
 {
-	for (const char *p = text; p < text + len && !slug->full; p = g_utf8_next_char(p)) {
-		gunichar c = g_utf8_get_char(p);
-		gboolean kept = is_slug_char(c);
-		gboolean trimmed = slug->text->len == 0 && (!kept || c == '-' || c == '.');
+	const char *p = text;
 
+	while (p < text + len && !slug->full) {
+		gsize word = slug_append_word(slug, p, text + len - p);
+		gunichar c;
+		gboolean kept, trimmed;
+
+		p += word;
+		if (word > 0)
+			continue;
+		c = g_utf8_get_char(p);
+		kept = is_slug_char(c);
+		trimmed = slug->text->len == 0 && (!kept || c == '-' || c == '.');
 		if (kept && !trimmed)
 			g_string_append_len(slug->text, p, g_utf8_next_char(p) - p);
 		else if (!kept && !trimmed && !slug->in_run)
 			g_string_append_c(slug->text, '-');
 		slug->in_run = !kept;
 		slug->full = slug->text->len > 4 * SLUG_CHARS && kept && c != '-' && c != '.';
+		p = g_utf8_next_char(p);
 	}
 }
 
@@ -484,6 +523,7 @@ append_id(GString *out, const NameHeaders *headers)
 	guint8 digest[32];
 	gsize size = sizeof digest;
 	guint64 bits = 0;
+	char id[8], *p = id;
 
 	checksum_value(checksum, headers->message_id, FALSE);
 	checksum_value(checksum, headers->date, FALSE);
@@ -493,7 +533,8 @@ append_id(GString *out, const NameHeaders *headers)
 	for (guint i = 0; i < 5; i++)
 		bits = bits << 8 | digest[i];
 	for (int shift = 35; shift >= 0; shift -= 5)
-		g_string_append_c(out, digits[bits >> shift & 0x1f]);
+		*p++ = digits[bits >> shift & 0x1f];
+	g_string_append_len(out, id, p - id);
 }
 
 char *
