@@ -368,11 +368,14 @@ static void
 format_name(const Mailbox *mailbox, const MessageEntry *entry, char *out, gsize size)
 {
 	const char *name = messages_name(mailbox->messages, entry);
+	gsize len = strlen(name);
 
-	if (*name != '\0')
-		g_snprintf(out, size, "%s.eml", name);
-	else
+	if (len == 0 || len + sizeof ".eml" > size) {
 		g_snprintf(out, size, "%u.eml", entry->uid);
+		return;
+	}
+	memcpy(out, name, len);
+	memcpy(out + len, ".eml", sizeof ".eml");
 }
 
 char *

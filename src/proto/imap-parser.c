@@ -622,7 +622,11 @@ imap_token_is_nil(const ImapToken *token)
 gboolean
 imap_token_is_atom(const ImapToken *token, const char *word)
 {
-	return token->type == IMAP_TOKEN_ATOM && g_ascii_strcasecmp(token->text, word) == 0;
+	/* The first two bytes tell nearly all words apart; 0x20 is all that case can change. */
+	if (token->type != IMAP_TOKEN_ATOM || ((token->text[0] ^ word[0]) & ~0x20) != 0 ||
+	    (token->text[0] != '\0' && ((token->text[1] ^ word[1]) & ~0x20) != 0))
+		return FALSE;
+	return g_ascii_strcasecmp(token->text, word) == 0;
 }
 
 guint
@@ -711,6 +715,28 @@ read_zone(const char *at, const char *end, gint64 *seconds_out)
 	return digits > 0 && value / 100 < 24 && value % 100 < 60;
 }
 
+static gboolean
+is_day(guint day, guint month, guint year)
+{
+	static const guint8 days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	gboolean leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+	return day >= 1 && day <= days[month - 1] && (month != 2 || day <= 28 || leap);
+}
+
+/* Years begin in March here, so that the leap day is the last one (Howard Hinnant's
+ * days_from_civil). */
+static gint64
+days_since_1970(guint day, guint month, guint year)
+{
+	guint from_march = month > 2 ? month - 3 : month + 9;
+	guint y = month > 2 ? year : year - 1;
+
+	return (gint64)(365 * y + y / 4 - y / 100 + y / 400 + (153 * from_march + 2) / 5 + day -
+			1) -
+	       719468;
+}
+
 gboolean
 imap_parse_date(const char *text, gsize len, gint64 *out)
 {
@@ -718,7 +744,6 @@ imap_parse_date(const char *text, gsize len, gint64 *out)
 	const char *end = text + len;
 	guint day, month, year, hour, minute, second;
 	gint64 zone;
-	GDate date;
 
 	while (at < end && *at == ' ')
 		at++;
@@ -735,13 +760,10 @@ imap_parse_date(const char *text, gsize len, gint64 *out)
 		return FALSE;
 	while (at < end && *at == ' ')
 		at++;
-	if (year < 1900 || !g_date_valid_dmy(day, month, year) || !read_zone(at, end, &zone))
+	if (year < 1900 || !is_day(day, month, year) || !read_zone(at, end, &zone))
 		return FALSE;
-	g_date_clear(&date, 1);
-	g_date_set_dmy(&date, day, month, year);
-	/* 719163 is the Julian day of 1970-01-01 as GDate counts. A leap second is the first of the
-	 * next minute. */
-	*out = ((gint64)g_date_get_julian(&date) - 719163) * 86400 + hour * 3600 + minute * 60 +
-	       second - zone;
+	/* A leap second is the first of the next minute. */
+	*out = days_since_1970(day, month, year) * 86400 + hour * 3600 + minute * 60 + second -
+	       zone;
 	return TRUE;
 }
