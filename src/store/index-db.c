@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* How damage is noticed. SQLite sees torn pages, not a flipped bit inside a value; so every row
+/* A message is one blob of values, its header another: a listing of a million reads two columns a
+ * row, and the rowid makes each new message the last one of its table, which SQLite adds without a
+ * search.
+ *
+ * How damage is noticed. SQLite sees torn pages, not a flipped bit inside a value; so every row
  * carries a sum over all its values, proved on each read. Pages that lost rows without a trace are
  * what only a walk over the whole file finds: index.db.clean, written after a clean close, holds
  * the file's inode, size and mtime; when it is missing or does not fit (crash, restored backup,
@@ -17,7 +21,7 @@
 #include "base/util.h"
 
 #define APPLICATION_ID	  0x6d61696c /* "mail" */
-#define FORMAT		  2
+#define FORMAT		  3
 #define GENERATION_LENGTH 16
 #define VALUE_MAX                                                                                  \
 	(16 * 1024 * 1024) /* no value of ours comes near; bounds what a damaged record asks for   \
@@ -29,10 +33,7 @@ static const char *const schema[] = {
 	"INTEGER, uidvalidity INTEGER,"
 	" uidnext INTEGER, highestmodseq INTEGER, count INTEGER, separator INTEGER, attributes "
 	"INTEGER, name TEXT, prefix TEXT, changed INTEGER)",
-	"CREATE TABLE messages (serial INTEGER, uid INTEGER, sum INTEGER NOT NULL, flags INTEGER, "
-	"size INTEGER, exact INTEGER,"
-	" crc INTEGER, date INTEGER, name TEXT, keywords TEXT, header BLOB, PRIMARY KEY (serial, "
-	"uid)) WITHOUT ROWID",
+	"CREATE TABLE messages (id INTEGER PRIMARY KEY, data BLOB NOT NULL, header BLOB)",
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
 };
 
@@ -113,19 +114,21 @@ mix_end(guint64 sum)
 	return (gint64)((sum ^ (sum >> 32)) & G_MAXUINT32);
 }
 
-static gint64
-message_sum(guint32 serial, const IndexMessage *message)
-{
-	guint64 sum = mix(FORMAT, (guint64)serial << 32 | message->info.uid);
+/* The column `data`: this, then the name and the keywords, each with its NUL. In the byte order of
+ * the machine; on another one no sum fits. */
+typedef struct {
+	guint32 sum;	    /* of all that follows, and of the id */
+	guint32 header_sum; /* 0: there is no header */
+	guint32 header_len, crc;
+	guint64 flags : 32, size_exact : 1, has_crc : 1, unused : 30;
+	guint64 size;
+	gint64 date;
+} Stored;
 
-	sum = mix(sum,
-		  (guint64)message->info.flags << 2 | message->size_exact << 1 | message->has_crc);
-	sum = mix(sum, message->info.size);
-	sum = mix(sum, (guint64)message->info.date);
-	sum = mix(sum, message->has_crc ? message->crc : 0);
-	sum = mix_bytes(sum, message->name, strlen(message->name));
-	sum = mix_bytes(sum, message->info.keywords, strlen(message->info.keywords));
-	return mix_end(mix_bytes(sum, message->info.header, message->info.header_len));
+static guint32
+bytes_sum(gint64 id, const void *data, gsize len)
+{
+	return (guint32)mix_end(mix_bytes(mix(FORMAT, (guint64)id), data, len));
 }
 
 static gint64
@@ -182,48 +185,101 @@ index_db_run(sqlite3_stmt *statement)
 	return rc == SQLITE_DONE || rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
+/* Name and keywords out of @len bytes of text. */
+static gboolean
+read_texts(const char *text, gsize len, IndexMessage *out)
+{
+	gsize name_len = strnlen(text, len);
+	gsize keywords_len = name_len < len ? strnlen(text + name_len + 1, len - name_len - 1) : 0;
+
+	out->name = text;
+	out->info.keywords = text + name_len + 1;
+	return name_len + 1 + keywords_len + 1 == len && memchr(text, '/', name_len) == NULL;
+}
+
+static gboolean
+read_header(sqlite3_stmt *row, gint64 id, const Stored *stored, IndexMessage *out)
+{
+	const void *header = sqlite3_column_blob(row, 2);
+	gsize len = (gsize)sqlite3_column_bytes(row, 2);
+
+	out->info.header = header;
+	out->info.header_len = len;
+	if (len != stored->header_len)
+		return FALSE;
+	return len == 0 || bytes_sum(id, header, len) == stored->header_sum;
+}
+
 gboolean
 index_db_read_message(sqlite3_stmt *row, guint32 *serial_out, IndexMessage *out)
 {
-	*serial_out = (guint32)sqlite3_column_int64(row, 0);
-	*out = (IndexMessage){
-		.info.uid = (guint32)sqlite3_column_int64(row, 1),
-		.info.flags = (guint32)sqlite3_column_int64(row, 3),
-		.info.size = (guint64)sqlite3_column_int64(row, 4),
-		.size_exact = sqlite3_column_int64(row, 5) != 0,
-		.has_crc = sqlite3_column_type(row, 6) != SQLITE_NULL,
-		.crc = (guint32)sqlite3_column_int64(row, 6),
-		.info.date = sqlite3_column_int64(row, 7),
-		.name = column_text(row, 8),
-		.info.keywords = column_text(row, 9),
-		.info.header = sqlite3_column_blob(row, 10),
-		.info.header_len = (gsize)sqlite3_column_bytes(row, 10),
-	};
-	return out->info.uid != 0 && strchr(out->name, '/') == NULL &&
-	       sqlite3_column_int64(row, 2) == message_sum(*serial_out, out);
+	gint64 id = sqlite3_column_int64(row, 0);
+	const guint8 *data = sqlite3_column_blob(row, 1);
+	gsize len = (gsize)sqlite3_column_bytes(row, 1);
+	Stored stored;
+
+	*serial_out = (guint32)(id >> 32);
+	*out = (IndexMessage){0};
+	if (data == NULL || len < sizeof stored + 2)
+		return FALSE;
+	memcpy(&stored, data, sizeof stored);
+	out->info.uid = (guint32)(id & G_MAXUINT32);
+	out->info.flags = stored.flags;
+	out->info.size = stored.size;
+	out->info.date = stored.date;
+	out->size_exact = stored.size_exact;
+	out->has_crc = stored.has_crc;
+	out->crc = stored.crc;
+	return out->info.uid != 0 &&
+	       bytes_sum(id, data + sizeof stored.sum, len - sizeof stored.sum) == stored.sum &&
+	       read_texts((const char *)data + sizeof stored, len - sizeof stored, out) &&
+	       (sqlite3_column_count(row) < 3 || read_header(row, id, &stored, out));
+}
+
+void
+index_db_bind_range(sqlite3_stmt *statement, guint32 serial)
+{
+	sqlite3_bind_int64(statement, 1, INDEX_MESSAGE_ID(serial, 0));
+	sqlite3_bind_int64(statement, 2, INDEX_MESSAGE_ID(serial, G_MAXUINT32));
 }
 
 int
 index_db_write_message(sqlite3_stmt *put, guint32 serial, const IndexMessage *message)
 {
-	int rc = SQLITE_OK;
+	gint64 id = INDEX_MESSAGE_ID(serial, message->info.uid);
+	gsize name_size = strlen(message->name) + 1;
+	gsize keywords_size = strlen(message->info.keywords) + 1;
+	gsize header_len = message->info.header_len;
+	gsize len = sizeof(Stored) + name_size + keywords_size;
+	g_autofree guint8 *data = g_malloc(len);
+	Stored stored = {
+		.header_sum = header_len > 0 ? bytes_sum(id, message->info.header, header_len) : 0,
+		.header_len = (guint32)header_len,
+		.crc = message->has_crc ? message->crc : 0,
+		.flags = message->info.flags,
+		.size_exact = message->size_exact != FALSE,
+		.has_crc = message->has_crc != FALSE,
+		.size = message->info.size,
+		.date = message->info.date,
+	};
+	int rc;
 
-	bind_number(put, 1, serial, &rc);
-	bind_number(put, 2, message->info.uid, &rc);
-	sqlite3_bind_int64(put, 3, message_sum(serial, message));
-	bind_number(put, 4, message->info.flags, &rc);
-	bind_number(put, 5, (gint64)message->info.size, &rc);
-	bind_number(put, 6, message->size_exact, &rc);
-	if (message->has_crc)
-		sqlite3_bind_int64(put, 7, message->crc);
-	bind_number(put, 8, message->info.date, &rc);
-	bind_text(put, 9, message->name, &rc);
-	bind_text(put, 10, message->info.keywords, &rc);
-	if (message->info.header_len > 0 &&
-	    sqlite3_bind_blob(put, 11, message->info.header, (int)message->info.header_len,
-			      SQLITE_STATIC) != SQLITE_OK)
-		rc = SQLITE_NOMEM;
-	return rc == SQLITE_OK ? index_db_run(put) : rc;
+	memcpy(data, &stored, sizeof stored);
+	memcpy(data + sizeof stored, message->name, name_size);
+	memcpy(data + sizeof stored + name_size, message->info.keywords, keywords_size);
+	stored.sum = bytes_sum(id, data + sizeof stored.sum, len - sizeof stored.sum);
+	memcpy(data, &stored.sum, sizeof stored.sum);
+	rc = sqlite3_bind_int64(put, 1, id);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_blob(put, 2, data, (int)len, SQLITE_STATIC);
+	if (rc == SQLITE_OK && header_len > 0)
+		rc = sqlite3_bind_blob(put, 3, message->info.header, (int)header_len,
+				       SQLITE_STATIC);
+	/* Unbinds @data in any case. */
+	if (rc == SQLITE_OK)
+		return index_db_run(put);
+	sqlite3_clear_bindings(put);
+	return rc;
 }
 
 gboolean
@@ -448,7 +504,7 @@ index_db_next_serial(sqlite3 *db, guint32 *next_out)
 			    "SELECT max((SELECT value FROM meta WHERE name = 'next_serial'),"
 			    " (SELECT ifnull(max(directory), 0) + 1 FROM mailboxes),"
 			    " (SELECT ifnull(max(messages), 0) + 1 FROM mailboxes),"
-			    " (SELECT ifnull(max(serial), 0) + 1 FROM messages))",
+			    " (SELECT ifnull(max(id) >> 32, 0) + 1 FROM messages))",
 			    &text);
 
 	if (rc != SQLITE_OK)

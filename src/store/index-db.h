@@ -17,8 +17,12 @@ G_BEGIN_DECLS
 #define INDEX_MAILBOX_COLUMNS                                                                      \
 	"directory, sum, messages, uidvalidity, uidnext, highestmodseq, count, separator, "        \
 	"attributes, name, prefix, changed"
-#define INDEX_MESSAGE_COLUMNS                                                                      \
-	"serial, uid, sum, flags, size, exact, crc, date, name, keywords, header"
+/* The header is a column of its own, the last: a listing does without it. */
+#define INDEX_LISTING_COLUMNS "id, data"
+#define INDEX_MESSAGE_COLUMNS INDEX_LISTING_COLUMNS ", header"
+
+/* The rowid of a message: those of one serial lie together, in the order of their UIDs. */
+#define INDEX_MESSAGE_ID(serial, uid) ((gint64)((guint64)(serial) << 32 | (uid)))
 
 /* A connection to the file at @path, which must exist. On failure *@db_out may still be set, for
  * its error text: close it. */
@@ -49,6 +53,9 @@ int index_db_exec(sqlite3 *db, const char *sql);
 int index_db_prepare(sqlite3 *db, const char *const *sql, sqlite3_stmt **statements, guint n);
 int index_db_run(
 	sqlite3_stmt *statement); /* a statement that yields nothing; reset and unbound after */
+
+/* Binds the first and the last rowid that messages of @serial can have as ?1 and ?2. */
+void index_db_bind_range(sqlite3_stmt *statement, guint32 serial);
 
 /* Rows of INDEX_*_COLUMNS. What was read borrows from the statement until it is stepped or reset;
  * FALSE: damaged. */

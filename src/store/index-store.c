@@ -24,17 +24,16 @@ static const char *const write_sql[N_WRITES] = {
 	[PUT_MAILBOX] = "INSERT OR REPLACE INTO mailboxes (" INDEX_MAILBOX_COLUMNS
 			") VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[DELETE_MAILBOX] = "DELETE FROM mailboxes WHERE directory = ?1",
-	[GET_MESSAGE] =
-		"SELECT " INDEX_MESSAGE_COLUMNS " FROM messages WHERE serial = ?1 AND uid = ?2",
-	[PUT_MESSAGE] = "INSERT OR REPLACE INTO messages (" INDEX_MESSAGE_COLUMNS
-			") VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-	[DELETE_MESSAGE] = "DELETE FROM messages WHERE serial = ?1 AND uid = ?2",
-	[DELETE_MESSAGES] = "DELETE FROM messages WHERE serial = ?1",
+	[GET_MESSAGE] = "SELECT " INDEX_MESSAGE_COLUMNS " FROM messages WHERE id = ?1",
+	[PUT_MESSAGE] =
+		"INSERT OR REPLACE INTO messages (" INDEX_MESSAGE_COLUMNS ") VALUES (?,?,?)",
+	[DELETE_MESSAGE] = "DELETE FROM messages WHERE id = ?1",
+	[DELETE_MESSAGES] = "DELETE FROM messages WHERE id BETWEEN ?1 AND ?2",
 	[NEXT_ORPHAN] =
 		/* from serial to serial, not from row to row */
-	"WITH RECURSIVE stored (serial) AS (SELECT min(serial) FROM messages UNION ALL"
-	" SELECT (SELECT min(serial) FROM messages WHERE serial > stored.serial) FROM stored WHERE "
-	"serial IS NOT NULL)"
+	"WITH RECURSIVE stored (serial) AS (SELECT min(id) >> 32 FROM messages UNION ALL"
+	" SELECT (SELECT min(id) >> 32 FROM messages WHERE id >= (stored.serial + 1) << 32)"
+	" FROM stored WHERE serial IS NOT NULL)"
 	" SELECT serial FROM stored WHERE serial > 0 AND serial NOT IN (SELECT messages FROM "
 	"mailboxes WHERE "
 	"messages IS NOT NULL) LIMIT 1",
@@ -101,7 +100,7 @@ index_batch_new(guint32 messages)
 	IndexBatch *batch = g_new0(IndexBatch, 1);
 
 	batch->messages = messages;
-	batch->ops = g_array_new(FALSE, TRUE, sizeof(Op));
+	batch->ops = g_array_new(FALSE, FALSE, sizeof(Op));
 	batch->text = g_byte_array_new();
 	return batch;
 }
@@ -243,8 +242,7 @@ load_message(IndexStore *store, guint32 serial, guint32 uid, IndexMessage *out, 
 	gsize used = 0;
 	int rc;
 
-	sqlite3_bind_int64(get, 1, serial);
-	sqlite3_bind_int64(get, 2, uid);
+	sqlite3_bind_int64(get, 1, INDEX_MESSAGE_ID(serial, uid));
 	rc = sqlite3_step(get);
 	*found_out = rc == SQLITE_ROW;
 	if (*found_out && !index_db_read_message(get, &found_serial, out))
@@ -273,8 +271,7 @@ store_op(IndexStore *store, guint32 serial, const Op *op, const char *text)
 	int rc = SQLITE_OK;
 
 	if (op->kind == OP_REMOVE) {
-		sqlite3_bind_int64(delete, 1, serial);
-		sqlite3_bind_int64(delete, 2, op->uid);
+		sqlite3_bind_int64(delete, 1, INDEX_MESSAGE_ID(serial, op->uid));
 		return index_db_run(delete);
 	}
 	if (op->kind != OP_ADD || !op->has_header)
@@ -317,7 +314,7 @@ index_store_batch(IndexStore *store, const IndexBatch *batch)
 static int
 delete_messages(IndexStore *store, guint32 serial)
 {
-	sqlite3_bind_int64(store->statements[DELETE_MESSAGES], 1, serial);
+	index_db_bind_range(store->statements[DELETE_MESSAGES], serial);
 	return index_db_run(store->statements[DELETE_MESSAGES]);
 }
 

@@ -28,10 +28,9 @@ enum {
 
 static const char *const read_sql[N_READS] = {
 	[EACH_MAILBOX] = "SELECT " INDEX_MAILBOX_COLUMNS " FROM mailboxes ORDER BY directory",
-	[EACH_MESSAGE] =
-		"SELECT " INDEX_MESSAGE_COLUMNS " FROM messages WHERE serial = ?1 ORDER BY uid",
-	[ONE_MESSAGE] =
-		"SELECT " INDEX_MESSAGE_COLUMNS " FROM messages WHERE serial = ?1 AND uid = ?2",
+	[EACH_MESSAGE] = "SELECT " INDEX_LISTING_COLUMNS
+			 " FROM messages WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+	[ONE_MESSAGE] = "SELECT " INDEX_MESSAGE_COLUMNS " FROM messages WHERE id = ?1",
 };
 
 typedef struct {
@@ -433,7 +432,7 @@ index_each_message(Index *index, guint32 messages, IndexMessageFunc func, gpoint
 	if (reader == NULL)
 		return FALSE;
 	rows = reader->statements[EACH_MESSAGE];
-	sqlite3_bind_int64(rows, 1, messages);
+	index_db_bind_range(rows, messages);
 	while ((rc = sqlite3_step(rows)) == SQLITE_ROW) {
 		if (!index_db_read_message(rows, &serial, &message)) {
 			rc = SQLITE_CORRUPT;
@@ -466,8 +465,7 @@ index_get_header(Index *index, guint32 messages, guint32 uid)
 	if (reader == NULL)
 		return NULL;
 	row = reader->statements[ONE_MESSAGE];
-	sqlite3_bind_int64(row, 1, messages);
-	sqlite3_bind_int64(row, 2, uid);
+	sqlite3_bind_int64(row, 1, INDEX_MESSAGE_ID(messages, uid));
 	rc = sqlite3_step(row);
 	if (rc == SQLITE_ROW && !index_db_read_message(row, &serial, &message))
 		rc = SQLITE_CORRUPT;

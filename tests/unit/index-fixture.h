@@ -106,15 +106,27 @@ fill(Index *index, guint32 serial, guint32 first, guint32 last)
 	index_submit(index, batch);
 }
 
-/* What a listing yields, as text: one line a message. */
+typedef struct {
+	Index *index;
+	guint32 serial;
+	GString *text;
+} Described;
+
+/* What a listing yields, and the header, as text: one line a message. */
 static inline void
 describe(gpointer user, const IndexMessage *message)
 {
+	Described *described = user;
+	g_autoptr(GBytes) header =
+		index_get_header(described->index, described->serial, message->info.uid);
+
 	g_string_append_printf(
-		user, "%u %x %" G_GUINT64_FORMAT " %d %d %x %" G_GINT64_FORMAT " %s [%s] %.*s\n",
+		described->text,
+		"%u %x %" G_GUINT64_FORMAT " %d %d %x %" G_GINT64_FORMAT " %s [%s] %.*s\n",
 		message->info.uid, message->info.flags, message->info.size, message->size_exact,
 		message->has_crc, message->crc, message->info.date, message->name,
-		message->info.keywords, (int)message->info.header_len, message->info.header);
+		message->info.keywords, header != NULL ? (int)g_bytes_get_size(header) : 0,
+		header != NULL ? (const char *)g_bytes_get_data(header, NULL) : "");
 }
 
 static inline gboolean
@@ -135,7 +147,7 @@ listing(Index *index, guint32 serial)
 	g_autoptr(GString) text = g_string_new(NULL);
 	g_autoptr(GError) error = NULL;
 
-	index_each_message(index, serial, describe, text, &error);
+	index_each_message(index, serial, describe, &(Described){index, serial, text}, &error);
 	g_assert_no_error(error);
 	return g_string_free(g_steal_pointer(&text), FALSE);
 }

@@ -180,7 +180,8 @@ test_damage_found_later_ends_the_use_of_the_file(Fixture *fixture, gconstpointer
 		g_assert_cmpint(fstat(fd, &status), ==, 0);
 		for (off_t at = sizeof page; at < status.st_size; at += (off_t)sizeof page)
 			g_assert_cmpint(pwrite(fd, page, sizeof page, at), ==, sizeof page);
-		g_assert_false(index_each_message(index, 3, describe, rows, &error));
+		g_assert_false(index_each_message(index, 3, describe, &(Described){index, 3, rows},
+						  &error));
 		g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_IO);
 		g_clear_error(&error);
 		/* The mount goes on: nothing crashes or waits, writes are counted as lost, serials
