@@ -92,7 +92,7 @@ match_field(const char *line, gsize len, const char *field, gsize field_len)
 	gsize n = field_len;
 
 	if (len <= n || g_ascii_tolower(*line) != g_ascii_tolower(*field) ||
-	    g_ascii_strncasecmp(line, field, n) != 0)
+	    (memcmp(line, field, n) != 0 && g_ascii_strncasecmp(line, field, n) != 0))
 		return 0;
 	while (n < len && (line[n] == ' ' || line[n] == '\t'))
 		n++;

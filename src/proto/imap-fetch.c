@@ -46,7 +46,10 @@ take_flag(const ImapToken *token, ImapItems *out, GString *keywords)
 static gboolean
 has_prefix(const ImapToken *token, const char *prefix)
 {
-	return g_ascii_strncasecmp(token->text, prefix, strlen(prefix)) == 0;
+	gsize len = strlen(prefix);
+
+	return strncmp(token->text, prefix, len) == 0 ||
+	       g_ascii_strncasecmp(token->text, prefix, len) == 0;
 }
 
 static gboolean

@@ -626,7 +626,7 @@ imap_token_is_atom(const ImapToken *token, const char *word)
 	if (token->type != IMAP_TOKEN_ATOM || ((token->text[0] ^ word[0]) & ~0x20) != 0 ||
 	    (token->text[0] != '\0' && ((token->text[1] ^ word[1]) & ~0x20) != 0))
 		return FALSE;
-	return g_ascii_strcasecmp(token->text, word) == 0;
+	return strcmp(token->text, word) == 0 || g_ascii_strcasecmp(token->text, word) == 0;
 }
 
 guint
