@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "mail/mime.h"
+#include "net/tls-stream.h"
 
 #define HEADER_MAX    (256 * 1024) /* bytes of a header block that are looked at */
 #define FILE_NAME_MAX 255	   /* bytes, Linux's NAME_MAX */
@@ -505,31 +506,25 @@ append_slug(GString *out, const char *subject)
 		g_string_append_len(out, text->str, (gssize)len);
 }
 
-static void
-checksum_value(GChecksum *checksum, const char *value, gboolean last)
-{
-	if (value != NULL)
-		g_checksum_update(checksum, (const guchar *)value, strlen(value));
-	if (!last)
-		g_checksum_update(checksum, (const guchar *)"\n", 1);
-}
-
 /* 40 bits of the digest as base32, most significant first. */
 static void
 append_id(GString *out, const NameHeaders *headers)
 {
 	static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
-	g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
-	guint8 digest[32];
-	gsize size = sizeof digest;
+	const char *const values[] = {headers->message_id, headers->date, headers->from,
+				      headers->subject};
+	g_autoptr(GString) text = g_string_sized_new(512);
+	guint8 digest[TLS_SHA256_BYTES];
 	guint64 bits = 0;
 	char id[8], *p = id;
 
-	checksum_value(checksum, headers->message_id, FALSE);
-	checksum_value(checksum, headers->date, FALSE);
-	checksum_value(checksum, headers->from, FALSE);
-	checksum_value(checksum, headers->subject, TRUE);
-	g_checksum_get_digest(checksum, digest, &size);
+	for (guint i = 0; i < G_N_ELEMENTS(values); i++) {
+		if (i > 0)
+			g_string_append_c(text, '\n');
+		if (values[i] != NULL)
+			g_string_append(text, values[i]);
+	}
+	tls_sha256(text->str, text->len, digest);
 	for (guint i = 0; i < 5; i++)
 		bits = bits << 8 | digest[i];
 	for (int shift = 35; shift >= 0; shift -= 5)
