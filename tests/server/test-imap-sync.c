@@ -3,50 +3,7 @@
  * with faults. */
 #include <string.h>
 
-#include "base/error.h"
-#include "imap-client.h"
-
-typedef const char *const Dialog[];
-
-#define QRESYNC                                                                                    \
-	IMAP_PEER_LOGIN(" ENABLE QRESYNC IDLE ESEARCH"), "<b ENABLE QRESYNC",                      \
-		">* ENABLED QRESYNC", ">b OK"
-#define OPENED(exists, uidvalidity, uidnext)                                                       \
-	">* " exists " EXISTS", ">* OK [UIDVALIDITY " uidvalidity "] UIDs valid",                  \
-		">* OK [UIDNEXT " uidnext "] next"
-#define MODSEQ(number) ">* OK [HIGHESTMODSEQ " number "]"
-#define NEW_ITEMS      "(UID FLAGS INTERNALDATE RFC822.SIZE)"
-/* A new message as the server tells it, and as the log has it. */
-#define IS_NEW(seq, uid)                                                                           \
-	">* " seq " FETCH (UID " uid                                                               \
-	" FLAGS () INTERNALDATE \"01-Jan-1970 00:00:09 +0000\" RFC822.SIZE 5)"
-#define NEW(uid) "message " uid " 0 <> 5 9 none\n"
-
-static const MailboxState known_three = {
-	.uidvalidity = 7, .uidnext = 4, .highestmodseq = 50, .count = 3};
-static const MailboxState known_plain = {.uidvalidity = 7, .uidnext = 4, .count = 3};
-
-static Request *
-sync_request(ImapClient *client, const MailboxState *known)
-{
-	Request *request = imap_client_request(client, REQUEST_SYNC, "INBOX");
-
-	if (known != NULL)
-		request->known = *known;
-	return request;
-}
-
-/* One sync from @known against @dialog. */
-static void
-assert_sync(const char *const *dialog, const MailboxState *known, const char *expected)
-{
-	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
-	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
-
-	imap_client_must_login(client);
-	imap_client_run(client, sync_request(client, known));
-	imap_client_assert_log(client, expected);
-}
+#include "imap-sync-dialog.h"
 
 static void
 test_a_first_listing_is_one_round_trip(void)
@@ -129,56 +86,6 @@ test_qresync_tells_all_in_one_round_trip(void)
 
 	assert_sync(dialog, &known_three,
 		    "selected 7\nvanished 1\nflags 2 0x1 <>\n" NEW("4") "done 7 5 60 3\n");
-}
-
-/* "n:*" would bring the last known message again, which can cost the server more than all the rest.
- */
-static void
-test_new_ones_far_above_the_known_are_asked_for_too(void)
-{
-	static Dialog far = {QRESYNC,
-			     "<c EXAMINE *",
-			     "<d UID FETCH 4:65539 " NEW_ITEMS,
-			     OPENED("5", "7", "70001"),
-			     MODSEQ("60"),
-			     ">c OK",
-			     IS_NEW("4", "65539"),
-			     ">d OK",
-			     "<e UID FETCH 65540:? " NEW_ITEMS,
-			     IS_NEW("5", "70000"),
-			     ">e OK",
-			     "!end",
-			     NULL};
-	static Dialog silent = {QRESYNC,
-				"<c EXAMINE *",
-				"<d UID FETCH 4:65539 *",
-				">* 4 EXISTS",
-				">* OK [UIDVALIDITY 7] UIDs valid",
-				MODSEQ("60"),
-				">c OK",
-				">d OK",
-				"<e UID FETCH 4:? *",
-				IS_NEW("4", "70000"),
-				">e OK",
-				"!end",
-				NULL};
-	static Dialog refused = {QRESYNC,
-				 "<c EXAMINE *",
-				 "<d UID FETCH 4:65539 *",
-				 OPENED("4", "7", "5"),
-				 MODSEQ("60"),
-				 ">c OK",
-				 ">d BAD no such messages",
-				 "<e UID FETCH 4:? *",
-				 IS_NEW("4", "4"),
-				 ">e OK",
-				 "!end",
-				 NULL};
-
-	assert_sync(far, &known_three,
-		    "selected 7\n" NEW("65539") NEW("70000") "done 7 70001 60 5\n");
-	assert_sync(silent, &known_three, "selected 7\n" NEW("70000") "done 7 70001 60 4\n");
-	assert_sync(refused, &known_three, "selected 7\n" NEW("4") "done 7 5 60 4\n");
 }
 
 static void
@@ -819,7 +726,6 @@ main(int argc, char **argv)
 	ADD(a_first_listing_is_one_round_trip);
 	ADD(an_empty_mailbox_needs_nothing_else);
 	ADD(qresync_tells_all_in_one_round_trip);
-	ADD(new_ones_far_above_the_known_are_asked_for_too);
 	ADD(qresync_that_does_not_add_up_is_checked_by_search);
 	ADD(another_uidvalidity_voids_what_was_known);
 	ADD(what_comes_before_the_numbering_is_not_believed);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* What the dialogs of a sync are made of, and one sync against such a dialog. */
+#pragma once
+
+#include "base/error.h"
+#include "imap-client.h"
+
+typedef const char *const Dialog[];
+
+#define QRESYNC                                                                                    \
+	IMAP_PEER_LOGIN(" ENABLE QRESYNC IDLE ESEARCH"), "<b ENABLE QRESYNC",                      \
+		">* ENABLED QRESYNC", ">b OK"
+#define OPENED(exists, uidvalidity, uidnext)                                                       \
+	">* " exists " EXISTS", ">* OK [UIDVALIDITY " uidvalidity "] UIDs valid",                  \
+		">* OK [UIDNEXT " uidnext "] next"
+#define MODSEQ(number) ">* OK [HIGHESTMODSEQ " number "]"
+#define NEW_ITEMS      "(UID FLAGS INTERNALDATE RFC822.SIZE)"
+/* A new message as the server tells it, and as the log has it. */
+#define IS_NEW(seq, uid)                                                                           \
+	">* " seq " FETCH (UID " uid                                                               \
+	" FLAGS () INTERNALDATE \"01-Jan-1970 00:00:09 +0000\" RFC822.SIZE 5)"
+#define NEW(uid) "message " uid " 0 <> 5 9 none\n"
+
+static const MailboxState known_three = {
+	.uidvalidity = 7, .uidnext = 4, .highestmodseq = 50, .count = 3};
+G_GNUC_UNUSED static const MailboxState known_plain = {.uidvalidity = 7, .uidnext = 4, .count = 3};
+
+static inline Request *
+sync_request(ImapClient *client, const MailboxState *known)
+{
+	Request *request = imap_client_request(client, REQUEST_SYNC, "INBOX");
+
+	if (known != NULL)
+		request->known = *known;
+	return request;
+}
+
+/* One sync from @known against @dialog. */
+static inline void
+assert_sync(const char *const *dialog, const MailboxState *known, const char *expected)
+{
+	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
+	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
+
+	imap_client_must_login(client);
+	imap_client_run(client, sync_request(client, known));
+	imap_client_assert_log(client, expected);
+}

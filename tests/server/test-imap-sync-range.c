@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* The range in which new messages are asked for. */
+#include "imap-sync-dialog.h"
+
+/* "n:*" would bring the last known message again, which can cost the server more than all the rest.
+ */
+static void
+test_new_ones_far_above_the_known_are_asked_for_too(void)
+{
+	static Dialog far = {QRESYNC,
+			     "<c EXAMINE *",
+			     "<d UID FETCH 4:65539 " NEW_ITEMS,
+			     OPENED("5", "7", "70001"),
+			     MODSEQ("60"),
+			     ">c OK",
+			     IS_NEW("4", "65539"),
+			     ">d OK",
+			     "<e UID FETCH 65540:? " NEW_ITEMS,
+			     IS_NEW("5", "70000"),
+			     ">e OK",
+			     "!end",
+			     NULL};
+	static Dialog silent = {QRESYNC,
+				"<c EXAMINE *",
+				"<d UID FETCH 4:65539 *",
+				">* 4 EXISTS",
+				">* OK [UIDVALIDITY 7] UIDs valid",
+				MODSEQ("60"),
+				">c OK",
+				">d OK",
+				"<e UID FETCH 4:? *",
+				IS_NEW("4", "70000"),
+				">e OK",
+				"!end",
+				NULL};
+	static Dialog refused = {QRESYNC,
+				 "<c EXAMINE *",
+				 "<d UID FETCH 4:65539 *",
+				 OPENED("4", "7", "5"),
+				 MODSEQ("60"),
+				 ">c OK",
+				 ">d BAD no such messages",
+				 "<e UID FETCH 4:? *",
+				 IS_NEW("4", "4"),
+				 ">e OK",
+				 "!end",
+				 NULL};
+
+	assert_sync(far, &known_three,
+		    "selected 7\n" NEW("65539") NEW("70000") "done 7 70001 60 5\n");
+	assert_sync(silent, &known_three, "selected 7\n" NEW("70000") "done 7 70001 60 4\n");
+	assert_sync(refused, &known_three, "selected 7\n" NEW("4") "done 7 5 60 4\n");
+}
+
+int
+main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/imap-sync-range/new_ones_far_above_the_known_are_asked_for_too",
+			test_new_ones_far_above_the_known_are_asked_for_too);
+	return g_test_run();
+}
