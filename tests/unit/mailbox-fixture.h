@@ -62,8 +62,16 @@ on_renumbered(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_s
 	g_string_append_printf(fixture->renumbered, "%u>%u ", old_serial, new_serial);
 }
 
-static const MailboxNews news = {
-	.listing = on_listing, .gone = on_gone, .changed = on_changed, .renumbered = on_renumbered};
+static inline void
+on_wanted(gpointer user, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n)
+{
+}
+
+static const MailboxNews news = {.listing = on_listing,
+				 .gone = on_gone,
+				 .changed = on_changed,
+				 .renumbered = on_renumbered,
+				 .wanted = on_wanted};
 static const PoolNews pool_news;
 
 static inline void
