@@ -68,6 +68,7 @@ typedef struct {
 
 typedef struct {
 	const char *name; /* "imap", for log lines */
+	gboolean parts;	  /* takes REQUEST_PART */
 
 	/* Connects, secures, logs in. Blocks up to timeout_ms a step; @cancel ends it at once.
 	 * Errors: those of tls-stream.h; LOGIN (refused: not to be repeated), TOKEN, LIMIT (too

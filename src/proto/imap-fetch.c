@@ -10,7 +10,9 @@
 #define MAX_LITERAL	 (256 * 1024 * 1024)
 #define MAX_IN_MEMORY	 (256 * 1024) /* a header block, or anything nobody asked for */
 #define MAX_BEFORE_LOGIN 65536
-#define MAX_SET		 7900 /* servers take commands of 8,000 bytes */
+#define PARTIAL		 "BODY[]<"
+#define WHOLE		 G_MAXUINT64 /* in place of an origin: BODY[] */
+#define MAX_SET		 7900	     /* servers take commands of 8,000 bytes */
 
 enum { STEP_EXAMINE, STEP_FETCH };
 
@@ -59,6 +61,18 @@ number_of(const ImapToken *token, guint64 max, guint64 *out)
 	       imap_parse_number(token->text, token->size, max, out);
 }
 
+/* "BODY[]<1000>" */
+static gboolean
+origin_of(const ImapToken *name, guint64 *origin_out)
+{
+	gsize before = strlen(PARTIAL);
+
+	return name->type == IMAP_TOKEN_ATOM && has_prefix(name, PARTIAL) &&
+	       name->size > before + 1 && name->text[name->size - 1] == '>' &&
+	       imap_parse_number(name->text + before, name->size - before - 1, G_MAXUINT32,
+				 origin_out);
+}
+
 /* FALSE: an impossible UID; anything else that is odd is left out. */
 static gboolean
 take_item(const ImapResponse *response, guint i, ImapItems *out, GString *keywords)
@@ -88,6 +102,8 @@ take_item(const ImapResponse *response, guint i, ImapItems *out, GString *keywor
 			out->modseq = number;
 	} else if (imap_token_is_atom(name, "BODY[]"))
 		out->body = value;
+	else if (out->n_parts < G_N_ELEMENTS(out->parts) && origin_of(name, &number))
+		out->parts[out->n_parts++] = (ImapPart){number, value};
 	else if (imap_token_is_atom(name, "BODY[HEADER]"))
 		out->header = value;
 	else if (has_prefix(name, "BODY[HEADER.FIELDS"))
@@ -126,6 +142,7 @@ imap_items_parse(const ImapResponse *response, ImapItems *out, GString *keywords
  */
 
 static const ImapTaskOps fetch_ops;
+static const ImapTaskOps part_ops;
 static const ImapTaskOps headers_ops;
 
 /* @uid 0: not told yet; then the oldest is the likely one. */
@@ -143,16 +160,47 @@ find_task(const ImapBackend *self, const ImapTaskOps *ops, guint32 uid)
 	return NULL;
 }
 
+/* Does the task ask for @size octets from @origin on? */
+static gboolean
+asks_for(const ImapTask *task, guint64 origin, guint64 size)
+{
+	const Request *request = task->request;
+
+	if (task->ops == &fetch_ops)
+		return origin == WHOLE;
+	if (task->ops != &part_ops)
+		return FALSE;
+	return request->length == 0 ? origin == WHOLE
+				    : origin == request->offset && size <= request->length;
+}
+
+static ImapTask *
+find_asker(const ImapBackend *self, guint32 uid, guint64 origin, guint64 size)
+{
+	for (GList *link = self->tasks.head; link != NULL; link = link->next) {
+		ImapTask *task = link->data;
+
+		if (asks_for(task, origin, size) &&
+		    !g_error_matches(task->error, MAILFS_ERROR, MAILFS_ERROR_STALE) &&
+		    (uid == 0 || uidset_contains(task->request->uids, uid)))
+			return task;
+	}
+	return NULL;
+}
+
 static void
 open_body(ImapBackend *self, ImapTask *task, guint32 uid, guint64 size)
 {
 	const RequestEvents *events = task->request->events;
+	gpointer user = task->request->user;
+	gboolean wanted;
 
 	self->body = task;
 	self->body_uid = uid;
 	g_clear_error(&self->body_error);
-	if (!events->body_open(task->request->user, size, &self->body_error) &&
-	    self->body_error == NULL)
+	wanted = task->ops == &part_ops ? events->part_open(user, uid, size, &self->body_error)
+					: events->body_open(user, size, &self->body_error);
+	if (!wanted && self->body_error == NULL)
 		self->body_error =
 			g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "not wanted");
 }
@@ -161,10 +209,14 @@ static void
 feed_body(ImapBackend *self, const guint8 *data, gsize len)
 {
 	const Request *request = self->body->request;
+	gboolean wanted;
 
-	if (self->body_error == NULL &&
-	    !request->events->body_data(request->user, data, len, &self->body_error) &&
-	    self->body_error == NULL)
+	if (self->body_error != NULL)
+		return;
+	wanted = self->body->ops == &part_ops
+			 ? request->events->part_data(request->user, data, len, &self->body_error)
+			 : request->events->body_data(request->user, data, len, &self->body_error);
+	if (!wanted && self->body_error == NULL)
 		self->body_error =
 			g_error_new_literal(G_IO_ERROR, G_IO_ERROR_CANCELLED, "not wanted");
 }
@@ -177,7 +229,10 @@ close_body(ImapBackend *self, guint32 uid)
 
 	if (uid != 0)
 		uidset_remove(task->request->uids, uid, uid);
-	task->request->events->body_done(task->request->user, uid, error);
+	if (task->ops == &part_ops)
+		task->request->events->part_done(task->request->user, uid, error);
+	else
+		task->request->events->body_done(task->request->user, uid, error);
 }
 
 void
@@ -194,29 +249,41 @@ imap_backend_drop_body(ImapBackend *self, const GError *why)
 	close_body(self, self->body_uid);
 }
 
+/* The literal of BODY[] or BODY[]<origin>: to whoever asked for it. */
+static void
+begin_body(ImapBackend *self, const ImapResponse *so_far, guint64 origin, guint64 size)
+{
+	ImapItems items;
+	ImapTask *task;
+
+	if (self->body != NULL && (self->body->ops != &part_ops || origin == WHOLE ||
+				   origin != self->body->request->probe))
+		/* One of an earlier response that was not understood, or two in this one. */
+		imap_backend_drop_body(self, NULL);
+	if (!imap_items_parse(so_far, &items, NULL))
+		return;
+	task = find_asker(self, items.uid, origin, size);
+	if (task != NULL) {
+		open_body(self, task, items.uid, size);
+		self->sink = IMAP_SINK_BODY;
+	}
+}
+
 ImapLiteralPlace
 imap_backend_literal(gpointer user, const ImapResponse *so_far, guint64 size)
 {
 	ImapBackend *self = user;
 	const ImapToken *name = so_far->n_tokens > 0 ? &so_far->tokens[so_far->n_tokens - 1] : NULL;
-	ImapItems items;
-	ImapTask *task;
+	guint64 origin = WHOLE;
 
 	self->sink = IMAP_SINK_NOWHERE;
 	if (!self->logged_in)
 		return size <= MAX_BEFORE_LOGIN ? IMAP_LITERAL_MEMORY : IMAP_LITERAL_REFUSE;
 	if (size > MAX_LITERAL)
 		return IMAP_LITERAL_REFUSE;
-	if (name != NULL && is_fetch(so_far) && imap_token_is_atom(name, "BODY[]")) {
-		/* One of an earlier response that was not understood, or two in this one. */
-		imap_backend_drop_body(self, NULL);
-		if (!imap_items_parse(so_far, &items, NULL))
-			return IMAP_LITERAL_STREAM;
-		task = find_task(self, &fetch_ops, items.uid);
-		if (task != NULL) {
-			open_body(self, task, items.uid, size);
-			self->sink = IMAP_SINK_BODY;
-		}
+	if (name != NULL && is_fetch(so_far) &&
+	    (imap_token_is_atom(name, "BODY[]") || origin_of(name, &origin))) {
+		begin_body(self, so_far, origin, size);
 		return IMAP_LITERAL_STREAM;
 	}
 	if (size <= MAX_IN_MEMORY)
@@ -261,38 +328,105 @@ imap_backend_header_text(ImapBackend *self, const ImapToken *token, gsize *len_o
  * -----------------------------------------------------------------------------------------------------------
  */
 
-/* A body short enough to be quoted, or NIL: nobody has seen it yet. */
+/* Octets few enough to be quoted: nobody has seen them yet. */
+static void
+quoted_body(ImapBackend *self, ImapTask *task, guint32 uid, const ImapToken *token)
+{
+	gsize size = token->type == IMAP_TOKEN_QUOTED ? token->size : 0;
+
+	open_body(self, task, uid, size);
+	if (size > 0)
+		feed_body(self, (const guint8 *)token->text, size);
+	close_body(self, uid);
+}
+
+/* The response is whole: is the body that was streamed of a message that its requester wants? */
+static void
+streamed_body(ImapBackend *self, guint32 uid)
+{
+	if (self->body != NULL && uid != 0 && uidset_contains(self->body->request->uids, uid))
+		close_body(self, uid);
+	else
+		imap_backend_drop_body(self, NULL);
+}
+
 static void
 whole_body(ImapBackend *self, const ImapItems *items)
 {
 	const ImapToken *token = items->body;
-	gboolean empty = imap_token_is_nil(token);
-	ImapTask *task = items->uid != 0 ? find_task(self, &fetch_ops, items->uid) : NULL;
+	ImapTask *task;
 
-	if (task == NULL ||
-	    (!empty && token->type != IMAP_TOKEN_QUOTED && token->type != IMAP_TOKEN_LITERAL))
+	if (token->type == IMAP_TOKEN_STREAMED) {
+		streamed_body(self, items->uid);
 		return;
-	open_body(self, task, items->uid, empty ? 0 : token->size);
-	if (!empty && token->size > 0)
-		feed_body(self, (const guint8 *)token->text, token->size);
-	close_body(self, items->uid);
+	}
+	task = items->uid != 0 ? find_asker(self, items->uid, WHOLE, token->size) : NULL;
+	if (task != NULL && (imap_token_is_nil(token) || token->type == IMAP_TOKEN_QUOTED))
+		quoted_body(self, task, items->uid, token);
 }
 
-/* Offered to the first task of the kind, but handled for all of them. */
+/* One that has not been streamed to @task. */
+static void
+take_part(ImapBackend *self, ImapTask *task, guint32 uid, const ImapPart *part)
+{
+	const Request *request = task->request;
+	g_autoptr(GError) error = NULL;
+
+	if (request->probe != 0 && part->origin == request->probe) {
+		if (part->token->type == IMAP_TOKEN_STREAMED ||
+		    part->token->type == IMAP_TOKEN_QUOTED)
+			request->events->probed(request->user, part->token->size);
+		return;
+	}
+	if (!uidset_contains(request->uids, uid))
+		return;
+	if (part->token->type == IMAP_TOKEN_QUOTED &&
+	    asks_for(task, part->origin, part->token->size)) {
+		quoted_body(self, task, uid, part->token);
+		return;
+	}
+	error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_PROTOCOL,
+			    "%s sent another part of a message than was asked for",
+			    self->config->host);
+	uidset_remove(request->uids, uid, uid);
+	request->events->part_done(request->user, uid, error);
+}
+
+static void
+take_parts(ImapBackend *self, const ImapItems *items)
+{
+	ImapTask *task = NULL;
+
+	for (GList *link = self->tasks.head; link != NULL && task == NULL; link = link->next) {
+		ImapTask *one = link->data;
+
+		if (one->ops == &part_ops && one->request->length > 0 && items->uid != 0 &&
+		    GPOINTER_TO_UINT(one->own) == items->uid)
+			task = one;
+	}
+	for (guint i = 0; i < items->n_parts; i++) {
+		const ImapPart *part = &items->parts[i];
+
+		if (part->token->type == IMAP_TOKEN_STREAMED && self->body != NULL &&
+		    self->body->ops == &part_ops && part->origin == self->body->request->offset)
+			streamed_body(self, items->uid);
+		else if (task != NULL)
+			take_part(self, task, items->uid, part);
+	}
+}
+
+/* Offered to the first task of a kind, but handled for all of them. */
 static gboolean
 fetch_data(ImapBackend *self, ImapTask *task, const ImapResponse *response)
 {
 	ImapItems items;
 
-	if (!imap_items_parse(response, &items, NULL) || items.body == NULL)
+	if (!imap_items_parse(response, &items, NULL) || (items.body == NULL && items.n_parts == 0))
 		return FALSE;
-	if (items.body->type != IMAP_TOKEN_STREAMED)
+	if (items.body != NULL)
 		whole_body(self, &items);
-	else if (self->body != NULL && items.uid != 0 &&
-		 uidset_contains(self->body->request->uids, items.uid))
-		close_body(self, items.uid);
 	else
-		imap_backend_drop_body(self, NULL);
+		take_parts(self, &items);
 	return TRUE;
 }
 
@@ -336,6 +470,11 @@ static const ImapTaskOps fetch_ops = {
 	.completed = fetch_completed,
 };
 
+static const ImapTaskOps part_ops = {
+	.data = fetch_data,
+	.completed = fetch_completed,
+};
+
 static const ImapTaskOps headers_ops = {
 	.data = headers_data,
 	.completed = fetch_completed,
@@ -344,11 +483,19 @@ static const ImapTaskOps headers_ops = {
 static void
 start(ImapBackend *self, Request *request, const ImapTaskOps *ops, const char *items)
 {
-	ImapTask *task = imap_task_new(self, request, ops, NULL);
+	gpointer uid = NULL;
+	ImapTask *task;
 	g_autoptr(GError) error = NULL;
 	guint next = 0;
 	gboolean ok;
 
+	if (ops == &part_ops && request->uids != NULL && !uidset_is_empty(request->uids)) {
+		guint32 first, last;
+
+		uidset_range(request->uids, 0, &first, &last);
+		uid = GUINT_TO_POINTER(first);
+	}
+	task = imap_task_new(self, request, ops, uid);
 	ok = request->uids != NULL && !uidset_is_empty(request->uids) &&
 	     imap_backend_examine(self, task, STEP_EXAMINE, NULL, &error);
 	while (ok && next < uidset_n_ranges(request->uids)) {
@@ -366,6 +513,21 @@ void
 imap_task_start_fetch(ImapBackend *self, Request *request)
 {
 	start(self, request, &fetch_ops, "(UID BODY.PEEK[])");
+}
+
+void
+imap_task_start_part(ImapBackend *self, Request *request)
+{
+	g_autoptr(GString) items = g_string_new("(UID BODY.PEEK[]");
+
+	if (request->length > 0)
+		g_string_append_printf(items, "<%" G_GUINT64_FORMAT ".%" G_GUINT64_FORMAT ">",
+				       request->offset, request->length);
+	if (request->length > 0 && request->probe != 0)
+		g_string_append_printf(items, " BODY.PEEK[]<%" G_GUINT64_FORMAT ".2>",
+				       request->probe);
+	g_string_append_c(items, ')');
+	start(self, request, &part_ops, items->str);
 }
 
 void

@@ -193,8 +193,14 @@ void imap_task_start_search(ImapBackend *self, Request *request);
 /* What it is told could be meant for another UID SEARCH as well. */
 gboolean imap_backend_is_searching(const ImapBackend *self);
 
-/* imap-fetch.c: FETCH and HEADERS, and what a FETCH response says
+/* imap-fetch.c: FETCH, PART and HEADERS, and what a FETCH response says
  * ------------------------------------------------- */
+
+/* BODY[]<origin> */
+typedef struct {
+	guint64 origin;
+	const ImapToken *token;
+} ImapPart;
 
 typedef struct {
 	guint32 uid; /* 0: not told */
@@ -202,7 +208,9 @@ typedef struct {
 	gboolean has_flags, has_size, has_date;
 	guint64 size, modseq; /* modseq 0: not told */
 	gint64 date;
-	const ImapToken *body;	 /* of BODY[]; NULL: not there */
+	const ImapToken *body; /* of BODY[]; NULL: not there */
+	ImapPart parts[2];
+	guint n_parts;		 /* more than two are left out */
 	const ImapToken *header; /* of BODY[HEADER] */
 	const ImapToken *fields; /* of BODY[HEADER.FIELDS (…)] */
 } ImapItems;
@@ -212,6 +220,7 @@ typedef struct {
 gboolean imap_items_parse(const ImapResponse *response, ImapItems *out, GString *keywords);
 
 void imap_task_start_fetch(ImapBackend *self, Request *request);
+void imap_task_start_part(ImapBackend *self, Request *request);
 void imap_task_start_headers(ImapBackend *self, Request *request);
 ImapLiteralPlace imap_backend_literal(gpointer user, const ImapResponse *so_far, guint64 size);
 gboolean imap_backend_literal_data(gpointer user, const guint8 *data, gsize len, GError **error);

@@ -634,6 +634,9 @@ backend_start(Backend *base, Request *request)
 	case REQUEST_FETCH:
 		imap_task_start_fetch(self, request);
 		break;
+	case REQUEST_PART:
+		imap_task_start_part(self, request);
+		break;
 	case REQUEST_HEADERS:
 		imap_task_start_headers(self, request);
 		break;
@@ -763,6 +766,7 @@ backend_free(Backend *base, const GError *error)
 
 static const BackendOps backend_ops = {
 	.name = "imap",
+	.parts = TRUE,
 	.login = imap_backend_login,
 	.start = backend_start,
 	.can_start = backend_can_start,

@@ -49,6 +49,7 @@ struct Pool {
 	GError *error;		    /* last failure, NULL while all is well */
 	WireCounters past;	    /* of sessions that have ended */
 	char *capabilities, *line;
+	gboolean parts; /* of the newest line */
 };
 
 static gpointer keeper_run(gpointer data);
@@ -306,6 +307,7 @@ pool_logged_in(gpointer owner, Session *session, Backend *backend)
 	g_mutex_lock(&pool->lock);
 	session_view(session)->up = TRUE;
 	session_view(session)->idle_since = pool->up_at = g_get_monotonic_time();
+	pool->parts = backend->ops->parts;
 	g_clear_error(&pool->error);
 	g_free(pool->line);
 	pool->line = g_strdup(tls_stream_describe(wire_stream(backend->wire)));
@@ -600,6 +602,14 @@ pool_start(Pool *pool, GCancellable *cancel, GError **error)
 		g_propagate_error(error, down_error(pool));
 	g_mutex_unlock(&pool->lock);
 	return up;
+}
+
+gboolean
+pool_parts(Pool *pool)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->lock);
+
+	return pool->parts;
 }
 
 void

@@ -56,6 +56,8 @@ void pool_submit(Pool *pool, Request *request);
 /* Somebody waits for what a REQUEST_SOON fetch of this UID will bring: if it is still queued, it
  * comes first. */
 void pool_promote(Pool *pool, const char *mailbox, guint32 uid);
+/* The newest line takes REQUEST_PART. FALSE before the first login. */
+gboolean pool_parts(Pool *pool);
 void pool_retry(Pool *pool); /* try now: the network is back, the user has a new password */
 void pool_get_status(Pool *pool, PoolStatus *out);
 void pool_status_clear(PoolStatus *status);

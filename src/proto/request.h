@@ -17,6 +17,8 @@ typedef enum {
 	REQUEST_SYNC,	 /* bring the listing of `mailbox` from `known` to now: selected, then
 			    message/flags/vanished/present, batch */
 	REQUEST_FETCH,	 /* whole bodies of `uids`, BODY.PEEK[]: body_open, body_data, body_done */
+	REQUEST_PART,	 /* octets of the body of the one UID in `uids`: part_open, part_data,
+			    part_done, probed; only where BackendOps.parts is set */
 	REQUEST_HEADERS, /* whole header blocks of `uids`, BODY.PEEK[HEADER]: header */
 	REQUEST_QUOTA,	 /* GETQUOTAROOT of `mailbox`: quota */
 	REQUEST_SEARCH,	 /* the messages of `mailbox` that fulfil all of `terms`: found */
@@ -82,6 +84,17 @@ typedef struct {
 	 * fails. */
 	void (*body_done)(gpointer user, guint32 uid, const GError *error);
 
+	/* PART: octets come next, from `offset` on; at most `length` of them, or with length 0 the
+	 * whole body, whose exact size @announced then is. @uid: the message they are said to be
+	 * of, which is asked for; 0: nobody knows until part_done(). FALSE: drain them. */
+	gboolean (*part_open)(gpointer user, guint32 uid, guint64 announced, GError **error);
+	gboolean (*part_data)(gpointer user, const guint8 *data, gsize len, GError **error);
+	/* As body_done(). Also called with an error when another part came than was asked for. */
+	void (*part_done)(gpointer user, guint32 uid, const GError *error);
+	/* So many octets, 0 to 2, are there from `probe` on: 1 proves that the size is probe + 1.
+	 * Not called when the server did not say. May come before the octets or after. */
+	void (*probed)(gpointer user, guint64 octets);
+
 	void (*header)(gpointer user, guint32 uid, const char *header, gsize len);
 	void (*quota)(gpointer user, guint64 used,
 		      guint64 limit); /* octets; never called when there is none */
@@ -99,12 +112,15 @@ typedef struct {
 	RequestKind kind;
 	RequestUrgency urgency;
 	char *mailbox;	      /* raw server name, owned; NULL for LIST */
-	guint32 uidvalidity;  /* FETCH, HEADERS, SEARCH: fail with MAILFS_ERROR_STALE when the
+	guint32 uidvalidity;  /* FETCH, PART, HEADERS, SEARCH: fail with MAILFS_ERROR_STALE when the
 				 mailbox has  another */
 	MailboxState known;   /* SYNC */
 	gboolean want_header; /* SYNC: with the four header fields */
-	UidSet *uids;	      /* FETCH, HEADERS, owned */
-	GPtrArray *terms;     /* SEARCH, of SearchTerm, owned, not empty */
+	UidSet *uids;	      /* FETCH, PART, HEADERS, owned */
+	guint64 offset, length; /* PART: octets, below 2^32; length 0: the whole body, offset 0 */
+	guint64 probe; /* PART: two octets from here on are asked for as well, not `offset`; 0: none
+			*/
+	GPtrArray *terms;	     /* SEARCH, of SearchTerm, owned, not empty */
 	const RequestEvents *events; /* slots that the kind never calls may be NULL */
 	gpointer user;
 

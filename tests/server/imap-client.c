@@ -178,6 +178,21 @@ log_body_data(gpointer user, const guint8 *data, gsize len, GError **error)
 	return TRUE;
 }
 
+static gboolean
+log_part_open(gpointer user, guint32 uid, guint64 announced, GError **error)
+{
+	ImapClient *client = user;
+
+	g_string_append_printf(client->log, "part of %u, %" G_GUINT64_FORMAT " <", uid, announced);
+	return TRUE;
+}
+
+static void
+log_probed(gpointer user, guint64 octets)
+{
+	log_event(user, "probed %" G_GUINT64_FORMAT, octets);
+}
+
 static const char *
 code_name(const GError *error)
 {
@@ -262,6 +277,10 @@ static const RequestEvents events = {
 	.body_open = log_body_open,
 	.body_data = log_body_data,
 	.body_done = log_body_done,
+	.part_open = log_part_open,
+	.part_data = log_body_data,
+	.part_done = log_body_done,
+	.probed = log_probed,
 	.header = log_header,
 	.quota = log_quota,
 	.done = log_done,
