@@ -37,6 +37,9 @@ void bodies_remove_serial(Bodies *bodies, guint32 serial); /* a UIDVALIDITY is o
  * the last commit stays, both get a good descriptor. */
 BodyWriter *body_writer_new(Bodies *bodies, guint32 serial, GError **error);
 gboolean body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **error);
+/* A read descriptor of what is written so far and of what will be, owned by the caller; it stays
+ * good when the writer ends. -1: see errno. */
+int body_writer_reader(const BodyWriter *writer);
 /* Puts the body in its place; ends the writer, also when it fails. Returns a read descriptor owned
  * by the caller, or -1. The body counts as proved. */
 int body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,

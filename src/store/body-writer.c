@@ -134,6 +134,12 @@ body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **erro
 	return TRUE;
 }
 
+int
+body_writer_reader(const BodyWriter *writer)
+{
+	return openat(writer->bodies->generation, writer->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+}
+
 /* 0, or why not. */
 static int
 move_into_place(Bodies *bodies, const char *name, guint64 address, const struct stat *status)
@@ -200,8 +206,7 @@ int
 body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
 		   GError **error)
 {
-	g_auto(UtilFd) fd =
-		openat(writer->bodies->generation, writer->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	g_auto(UtilFd) fd = body_writer_reader(writer);
 
 	if (fd < 0) {
 		bodies_set_error(error, errno, writer->bodies->path);

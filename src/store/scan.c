@@ -47,10 +47,12 @@ struct Scan {
 	Bodies *bodies;
 	ScanFetched fetched;
 	gpointer user;
+	GrowthHouse growth_house;
 
-	GMutex lock;	  /* guards all below */
-	GHashTable *jobs; /* key → Job */
-	guint idle_jobs;  /* jobs without waiters */
+	GMutex lock;	     /* guards all below */
+	GHashTable *jobs;    /* key → Job */
+	GHashTable *growths; /* key → Growth, a reference each; no key is in both */
+	guint idle_jobs;     /* jobs without waiters */
 	guint64 idle_bytes;
 	guint64 n_fetched;
 	Run runs[RUNS];
@@ -85,6 +87,129 @@ job_free(gpointer data)
 	g_free(job);
 }
 
+/* --- bodies that grow --- */
+
+static void
+on_grown(gpointer user, guint32 serial, guint32 uid, guint64 size, guint32 crc)
+{
+	Scan *scan = user;
+
+	if (uid != 0) {
+		g_mutex_lock(&scan->lock);
+		scan->n_fetched++;
+		g_mutex_unlock(&scan->lock);
+	}
+	scan->fetched(scan->user, serial, uid, size, crc);
+}
+
+static void
+on_growth_over(gpointer user, Growth *growth)
+{
+	Scan *scan = user;
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
+	guint64 key = key_of(growth_serial(growth), growth_uid(growth));
+
+	/* Another one may have taken its place. */
+	if (g_hash_table_lookup(scan->growths, &key) == growth)
+		g_hash_table_remove(scan->growths, &key);
+}
+
+/* (transfer full) A reader of the growth that is under way, or NULL. Under the lock. */
+static Growth *
+join_growth(Scan *scan, guint64 key)
+{
+	Growth *growth = g_hash_table_lookup(scan->growths, &key);
+
+	return growth != NULL && growth_join(growth) ? growth : NULL;
+}
+
+/* One who waits for a growth, or for a body instead of one. */
+typedef struct {
+	Growth *growth;
+	ScanOpened opened;
+	ScanDone done;
+	gpointer user;
+} GrowthWait;
+
+static void
+on_sized(gpointer user, const GError *error)
+{
+	g_autofree GrowthWait *wait = user;
+
+	if (error != NULL) {
+		wait->opened(wait->user, -1, NULL, 0, error);
+		growth_leave(wait->growth);
+		return;
+	}
+	wait->opened(wait->user, -1, wait->growth, growth_size(wait->growth), NULL);
+}
+
+static void
+on_growth_whole(gpointer user, const GError *error)
+{
+	g_autofree GrowthWait *wait = user;
+	g_autoptr(GError) no_fd = NULL;
+	int fd = error == NULL ? fcntl(growth_fd(wait->growth), F_DUPFD_CLOEXEC, 0) : -1;
+
+	if (error == NULL && fd < 0)
+		error = no_fd =
+			g_error_new(G_FILE_ERROR, G_FILE_ERROR_MFILE, "too many open files");
+	wait->done(wait->user, fd, growth_size(wait->growth), error);
+	growth_leave(wait->growth);
+}
+
+static void
+on_body_instead(gpointer user, int fd, guint64 size, const GError *error)
+{
+	g_autofree GrowthWait *wait = user;
+
+	wait->opened(wait->user, fd, NULL, size, error);
+}
+
+static GrowthWait *
+growth_wait_new(Growth *growth, ScanOpened opened, ScanDone done, gpointer user)
+{
+	GrowthWait *wait = g_new0(GrowthWait, 1);
+
+	*wait = (GrowthWait){growth, opened, done, user};
+	return wait;
+}
+
+/* (transfer full) A growth to read, or NULL: the body comes whole. */
+static Growth *
+find_growth(Scan *scan, const ScanPlace *place, guint32 uid, guint64 announced)
+{
+	gboolean may_grow =
+		announced > GROWTH_MIN && announced <= GROWTH_MAX && pool_parts(scan->pool);
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
+	guint64 key = key_of(place->serial, uid);
+	Growth *growth = join_growth(scan, key);
+
+	if (growth != NULL || !may_grow || g_hash_table_contains(scan->jobs, &key))
+		return growth;
+	growth =
+		growth_new(&scan->growth_house, &(GrowthMessage){place->mailbox, place->uidvalidity,
+								 place->serial, uid, announced});
+	g_hash_table_replace(scan->growths, g_memdup2(&key, sizeof key), growth_ref(growth));
+	return growth;
+}
+
+void
+scan_open(Scan *scan, const ScanPlace *place, guint32 uid, guint64 announced, ScanOpened opened,
+	  gpointer user)
+{
+	Growth *growth = find_growth(scan, place, uid, announced);
+
+	if (growth != NULL)
+		growth_want(growth, 0, GROWTH_SIZE, on_sized,
+			    growth_wait_new(growth, opened, NULL, user));
+	else
+		scan_get(scan, place, uid, on_body_instead,
+			 growth_wait_new(NULL, opened, NULL, user));
+}
+
+/* --- life --- */
+
 Scan *
 scan_new(Pool *pool, Bodies *bodies, ScanFetched fetched, gpointer user)
 {
@@ -94,8 +219,11 @@ scan_new(Pool *pool, Bodies *bodies, ScanFetched fetched, gpointer user)
 	scan->bodies = bodies;
 	scan->fetched = fetched;
 	scan->user = user;
+	scan->growth_house = (GrowthHouse){pool, bodies, on_grown, on_growth_over, scan};
 	g_mutex_init(&scan->lock);
 	scan->jobs = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, job_free);
+	scan->growths = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+					      (GDestroyNotify)growth_unref);
 	return scan;
 }
 
@@ -104,6 +232,7 @@ scan_free(Scan *scan)
 {
 	if (scan == NULL)
 		return;
+	g_hash_table_unref(scan->growths);
 	g_hash_table_unref(scan->jobs);
 	g_mutex_clear(&scan->lock);
 	g_free(scan);
@@ -342,9 +471,17 @@ scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointe
 	guint64 key = key_of(place->serial, uid);
 	Waiter waiter = {done, user};
 	gboolean urgent = FALSE;
+	Growth *growth;
 	Job *job;
 
 	g_mutex_lock(&scan->lock);
+	growth = join_growth(scan, key);
+	if (growth != NULL) {
+		g_mutex_unlock(&scan->lock);
+		growth_want(growth, 0, GROWTH_ALL, on_growth_whole,
+			    growth_wait_new(growth, NULL, done, user));
+		return;
+	}
 	job = g_hash_table_lookup(scan->jobs, &key);
 	if (job == NULL) {
 		job = job_new(scan, key);
@@ -372,7 +509,7 @@ add_ahead(Scan *scan, const ScanPlace *place, const ScanWish *wish, UidSet *set)
 	guint64 key = key_of(place->serial, wish->uid);
 	Job *job;
 
-	if (g_hash_table_contains(scan->jobs, &key))
+	if (g_hash_table_contains(scan->jobs, &key) || g_hash_table_contains(scan->growths, &key))
 		return TRUE;
 	if (scan->idle_jobs >= SCAN_AHEAD_MAX ||
 	    (scan->idle_jobs > 0 && scan->idle_bytes + wish->size > SCAN_AHEAD_BYTES))
@@ -500,6 +637,7 @@ scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_m
 	advice = run->trend > 0 ? advise_forward(run, n_messages) : advise_backward(run);
 	if (advice.count > 0 && run->window >= WINDOW_FAST)
 		run->window = MIN(run->window * 2, WINDOW_LAST);
+	advice.in_order = TRUE;
 	return advice;
 }
 
@@ -522,6 +660,7 @@ scan_status(Scan *scan)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
 
-	return (ScanStatus){.on_the_way = g_hash_table_size(scan->jobs),
+	return (ScanStatus){.on_the_way = g_hash_table_size(scan->jobs) +
+					  g_hash_table_size(scan->growths),
 			    .fetched = scan->n_fetched};
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Scan: disk or network, and what is on the way. Every body is asked for here; two readers of one
  * message share one fetch; a program that reads a mailbox in listing order is recognised and
- * messages are fetched ahead of it. Thread-safe; nothing here waits for the network. */
+ * messages are fetched ahead of it. A big message that is read alone grows while it is read
+ * (growth.h). Thread-safe; nothing here waits for the network. */
 #pragma once
 
 #include "proto/pool.h"
 #include "store/bodies.h"
+#include "store/growth.h"
 
 G_BEGIN_DECLS
 
@@ -30,8 +32,19 @@ typedef void (*ScanDone)(gpointer user, int fd, guint64 size, const GError *erro
 Scan *scan_new(Pool *pool, Bodies *bodies, ScanFetched fetched, gpointer user);
 void scan_free(Scan *scan); /* after the pool; NULL is fine */
 
-/* Fetches a body that the cache does not have. Joins a fetch of it that is under way. */
+/* Fetches a body that the cache does not have. Joins a fetch of it that is under way; one that
+ * grows is hurried to its end. */
 void scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointer user);
+
+/* @fd: as in ScanDone; or @growth: the body comes while it is read, its exact @size is known, and
+ * the callee is a reader of it (growth_leave()); or neither and @error. */
+typedef void (*ScanOpened)(gpointer user, int fd, Growth *growth, guint64 size,
+			   const GError *error);
+
+/* As scan_get(), for a reader that can take what is here while the rest still comes. @announced:
+ * the size as listed, 0 unknown: only a big one grows, when nobody has asked for the whole yet. */
+void scan_open(Scan *scan, const ScanPlace *place, guint32 uid, guint64 announced,
+	       ScanOpened opened, gpointer user);
 
 /* What may be on the way though nobody waits for it. */
 #define SCAN_AHEAD_MAX	 4096u
@@ -58,6 +71,7 @@ guint scan_ahead(Scan *scan, const ScanPlace *place, const ScanWish *wishes, gui
 typedef struct {
 	guint from, count; /* ranks to fetch ahead; count 0: nothing */
 	gboolean backward; /* the ranks wanted are from, from - 1, … */
+	gboolean in_order; /* it is not the first open in order */
 } ScanAdvice;
 
 /**

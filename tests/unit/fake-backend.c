@@ -17,19 +17,24 @@
 static void
 tell_body(FakeBackend *self, const Request *request, const Event *event)
 {
+	const RequestEvents *events = request->events;
 	g_autoptr(GError) error = NULL;
 	gsize len = 0;
 	const guint8 *data = event->bytes != NULL ? g_bytes_get_data(event->bytes, &len) : NULL;
 
+	gboolean part = request->kind == REQUEST_PART;
+
 	if (event->kind == EVENT_BODY_OPEN) {
 		self->body_wanted =
-			request->events->body_open(request->user, event->info.size, &error);
+			part ? events->part_open(request->user, event->info.uid, event->info.size,
+						 &error)
+			     : events->body_open(request->user, event->info.size, &error);
 		return;
 	}
 	if (event->kind == EVENT_BODY_DATA) {
-		if (self->body_wanted &&
-		    !request->events->body_data(request->user, data, len, &error))
-			self->body_wanted = FALSE;
+		if (self->body_wanted)
+			self->body_wanted = (part ? events->part_data : events->body_data)(
+				request->user, data, len, &error);
 		return;
 	}
 	if (event->kind == EVENT_BODY_SHORT)
@@ -37,7 +42,7 @@ tell_body(FakeBackend *self, const Request *request, const Event *event)
 				    "the body is short");
 	else if (!self->body_wanted)
 		g_set_error_literal(&error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "not wanted");
-	request->events->body_done(request->user, event->info.uid, error);
+	(part ? events->part_done : events->body_done)(request->user, event->info.uid, error);
 }
 
 static void
@@ -71,6 +76,7 @@ tell_listing(const Request *request, const Event *event, const MailboxState *sta
 	case EVENT_BODY_DATA:
 	case EVENT_BODY_DONE:
 	case EVENT_BODY_SHORT:
+	case EVENT_PROBED:
 	case EVENT_CUT:
 	case EVENT_HEADER:
 	case EVENT_QUOTA:
@@ -104,6 +110,9 @@ tell(FakeBackend *self, const Request *request, const Event *event)
 		mailbox.name = event->text;
 		mailbox.prefix = event->prefix;
 		request->events->mailbox(request->user, &mailbox);
+		break;
+	case EVENT_PROBED:
+		request->events->probed(request->user, event->used);
 		break;
 	case EVENT_CUT:
 		break;
@@ -242,6 +251,8 @@ count_event(FakeBackend *self, const Event *event)
 	if (knobs->drop_after > 0)
 		knobs->drop_after--;
 	counts->bodies += event->kind == EVENT_BODY_DONE;
+	if (event->kind == EVENT_BODY_DATA)
+		counts->octets += g_bytes_get_size(event->bytes);
 	counts->messages += event->kind == EVENT_MESSAGE;
 	counts->flags += event->kind == EVENT_FLAGS;
 	return FALSE;
@@ -380,6 +391,7 @@ fake_free(Backend *base, const GError *error)
 
 static const BackendOps fake_ops = {
 	.name = "fake",
+	.parts = TRUE,
 	.login = fake_login,
 	.start = fake_start,
 	.can_start = fake_can_start,

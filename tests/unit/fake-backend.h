@@ -48,6 +48,8 @@ typedef enum {
 	FAKE_WITHHELD, /* asked for and not answered */
 	FAKE_SHORT,    /* half of it comes, then body_done with an error */
 	FAKE_CUT,      /* half of it comes, then the line is cut */
+	FAKE_NO_PARTS, /* parts are refused, the whole is not */
+	FAKE_LATE_UID, /* whose octets they are is told after them */
 } FakeBody;
 /* The next @times fetches of this body go so. */
 void fake_server_spoil(FakeServer *server, const char *mailbox, guint32 uid, FakeBody how,
@@ -96,7 +98,8 @@ typedef struct {
 	guint logouts;
 	guint selects; /* a line went to another mailbox */
 	guint requests[REQUEST_QUOTA + 1];
-	guint bodies;	/* sent whole */
+	guint bodies;	/* or parts, sent whole */
+	guint64 octets; /* of bodies */
 	guint messages; /* listed */
 	guint flags;	/* told */
 } FakeCounts;

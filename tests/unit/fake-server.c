@@ -514,27 +514,48 @@ answer_sync(Answer *answer, const FakeServer *server, const FakeMailbox *mailbox
 	push(answer, EVENT_BATCH);
 }
 
+/* @size octets of the body from @offset on. */
 static void
-push_body(Answer *answer, FakeMessage *message)
+push_octets(Answer *answer, FakeMessage *message, gsize offset, gsize size, FakeBody spoil)
 {
-	gsize size = g_bytes_get_size(message->body), third = size / 3 + 1;
-	FakeBody spoil = message->spoil_times > 0 ? message->spoil : FAKE_SOUND;
-	Event *event;
+	gboolean whole = spoil == FAKE_SOUND || spoil == FAKE_LATE_UID;
+	gsize end = offset + (whole ? size : size / 2), third = size / 3 + 1;
+	Event *event = push(answer, EVENT_BODY_OPEN);
 
+	event->info.size = size;
+	event->info.uid = spoil == FAKE_LATE_UID ? 0 : message->uid;
+	for (gsize at = offset; at < end; at += third) {
+		event = push(answer, EVENT_BODY_DATA);
+		event->bytes =
+			g_bytes_new_from_bytes(message->body, at, MIN(third, offset + size - at));
+	}
+	event = push(answer, whole		   ? EVENT_BODY_DONE
+			     : spoil == FAKE_SHORT ? EVENT_BODY_SHORT
+						   : EVENT_CUT);
+	event->info.uid = message->uid;
+}
+
+static void
+push_body(Answer *answer, FakeMessage *message, const Request *request)
+{
+	gsize size = g_bytes_get_size(message->body);
+	gsize offset = MIN(request->offset, size);
+	FakeBody spoil = message->spoil_times > 0 ? message->spoil : FAKE_SOUND;
+
+	if (spoil == FAKE_NO_PARTS && request->length > 0) {
+		g_set_error(&answer->error, MAILFS_ERROR, MAILFS_ERROR_PROTOCOL, "no parts");
+		return;
+	}
+	if (spoil == FAKE_NO_PARTS)
+		spoil = FAKE_SOUND;
 	if (spoil != FAKE_SOUND)
 		message->spoil_times--;
 	if (spoil == FAKE_WITHHELD)
 		return;
-	event = push(answer, EVENT_BODY_OPEN);
-	event->info.size = size;
-	for (gsize at = 0; at < (spoil == FAKE_SOUND ? size : size / 2); at += third) {
-		event = push(answer, EVENT_BODY_DATA);
-		event->bytes = g_bytes_new_from_bytes(message->body, at, MIN(third, size - at));
-	}
-	event = push(answer, spoil == FAKE_SOUND   ? EVENT_BODY_DONE
-			     : spoil == FAKE_SHORT ? EVENT_BODY_SHORT
-						   : EVENT_CUT);
-	event->info.uid = message->uid;
+	if (request->probe > 0)
+		push(answer, EVENT_PROBED)->used = MIN(size - MIN(request->probe, size), 2);
+	push_octets(answer, message, offset,
+		    request->length > 0 ? MIN(request->length, size - offset) : size, spoil);
 }
 
 static void
@@ -547,9 +568,9 @@ answer_fetch(Answer *answer, const FakeMailbox *mailbox, const Request *request)
 
 		if (!uidset_contains(request->uids, message->uid))
 			continue;
-		if (request->kind == REQUEST_FETCH) {
+		if (request->kind != REQUEST_HEADERS) {
 			g_hash_table_insert(mailbox->asked, key, GUINT_TO_POINTER(asked + 1));
-			push_body(answer, message);
+			push_body(answer, message, request);
 		} else {
 			const char *raw = g_bytes_get_data(message->body, NULL);
 			Event *event = push(answer, EVENT_HEADER);
@@ -588,7 +609,8 @@ fake_answer_new(FakeServer *server, const Request *request)
 			    request->mailbox);
 		return answer;
 	}
-	if ((request->kind == REQUEST_FETCH || request->kind == REQUEST_HEADERS) &&
+	if ((request->kind == REQUEST_FETCH || request->kind == REQUEST_PART ||
+	     request->kind == REQUEST_HEADERS) &&
 	    request->uidvalidity != mailbox->state.uidvalidity) {
 		g_set_error(&answer->error, MAILFS_ERROR, MAILFS_ERROR_STALE,
 			    "UIDVALIDITY is another");
@@ -606,6 +628,7 @@ fake_answer_new(FakeServer *server, const Request *request)
 		answer_sync(answer, server, mailbox, request);
 		break;
 	case REQUEST_FETCH:
+	case REQUEST_PART:
 	case REQUEST_HEADERS:
 		answer_fetch(answer, mailbox, request);
 		break;
