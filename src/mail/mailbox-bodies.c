@@ -71,109 +71,192 @@ ranks_taken(Mailbox *mailbox, const ScanAdvice *advice, const GArray *wishes, gu
 				: rank - MIN(rank, advice->from);
 }
 
-static void
-look_ahead(Mailbox *mailbox, guint32 uid, guint32 reader)
-{
-	Scan *scan = mailbox->house->scan;
-	g_autoptr(GArray) wishes = NULL;
-	g_autoptr(GArray) cached = NULL;
+/* What to fetch ahead of a reader. */
+typedef struct {
 	ScanPlace place;
 	ScanAdvice advice;
-	guint taken;
+	GArray *wishes; /* of ScanWish, or NULL */
+	GArray *cached; /* of UIDs, or NULL */
+} Ahead;
 
+static void
+note_open(Mailbox *mailbox, guint32 uid, guint32 reader, Ahead *ahead)
+{
+	*ahead = (Ahead){0};
 	g_rw_lock_reader_lock(&mailbox->lock);
-	place = place_of(mailbox);
-	advice =
-		scan_note_open(scan, reader, mailbox->serial, messages_rank(mailbox->messages, uid),
-			       messages_count(mailbox->messages));
-	if (advice.count > 0) {
-		cached = g_array_new(FALSE, FALSE, sizeof(guint32));
-		wishes = wishes_of(mailbox, &advice, cached);
+	ahead->place = place_of(mailbox);
+	ahead->advice = scan_note_open(mailbox->house->scan, reader, mailbox->serial,
+				       messages_rank(mailbox->messages, uid),
+				       messages_count(mailbox->messages));
+	if (ahead->advice.count > 0) {
+		ahead->cached = g_array_new(FALSE, FALSE, sizeof(guint32));
+		ahead->wishes = wishes_of(mailbox, &ahead->advice, ahead->cached);
 	}
 	g_rw_lock_reader_unlock(&mailbox->lock);
+}
+
+/* Ends @ahead. */
+static void
+fetch_ahead(Mailbox *mailbox, guint32 reader, Ahead *ahead)
+{
+	Scan *scan = mailbox->house->scan;
+	g_autoptr(GArray) wishes = g_steal_pointer(&ahead->wishes);
+	g_autoptr(GArray) cached = g_steal_pointer(&ahead->cached);
+	const ScanAdvice *advice = &ahead->advice;
+	guint taken;
+
 	if (cached != NULL && cached->len > 0)
-		mailbox->house->news->wanted(mailbox->house->user, mailbox, place.serial,
+		mailbox->house->news->wanted(mailbox->house->user, mailbox, ahead->place.serial,
 					     (const guint32 *)cached->data, cached->len);
 	if (wishes == NULL || wishes->len == 0)
 		return;
-	taken = scan_ahead(scan, &place, &g_array_index(wishes, ScanWish, 0), wishes->len,
-			   advice.backward);
+	taken = scan_ahead(scan, &ahead->place, &g_array_index(wishes, ScanWish, 0), wishes->len,
+			   advice->backward);
 	if (taken == wishes->len)
 		return;
 	g_rw_lock_reader_lock(&mailbox->lock);
-	taken = ranks_taken(mailbox, &advice, wishes, taken);
+	taken = ranks_taken(mailbox, advice, wishes, taken);
 	g_rw_lock_reader_unlock(&mailbox->lock);
-	scan_note_taken(scan, reader, place.serial, &advice, taken);
+	scan_note_taken(scan, reader, ahead->place.serial, advice, taken);
+}
+
+/* What an open needs to know of a message. FALSE: it is gone. */
+static gboolean
+find_message(Mailbox *mailbox, guint32 serial, guint32 uid, MessageEntry *entry_out,
+	     ScanPlace *place_out)
+{
+	const MessageEntry *known = NULL;
+
+	g_rw_lock_reader_lock(&mailbox->lock);
+	if (serial == mailbox->serial)
+		known = messages_get(mailbox->messages, uid);
+	if (known != NULL)
+		*entry_out = *known;
+	*place_out = place_of(mailbox);
+	g_rw_lock_reader_unlock(&mailbox->lock);
+	return known != NULL;
+}
+
+/* A descriptor, or -1. */
+static int
+cached_body(Mailbox *mailbox, guint32 serial, const MessageEntry *entry)
+{
+	if (!entry->has_crc)
+		return -1;
+	return bodies_get(mailbox->house->bodies, serial, entry->uid, entry->size, entry->crc);
 }
 
 void
 mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, ScanDone done,
 	     gpointer user)
 {
-	ScanPlace place = {0};
-	MessageEntry entry = {0};
-	gboolean found = FALSE;
-	int fd = -1;
+	MessageEntry entry;
+	ScanPlace place;
+	Ahead ahead;
+	int fd;
 
-	g_rw_lock_reader_lock(&mailbox->lock);
-	if (serial == mailbox->serial) {
-		const MessageEntry *known = messages_get(mailbox->messages, uid);
-
-		found = known != NULL;
-		if (found)
-			entry = *known;
-		place = place_of(mailbox);
-	}
-	g_rw_lock_reader_unlock(&mailbox->lock);
-	if (!found) {
+	if (!find_message(mailbox, serial, uid, &entry, &place)) {
 		g_autoptr(GError) gone = gone_error();
 
 		done(user, -1, 0, gone);
 		return;
 	}
-	if (entry.has_crc)
-		fd = bodies_get(mailbox->house->bodies, serial, uid, entry.size, entry.crc);
+	note_open(mailbox, uid, reader, &ahead);
+	fd = cached_body(mailbox, serial, &entry);
 	if (fd < 0)
 		scan_get(mailbox->house->scan, &place, uid, done, user);
-	look_ahead(mailbox, uid, reader);
+	fetch_ahead(mailbox, reader, &ahead);
 	if (fd >= 0)
 		done(user, fd, entry.size, NULL);
+}
+
+/* An open that waits for the size. */
+typedef struct {
+	Mailbox *mailbox;
+	guint32 serial, uid;
+	ScanOpened opened;
+	gpointer user;
+} Opening;
+
+static void
+note_size(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size)
+{
+	const MessageEntry *entry;
+	gboolean resized;
+
+	g_rw_lock_writer_lock(&mailbox->lock);
+	entry = serial == mailbox->serial ? messages_get(mailbox->messages, uid) : NULL;
+	resized = entry != NULL && entry->size != size;
+	if (entry != NULL)
+		messages_set_size(mailbox->messages, uid, size);
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (resized)
+		mailbox->house->news->changed(mailbox->house->user, mailbox, serial, uid);
+}
+
+static void
+on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *error)
+{
+	g_autofree Opening *opening = user;
+
+	if (growth != NULL)
+		note_size(opening->mailbox, opening->serial, opening->uid, size);
+	opening->opened(opening->user, fd, growth, size, error);
+}
+
+void
+mailbox_open_growing(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader,
+		     ScanOpened opened, gpointer user)
+{
+	MessageEntry entry;
+	ScanPlace place;
+	Ahead ahead;
+	int fd;
+
+	if (!find_message(mailbox, serial, uid, &entry, &place)) {
+		g_autoptr(GError) gone = gone_error();
+
+		opened(user, -1, NULL, 0, gone);
+		return;
+	}
+	note_open(mailbox, uid, reader, &ahead);
+	fd = cached_body(mailbox, serial, &entry);
+	if (fd < 0) {
+		/* Who reads one after the other reads them whole. */
+		guint64 announced = ahead.advice.in_order ? 0 : entry.size;
+		Opening *opening = g_new0(Opening, 1);
+
+		*opening = (Opening){mailbox, serial, uid, opened, user};
+		scan_open(mailbox->house->scan, &place, uid, announced, on_opened, opening);
+	}
+	fetch_ahead(mailbox, reader, &ahead);
+	if (fd >= 0)
+		opened(user, fd, NULL, entry.size, NULL);
 }
 
 gboolean
 mailbox_open_stored(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader)
 {
-	gboolean stored = FALSE;
+	MessageEntry entry;
+	ScanPlace place;
+	Ahead ahead;
 
-	g_rw_lock_reader_lock(&mailbox->lock);
-	if (serial == mailbox->serial) {
-		const MessageEntry *entry = messages_get(mailbox->messages, uid);
-
-		stored = entry != NULL && entry->stored && !entry->resized;
-	}
-	g_rw_lock_reader_unlock(&mailbox->lock);
-	if (stored)
-		look_ahead(mailbox, uid, reader);
-	return stored;
+	if (!find_message(mailbox, serial, uid, &entry, &place) || !entry.stored || entry.resized)
+		return FALSE;
+	note_open(mailbox, uid, reader, &ahead);
+	fetch_ahead(mailbox, reader, &ahead);
+	return TRUE;
 }
 
 int
 mailbox_open_cached(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 *size_out)
 {
 	MessageEntry entry = {0};
+	ScanPlace place;
 
-	g_rw_lock_reader_lock(&mailbox->lock);
-	if (serial == mailbox->serial) {
-		const MessageEntry *known = messages_get(mailbox->messages, uid);
-
-		if (known != NULL)
-			entry = *known;
-	}
-	g_rw_lock_reader_unlock(&mailbox->lock);
+	find_message(mailbox, serial, uid, &entry, &place);
 	*size_out = entry.size;
-	return entry.has_crc
-		       ? bodies_get(mailbox->house->bodies, serial, uid, entry.size, entry.crc)
-		       : -1;
+	return cached_body(mailbox, serial, &entry);
 }
 
 void

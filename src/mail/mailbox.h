@@ -118,6 +118,11 @@ void mailbox_each(Mailbox *mailbox, guint32 first, MailboxEach func, gpointer us
  * server. @reader: the process, for recognising scans. */
 void mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, ScanDone done,
 		  gpointer user);
+/* The same for a reader that can take what is here while the rest still comes, unless it reads
+ * message after message. The listed size is
+ * the exact one before @opened is called. */
+void mailbox_open_growing(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader,
+			  ScanOpened opened, gpointer user);
 
 /* TRUE: the kernel was given the whole body (mailbox_set_stored()), and it is still the right one.
  */

@@ -332,6 +332,26 @@ messages_first_open(Messages *messages, guint32 uid)
 	return first;
 }
 
+static void
+set_size(MessageEntry *entry, guint64 size)
+{
+	size = MIN(size, (1ull << 48) - 1);
+	entry->resized = entry->resized || entry->size != size;
+	/* A checksum belongs to the size that it was counted with. */
+	entry->has_crc = entry->has_crc && entry->size == size;
+	entry->size = size;
+	entry->size_exact = TRUE;
+}
+
+void
+messages_set_size(Messages *messages, guint32 uid, guint64 size)
+{
+	MessageEntry *entry = find_uid(messages, uid);
+
+	if (entry != NULL)
+		set_size(entry, size);
+}
+
 void
 messages_set_stored(Messages *messages, guint32 uid)
 {
@@ -348,10 +368,7 @@ messages_set_exact(Messages *messages, guint32 uid, guint64 size, guint32 crc)
 
 	if (entry == NULL)
 		return;
-	size = MIN(size, (1ull << 48) - 1);
-	entry->resized = entry->resized || entry->size != size;
-	entry->size = size;
-	entry->size_exact = TRUE;
+	set_size(entry, size);
 	entry->crc = crc;
 	entry->has_crc = TRUE;
 }

@@ -51,6 +51,8 @@ void messages_reserve(Messages *messages, guint n);
 const MessageEntry *messages_add(Messages *messages, const MessageInfo *info, const char *name);
 gboolean messages_first_open(Messages *messages, guint32 uid); /* TRUE once for each message */
 void messages_set_stored(Messages *messages, guint32 uid);
+/* Counted, though no body is here whose checksum could be told. */
+void messages_set_size(Messages *messages, guint32 uid, guint64 size);
 void messages_set_exact(Messages *messages, guint32 uid, guint64 size, guint32 crc);
 gboolean messages_set_flags(Messages *messages, guint32 uid, guint32 flags,
 			    const char *keywords); /* TRUE: something changed */

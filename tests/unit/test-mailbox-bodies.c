@@ -102,6 +102,86 @@ test_a_mailbox_read_in_order_is_fetched_ahead_and_once(Fixture *fixture, gconstp
 	g_assert_cmpuint(requests, <, 40);
 }
 
+/* --- big ones --- */
+
+typedef struct {
+	Fixture *fixture;
+	gint times; /* atomic */
+	guint32 serial, uid;
+	int fd;
+	Growth *growth;
+} Opened;
+
+static void
+on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *error)
+{
+	Opened *opened = user;
+	MessageView message;
+
+	g_assert_no_error(error);
+	/* The listing knows it already. */
+	g_assert_true(mailbox_get(opened->fixture->mailbox, opened->serial, opened->uid, &message));
+	g_assert_cmpuint(message.size, ==, size);
+	opened->fd = fd;
+	opened->growth = growth;
+	g_atomic_int_inc(&opened->times);
+}
+
+static void
+open_growing(Fixture *fixture, guint32 uid, guint32 reader, Opened *opened)
+{
+	*opened = (Opened){
+		.fixture = fixture, .serial = view_of(fixture).messages, .uid = uid, .fd = -1};
+	mailbox_open_growing(fixture->mailbox, opened->serial, uid, reader, on_opened, opened);
+	FAKE_WAIT(g_atomic_int_get(&opened->times) > 0);
+}
+
+static void
+test_a_big_message_has_its_size_before_it_is_here(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *text = g_strnfill(3000000, 'x');
+	g_autofree char *raw = g_strconcat("Subject: big\r\n\r\n", text, "\r\n", NULL);
+	gsize size = strlen(raw);
+	Opened opened;
+
+	fake_server_add_raw(fixture->server, "INBOX", raw, 0);
+	fake_server_add_raw(fixture->server, "INBOX", raw, 0);
+	fake_server_claim_size(fixture->server, "INBOX", 2, size + 1);
+	refresh(fixture);
+	for (guint32 uid = 1; uid <= 2; uid++) {
+		open_growing(fixture, uid, uid, &opened);
+		g_assert_nonnull(opened.growth);
+		g_assert_cmpuint(growth_size(opened.growth), ==, size);
+		growth_leave(opened.growth);
+	}
+	FAKE_WAIT(has_changed(fixture, "2 "));
+	/* Whoever wants the whole gets it, and then nothing has to grow. */
+	assert_reads(fixture, 1);
+	open_growing(fixture, 1, 3, &opened);
+	g_assert_cmpint(opened.fd, >=, 0);
+	util_close_fd(&opened.fd);
+}
+
+static void
+test_who_reads_big_ones_in_order_gets_them_whole(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *text = g_strnfill(2000000, 'x');
+	g_autofree char *raw = g_strconcat("Subject: big\r\n\r\n", text, "\r\n", NULL);
+	Opened opened;
+
+	for (guint i = 0; i < 3; i++)
+		fake_server_add_raw(fixture->server, "INBOX", raw, 0);
+	refresh(fixture);
+	open_growing(fixture, 1, 1, &opened);
+	g_assert_nonnull(opened.growth);
+	growth_leave(opened.growth);
+	for (guint32 uid = 2; uid <= 3; uid++) {
+		open_growing(fixture, uid, 1, &opened);
+		g_assert_cmpint(opened.fd, >=, 0);
+		util_close_fd(&opened.fd);
+	}
+}
+
 /* --- headers --- */
 
 typedef struct {
@@ -209,6 +289,10 @@ main(int argc, char **argv)
 	     test_a_spoilt_cache_file_is_noticed_and_fetched_again);
 	TEST("a-lying-size-is-corrected-and-told", test_a_lying_size_is_corrected_and_told);
 	TEST("an-empty-message-is-empty", test_an_empty_message_is_empty);
+	TEST("a-big-message-has-its-size-before-it-is-here",
+	     test_a_big_message_has_its_size_before_it_is_here);
+	TEST("who-reads-big-ones-in-order-gets-them-whole",
+	     test_who_reads_big_ones_in_order_gets_them_whole);
 	TEST("a-mailbox-read-in-order-is-fetched-ahead-and-once",
 	     test_a_mailbox_read_in_order_is_fetched_ahead_and_once);
 	TEST_WITH("a-mailbox-read-backward-is-fetched-ahead-and-once", "backward",
