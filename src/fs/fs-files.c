@@ -12,17 +12,18 @@
 #define STORE_MAX (128 * 1024) /* bodies up to here are in the page cache when open() returns */
 #define MAX_READ  (1024 * 1024)
 
-/* What is open: a body, or bytes made by a view. */
+/* What is open: a body, one that is still coming in, or bytes made by a view. */
 typedef struct {
-	gint fd;       /* atomic; -1: the kernel has the body, nobody needed the file yet */
-	GBytes *bytes; /* NULL: see fd */
+	gint fd;	/* atomic; -1: the kernel has the body, nobody needed the file yet */
+	Growth *growth; /* or NULL */
+	GBytes *bytes;	/* or NULL */
 	fuse_ino_t ino;
 	struct stat st; /* when it was opened: what fstat() tells when the message is gone */
 } Handle;
 
-/* @fd, @bytes: owned by the handle. */
+/* @fd, @growth, @bytes: owned by the handle. */
 static Handle *
-handle_new(Fs *fs, fuse_ino_t ino, int fd, GBytes *bytes)
+handle_new(Fs *fs, fuse_ino_t ino, int fd, Growth *growth, GBytes *bytes)
 {
 	Handle *handle = g_new0(Handle, 1);
 	TreeAnswer answer = tree_stat(fs->tree, ino, &handle->st);
@@ -30,6 +31,7 @@ handle_new(Fs *fs, fuse_ino_t ino, int fd, GBytes *bytes)
 	g_clear_error(&answer.error);
 	handle->ino = ino;
 	handle->fd = fd;
+	handle->growth = growth;
 	handle->bytes = bytes;
 	g_mutex_lock(&fs->lock);
 	g_hash_table_add(fs->handles, handle);
@@ -43,6 +45,7 @@ fs_handle_free(gpointer data)
 	Handle *handle = data;
 
 	util_close_fd(&handle->fd);
+	g_clear_pointer(&handle->growth, growth_leave);
 	g_clear_pointer(&handle->bytes, g_bytes_unref);
 	g_free(handle);
 }
@@ -153,7 +156,8 @@ end_storing(Fs *fs, fuse_ino_t ino)
 	g_cond_broadcast(&fs->stored);
 }
 
-/* What the kernel has to be told of a message before its open() returns. */
+/* What the kernel has to be told of a message before its open() returns. @fd -1: the body is still
+ * coming in. */
 static void
 prepare_kernel(Fs *fs, fuse_ino_t ino, int fd, gsize size)
 {
@@ -166,37 +170,49 @@ prepare_kernel(Fs *fs, fuse_ino_t ino, int fd, gsize size)
 	if (mailbox == NULL || !mailbox_get(mailbox, node.serial, node.uid, &message) ||
 	    message.resized) {
 		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
-	} else if (size > 0 && size <= STORE_MAX && begin_storing(fs, ino, mailbox, &node)) {
+	} else if (fd >= 0 && size > 0 && size <= STORE_MAX &&
+		   begin_storing(fs, ino, mailbox, &node)) {
 		store_body(fs, mailbox, &node, fd, size);
 		end_storing(fs, ino);
 	}
 }
 
+/* A body that is still coming in is read past the page cache: there a reader would wait for a page,
+ * and no signal could end that. */
 static void
-reply_open_message(Fs *fs, const FsCall *call, int fd)
+reply_open_message(Fs *fs, const FsCall *call, int fd, Growth *growth)
 {
 	struct fuse_file_info fi = call->fi;
 
+	fi.direct_io = growth != NULL;
 	fi.keep_cache = TRUE;
 	fi.noflush = TRUE;
-	reply_open(fs, call->req, &fi, handle_new(fs, call->ino, fd, NULL));
+	reply_open(fs, call->req, &fi, handle_new(fs, call->ino, fd, growth, NULL));
 }
 
 static void
-on_body(gpointer user, int fd, guint64 size, const GError *error)
+on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *error)
 {
 	Wait *wait = user;
 	FsPending *pending = fs_claim(wait);
 
 	if (pending == NULL) {
 		util_close_fd(&fd);
-	} else if (fd < 0) {
+		if (growth != NULL)
+			growth_leave(growth);
+	} else if (error != NULL) {
 		fs_fail(pending->fs, pending->call.req, "open", error);
 	} else {
 		prepare_kernel(pending->fs, pending->call.ino, fd, size);
-		reply_open_message(pending->fs, &pending->call, fd);
+		reply_open_message(pending->fs, &pending->call, fd, growth);
 	}
 	wait_unref(wait);
+}
+
+static void
+on_body(gpointer user, int fd, guint64 size, const GError *error)
+{
+	on_opened(user, fd, NULL, size, error);
 }
 
 /* A file that is no message. */
@@ -215,7 +231,7 @@ answer_open(Fs *fs, const FsCall *call, TreeAnswer *later)
 	fi.noflush = TRUE;
 	if (!content.fresh)
 		fuse_lowlevel_notify_inval_inode(fs->session, call->ino, -1, 0);
-	reply_open(fs, call->req, &fi, handle_new(fs, call->ino, content.fd, content.bytes));
+	reply_open(fs, call->req, &fi, handle_new(fs, call->ino, content.fd, NULL, content.bytes));
 	return TRUE;
 }
 
@@ -241,7 +257,10 @@ fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
 	if (mailbox != NULL && mailbox_open_stored(mailbox, node.serial, node.uid, call.reader))
-		reply_open_message(fs, &call, -1);
+		reply_open_message(fs, &call, -1, NULL);
+	else if (mailbox != NULL && g_atomic_int_get(&fs->may_grow))
+		mailbox_open_growing(mailbox, node.serial, node.uid, call.reader, on_opened,
+				     fs_put_aside(fs, &call, PATIENCE_FOREVER));
 	else if (mailbox != NULL)
 		mailbox_open(mailbox, node.serial, node.uid, call.reader, on_body,
 			     fs_put_aside(fs, &call, PATIENCE_FOREVER));
@@ -298,6 +317,36 @@ on_late_body(gpointer user, int fd, guint64 size, const GError *error)
 	wait_unref(wait);
 }
 
+static void
+on_octets(gpointer user, const GError *error)
+{
+	Wait *wait = user;
+	FsPending *pending = fs_claim(wait);
+
+	if (pending != NULL && error != NULL)
+		fs_fail(pending->fs, pending->call.req, "read", error);
+	else if (pending != NULL)
+		reply_file(pending->call.req, growth_fd(handle_of(&pending->call.fi)->growth),
+			   pending->call.size, pending->call.offset);
+	wait_unref(wait);
+}
+
+/* Never fewer octets than asked for, before the end: a short read means the end to a mapping. */
+static void
+read_growth(Fs *fs, const FsCall *call, Growth *growth)
+{
+	guint64 offset = (guint64)call->offset;
+	guint64 end = offset + MIN(call->size, MAX_READ);
+
+	if (offset >= growth_size(growth))
+		fuse_reply_buf(call->req, NULL, 0);
+	else if (growth_has(growth, offset, end))
+		reply_file(call->req, growth_fd(growth), call->size, call->offset);
+	else
+		growth_want(growth, offset, end, on_octets,
+			    fs_put_aside(fs, call, PATIENCE_FOREVER));
+}
+
 void
 fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
@@ -316,6 +365,8 @@ fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_f
 
 	if (handle->bytes != NULL) {
 		reply_bytes(req, handle->bytes, size, offset);
+	} else if (handle->growth != NULL) {
+		read_growth(fs, &call, handle->growth);
 	} else if (fd >= 0) {
 		reply_file(req, fd, size, offset);
 	} else {

@@ -9,7 +9,17 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define PARALLEL_DIROPS (1u << 18) /* FUSE_INIT reply flag, see fs_writev() */
+/* The FUSE_INIT request and its reply, in 32-bit words, where libfuse before 3.17 does not pass on
+ * what both sides can do: see fs_writev(). */
+#define INIT_OPCODE	26
+#define REQUEST_OPCODE	1 /* the word that says so */
+#define REQUEST_FLAGS	13
+#define REQUEST_FLAGS2	14
+#define REPLY_FLAGS	3
+#define REPLY_FLAGS2	8
+#define PARALLEL_DIROPS (1u << 18)
+#define INIT_EXT	(1u << 30) /* there is a second word of flags */
+#define DIRECT_IO_MMAP	(1u << 4)  /* in the second word */
 
 /* --- telling the kernel ---------------------------------------------------------------- */
 
@@ -108,6 +118,12 @@ fs_init(void *userdata, struct fuse_conn_info *connection)
 
 	connection->want &= ~unwanted;
 	connection->want |= wanted & connection->capable;
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+	if ((connection->capable & FUSE_CAP_DIRECT_IO_ALLOW_MMAP) != 0) {
+		connection->want |= FUSE_CAP_DIRECT_IO_ALLOW_MMAP;
+		g_atomic_int_set(&((Fs *)userdata)->may_grow, 1);
+	}
+#endif
 	connection->max_background = 64;
 	connection->time_gran = 1;
 }
@@ -124,15 +140,29 @@ fs_writev(int fd, struct iovec *iov, int count, void *userdata)
 	    g_atomic_int_compare_and_exchange(&fs->init_seen, 0, 1)) {
 		guint32 *words = iov[1].iov_base;
 
-		words[3] |= PARALLEL_DIROPS;
+		words[REPLY_FLAGS] |= PARALLEL_DIROPS;
+		if (g_atomic_int_get(&fs->may_grow)) {
+			words[REPLY_FLAGS] |= INIT_EXT;
+			words[REPLY_FLAGS2] |= DIRECT_IO_MMAP;
+		}
 	}
 	return writev(fd, iov, count);
 }
 
+/* Bodies that come in are read with direct I/O, and only from Linux 6.6 on such a file can be
+ * mapped all the same. Whether this is one is told by the first request. */
 static ssize_t
 fs_device_read(int fd, void *buffer, size_t len, void *userdata)
 {
-	return read(fd, buffer, len);
+	Fs *fs = userdata;
+	const guint32 *words = buffer;
+	ssize_t n = read(fd, buffer, len);
+
+	if (n >= (ssize_t)((REQUEST_FLAGS2 + 1) * sizeof *words) &&
+	    !g_atomic_int_get(&fs->init_seen) && words[REQUEST_OPCODE] == INIT_OPCODE &&
+	    (words[REQUEST_FLAGS] & INIT_EXT) != 0 && (words[REQUEST_FLAGS2] & DIRECT_IO_MMAP) != 0)
+		g_atomic_int_set(&fs->may_grow, 1);
+	return n;
 }
 
 static struct fuse_session *

@@ -23,6 +23,7 @@ struct Fs {
 	struct fuse_session *session;
 	gboolean mounted;
 	gint init_seen; /* atomic */
+	gint may_grow;	/* atomic: bodies may be open while they come in, see fs_device_read() */
 	gint stopping;	/* atomic */
 	Patience *patience;
 	Notices *notices;

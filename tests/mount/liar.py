@@ -13,11 +13,14 @@ class Liar:
     """
     folders    {raw mailbox name: {uid: message bytes}}
     size       what RFC822.SIZE is of a message's bytes; None: the item is left out
+    parts      how BODY[]<0.9> is answered: "right", "refused" (BAD), "odd" (another origin), "generous" (one octet more
+               than asked for), "nil"
     """
 
-    def __init__(self, folders, size=len):
+    def __init__(self, folders, size=len, parts="right"):
         self.folders = folders
         self.size = size
+        self.parts = parts
         self.uidvalidity = 7
         self.commands = []
         owner = self
@@ -163,6 +166,9 @@ class Conversation:
             self.say(tag, " BAD no mailbox")
             return
         text, _, items = arguments.partition(" ")
+        if self.owner.parts == "refused" and "]<" in items:
+            self.say(tag, " BAD no parts")
+            return
         for uid in self.uids(text):
             self.fetch_one(uid, items.upper())
         self.say(tag, " OK done")
@@ -187,14 +193,19 @@ class Conversation:
         if re.search(r"BODY(?:\.PEEK)?\[HEADER\](?!<)", items):
             head = message.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
             parts.append(b"BODY[HEADER] {%d}\r\n" % len(head) + head)
-        body = re.search(r"BODY(?:\.PEEK)?\[\](?:<(\d+)\.(\d+)>)?", items)
-        if body:
-            data, origin = message, b""
-            if body.group(1):
-                first, count = int(body.group(1)), int(body.group(2))
-                data, origin = message[first:first + count], f"<{first}>".encode()
-            parts.append(b"BODY[]" + origin + b" {%d}\r\n" % len(data) + data)
+        for body in re.finditer(r"BODY(?:\.PEEK)?\[\](?:<(\d+)\.(\d+)>)?", items):
+            parts.append(self.octets(message, *body.groups()))
         self.say(f"* {number} FETCH (", b" ".join(parts), ")")
+
+    def octets(self, message, first, count):
+        """BODY[], or with @first and @count BODY[]<first>."""
+        if first is None:
+            return b"BODY[] {%d}\r\n" % len(message) + message
+        first, count = int(first), int(count)
+        data = message[first:first + count + (self.owner.parts == "generous")]
+        if self.owner.parts == "nil":
+            return b"BODY[]<%d> NIL" % first
+        return b"BODY[]<%d> {%d}\r\n" % (first + 4 * (self.owner.parts == "odd"), len(data)) + data
 
 
 if __name__ == "__main__":
