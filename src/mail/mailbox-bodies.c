@@ -107,7 +107,7 @@ fetch_ahead(Mailbox *mailbox, guint32 reader, Ahead *ahead)
 
 	if (cached != NULL && cached->len > 0)
 		mailbox->house->news->wanted(mailbox->house->user, mailbox, ahead->place.serial,
-					     (const guint32 *)cached->data, cached->len);
+					     &g_array_index(cached, guint32, 0), cached->len);
 	if (wishes == NULL || wishes->len == 0)
 		return;
 	taken = scan_ahead(scan, &ahead->place, &g_array_index(wishes, ScanWish, 0), wishes->len,
