@@ -16,6 +16,7 @@ enum {
 	KEEPALIVE_IDLE_S = 120,
 	KEEPALIVE_INTERVAL_S = 30,
 	KEEPALIVE_PROBES = 4,
+	USER_TIMEOUT_MS = 120000, /* sent and not acknowledged for so long: the line is dead */
 };
 
 /* --- waiting --- */
@@ -299,6 +300,7 @@ set_socket_options(int fd)
 		{IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S},
 		{IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S},
 		{IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES},
+		{IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS},
 	};
 
 	for (gsize i = 0; i < G_N_ELEMENTS(options); i++)

@@ -16,8 +16,8 @@ G_BEGIN_DECLS
  * Errors: MAILFS_ERROR_HOST_UNKNOWN, OFFLINE (the text names the last address and its errno),
  * TIMEOUT; G_IO_ERROR_CANCELLED.
  *
- * Returns: (transfer full): a descriptor: non-blocking, close-on-exec, with keep-alive and NODELAY;
- * or -1
+ * Returns: (transfer full): a descriptor: non-blocking, close-on-exec, with keep-alive, a bound on
+ * what is not acknowledged (two minutes) and NODELAY; or -1
  */
 int dial(const char *host, guint16 port, guint timeout_ms, GCancellable *cancel,
 	 GInetSocketAddress **address_out, GError **error);
