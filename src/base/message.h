@@ -35,6 +35,15 @@ typedef struct {
 	guint32 count;	       /* messages */
 } MailboxState;
 
+/* What a STATUS response tells, each only when told. */
+typedef struct {
+	guint32 uidvalidity;   /* 0: not told */
+	guint32 uidnext;       /* 0: not told */
+	guint64 highestmodseq; /* 0: not told */
+	gint64 messages;       /* -1: not told */
+	gint64 unseen;	       /* -1: not told */
+} MailboxStatus;
+
 /* LIST attributes (RFC 3501, RFC 5258) and SPECIAL-USE (RFC 6154). */
 typedef enum {
 	MAILBOX_NOSELECT = 1 << 0, /* \Noselect or \NonExistent */

@@ -55,6 +55,10 @@ typedef struct {
 	guint timeout_ms;
 	gboolean read_only; /* EXAMINE, never SELECT */
 	gboolean compress;  /* use COMPRESS=DEFLATE when offered and the line is no loopback */
+	/* How long this machine has slept since it was started, µs; NULL: as the kernel tells.
+	 * Thread-safe. */
+	gint64 (*slept)(gpointer user);
+	gpointer slept_user;
 } BackendConfig;
 
 /* What a line tells without being asked. Called on the session's thread; must not block. */
@@ -64,7 +68,20 @@ typedef struct {
 	void (*changed)(gpointer user, const char *mailbox);
 	void (*alert)(gpointer user,
 		      const char *text); /* [ALERT], raw server text: escape before showing */
+	/* The numbers of a mailbox: answers to a STATUS request, and what NOTIFY tells. */
+	void (*status)(gpointer user, const char *mailbox, const MailboxStatus *status);
+	/* Mailboxes came, went or changed their names: a LIST is worth while. */
+	void (*folders)(gpointer user);
 } BackendNews;
+
+/* Telling of changes in mailboxes that are not selected (RFC 5465). */
+typedef enum {
+	BACKEND_NOTIFY_OFF,
+	BACKEND_NOTIFY_WANTED, /* set by the pool: the next tick() asks for it */
+	BACKEND_NOTIFY_ASKED,
+	BACKEND_NOTIFY_ON,	/* changes in all personal mailboxes are told */
+	BACKEND_NOTIFY_REFUSED, /* not offered, refused, or given up by the server */
+} BackendNotify;
 
 typedef struct {
 	const char *name; /* "imap", for log lines */
@@ -87,9 +104,9 @@ typedef struct {
 	 * broken; free it. */
 	gboolean (*receive)(Backend *self, GError **error);
 
-	/* Time passes: enter IDLE when nothing is under way, renew it, notice a dead line
-	 * (TIMEOUT). Returns the monotonic µs at which to be called again at the latest, -1 for a
-	 * lost line. */
+	/* Time passes: enter IDLE when nothing is under way, renew it, ask for NOTIFY, probe,
+	 * notice a dead line (TIMEOUT). Returns the monotonic µs at which to be called again at the
+	 * latest, -1 for a lost line. */
 	gint64 (*tick)(Backend *self, gint64 now, GError **error);
 
 	/* LOGOUT or QUIT, politely: sends, waits at most @timeout_ms. */
@@ -106,6 +123,14 @@ struct Backend {
 	char *selected;		 /* mailbox, NULL when none */
 	GPtrArray *capabilities; /* words, after login */
 	const char *mechanism;	 /* what login() tried last: "PLAIN"; static, NULL when nothing */
+	/* Push is at work on `selected`: whoever asked for the last SYNC knows all of it, and what
+	 * changes from then on is told as news without being asked for. */
+	gboolean told;
+	gboolean tells; /* it can push, when it has a mailbox selected */
+	BackendNotify notify;
+	/* The machine has slept: the next tick() asks the server for a sign of life and gives it a
+	 * short time only. Cleared by tick(). */
+	gboolean probe;
 };
 
 G_END_DECLS

@@ -64,8 +64,8 @@ imap_namespace_free(gpointer data)
 	g_free(namespace);
 }
 
-static gboolean
-is_text(const ImapToken *token)
+gboolean
+imap_token_is_text(const ImapToken *token)
 {
 	return (token->type == IMAP_TOKEN_ATOM || token->type == IMAP_TOKEN_QUOTED ||
 		token->type == IMAP_TOKEN_LITERAL) &&
@@ -88,7 +88,7 @@ imap_backend_take_namespaces(ImapBackend *self, const ImapResponse *response)
 		     j = imap_response_skip(response, j)) {
 			ImapNamespace *namespace;
 
-			if (!is_text(&response->tokens[j + 1]) ||
+			if (!imap_token_is_text(&response->tokens[j + 1]) ||
 			    self->namespaces->len == MAX_NAMESPACES)
 				continue;
 			namespace = g_new0(ImapNamespace, 1);
@@ -141,8 +141,8 @@ find_namespace(const ImapBackend *self, const char *name)
  * ------------------------------------------------------------------------------------------------------------
  */
 
-static char *
-normal_name(const ImapToken *token, char separator)
+char *
+imap_mailbox_name(const ImapToken *token, char separator)
 {
 	gsize len = token->size;
 
@@ -172,12 +172,12 @@ parse_entry(const ImapResponse *response)
 		return NULL;
 	separator = &response->tokens[i + 1];
 	name = &response->tokens[i + 2];
-	if (!is_text(separator) || !is_text(name) || name->size == 0)
+	if (!imap_token_is_text(separator) || !imap_token_is_text(name) || name->size == 0)
 		return NULL;
 	entry->separator =
 		!imap_token_is_nil(separator) && separator->size == 1 ? separator->text[0] : '\0';
 	entry->messages = G_MAXUINT32;
-	entry->name = normal_name(name, entry->separator);
+	entry->name = imap_mailbox_name(name, entry->separator);
 	return g_steal_pointer(&entry);
 }
 
@@ -208,9 +208,9 @@ take_status(Listing *listing, const ImapResponse *response)
 	Entry *entry;
 	guint64 number;
 
-	if (response->n_tokens < 3 || !is_text(&response->tokens[1]))
+	if (response->n_tokens < 3 || !imap_token_is_text(&response->tokens[1]))
 		return;
-	name = normal_name(&response->tokens[1], '\0');
+	name = imap_mailbox_name(&response->tokens[1], '\0');
 	entry = g_hash_table_lookup(listing->names, name);
 	for (guint i = 3; entry != NULL && i + 1 < response->n_tokens; i += 2)
 		if (imap_token_is_atom(&response->tokens[i], "MESSAGES") &&

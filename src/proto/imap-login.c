@@ -456,6 +456,9 @@ imap_backend_login(Backend *base, GCancellable *cancel, GError **error)
 	    !introduce(self, cancel, error))
 		return FALSE;
 	self->logged_in = TRUE;
+	if (!imap_backend_can(self, "NOTIFY"))
+		self->base.notify = BACKEND_NOTIFY_REFUSED;
+	imap_backend_note_push(self);
 	self->last_byte = self->quiet_since = g_get_monotonic_time();
 	return TRUE;
 }

@@ -50,7 +50,7 @@ struct ImapCommand {
 	ImapWriter *writer; /* until it is submitted */
 	GPtrArray *pieces;  /* of GBytes, to be sent one by one: see imap_writer_finish() */
 	guint sent;	    /* pieces */
-	gboolean is_examine, is_idle;
+	gboolean is_examine, is_idle, is_notify;
 	ImapAnswer *answer; /* borrowed; filled at completion */
 	/* "+" while this command is the oldest one in flight (AUTHENTICATE). */
 	gboolean (*more)(ImapBackend *self, gpointer user, const char *challenge, GError **error);
@@ -93,6 +93,7 @@ struct ImapBackend {
 	ImapIdle idle;
 	gint64 idle_since, quiet_since, waiting_since, last_byte; /* monotonic µs */
 	gboolean no_idle;					  /* refused once */
+	gint64 probed_at, probe_until; /* monotonic µs; probe_until 0: no probe under way */
 
 	/* Login */
 	gboolean greeted, preauth, secured, logged_in, leaving;
@@ -107,6 +108,11 @@ struct ImapBackend {
 	gboolean uidvalidity_told; /* by the EXAMINE in flight */
 	char *previous;		   /* selected before the EXAMINE in flight */
 	gboolean changed, previous_changed;
+	gint64 doubted_at; /* monotonic µs; 0 never */
+
+	/* Heard since news was told last. */
+	GHashTable *statuses; /* mailbox → MailboxStatus, owned */
+	gboolean folders_changed;
 
 	/* The response that is being streamed. */
 	ImapSink sink;	    /* of the literal that is coming in */
@@ -147,6 +153,34 @@ gboolean imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, con
 			      GError **error);
 gboolean imap_backend_is_selected(const ImapBackend *self, const Request *request);
 
+/* Are changes in the selected mailbox told without being asked for? */
+gboolean imap_backend_pushes(const ImapBackend *self);
+/* Whether the line can push has changed, perhaps. */
+void imap_backend_note_push(ImapBackend *self);
+
+/* imap-idle.c: time
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+gint64 imap_backend_tick(Backend *base, gint64 now, GError **error);
+
+/* imap-notify.c: NOTIFY (RFC 5465) and STATUS
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+void imap_notify_begin(ImapBackend *self);
+void imap_notify_completed(ImapBackend *self, const ImapResponse *tagged);
+void imap_notify_end(ImapBackend *self); /* the server has given up */
+/* Asks for the numbers of a mailbox; the answer is news. */
+void imap_notify_ask(ImapBackend *self, const char *mailbox);
+/* Look at an untagged response, and keep what it says for imap_notify_tell(). */
+void imap_notify_take_status(ImapBackend *self, const ImapResponse *response);
+/* The numbers of the mailbox that was just selected. */
+void imap_notify_take_selected(ImapBackend *self);
+void imap_notify_take_folder(ImapBackend *self, const ImapResponse *response);
+void imap_notify_tell(ImapBackend *self);
+void imap_task_start_status(ImapBackend *self, Request *request);
+
 /* imap-refusal.c
  * --------------------------------------------------------------------------------------------------
  */
@@ -175,6 +209,10 @@ void imap_task_start_list(ImapBackend *self, Request *request);
 void imap_task_start_quota(ImapBackend *self, Request *request);
 void imap_backend_take_namespaces(ImapBackend *self, const ImapResponse *response);
 void imap_namespace_free(gpointer data);
+/* A token that can name a mailbox, and its name as LIST tells it: without a separator at the end,
+ * INBOX in capitals. (transfer full) */
+gboolean imap_token_is_text(const ImapToken *token);
+char *imap_mailbox_name(const ImapToken *token, char separator);
 
 /* imap-sync.c
  * -----------------------------------------------------------------------------------------------------

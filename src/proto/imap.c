@@ -13,9 +13,7 @@
 
 #define WINDOW		   16 /* requests under way */
 #define RENEW_SELECTION_US (3 * G_USEC_PER_SEC)
-#define IDLE_AFTER	   (200 * G_TIME_SPAN_MILLISECOND)
-#define IDLE_RENEW	   (5 * G_TIME_SPAN_MINUTE) /* NAT boxes forget a silent line after that */
-#define NOOP_EVERY	   (60 * G_TIME_SPAN_SECOND)
+#define DOUBT_AGAIN_US	   (60 * G_USEC_PER_SEC)
 #define READS_A_RECEIVE	   16 /* of 64 KiB: then the session's other work has its turn */
 
 gboolean
@@ -162,6 +160,8 @@ end_task(ImapBackend *self, ImapTask *task)
 	self->base.under_way--;
 	if (task->error == NULL && task->ops->state != NULL)
 		state = task->ops->state(task);
+	if (task->error == NULL && imap_task_is_sync(task))
+		self->base.told = imap_backend_pushes(self);
 	request_finish(request, state, task->error);
 	if (task->ops->free != NULL)
 		task->ops->free(task);
@@ -224,11 +224,19 @@ imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, const char *
 	self->previous_changed = self->changed;
 	self->changed = FALSE;
 	self->base.selected = g_strdup(task->request->mailbox);
+	self->base.told = FALSE;
 	self->mailbox = (MailboxState){0};
 	self->uidvalidity_told = FALSE;
 	self->examine = command;
 	self->examined_at = g_get_monotonic_time();
 	return TRUE;
+}
+
+static void
+unselect(ImapBackend *self)
+{
+	g_clear_pointer(&self->base.selected, g_free);
+	self->base.told = FALSE;
 }
 
 /* A mailbox that was deleted and made anew under a line that has it selected goes on being shown
@@ -239,7 +247,22 @@ renew_selection(ImapBackend *self)
 {
 	if (self->tasks.length == 0 && self->examine == NULL &&
 	    g_get_monotonic_time() - self->examined_at > RENEW_SELECTION_US)
-		g_clear_pointer(&self->base.selected, g_free);
+		unselect(self);
+}
+
+/* An untagged NO about an open mailbox: Dovecot says so, and nothing more, when that was deleted
+ * under us. The next sync looks whether it is still the same. */
+static void
+doubt_selection(ImapBackend *self)
+{
+	gint64 now = g_get_monotonic_time();
+
+	if (self->base.selected == NULL || self->examine != NULL ||
+	    (self->doubted_at != 0 && now - self->doubted_at < DOUBT_AGAIN_US))
+		return;
+	self->doubted_at = now;
+	self->examined_at = now - 2 * RENEW_SELECTION_US;
+	self->changed = TRUE;
 }
 
 static void
@@ -259,14 +282,18 @@ examine_completed(ImapBackend *self, const ImapResponse *tagged)
 
 	self->examine = NULL;
 	tell_previous(self);
+	/* What happened in it while it was left has been told to nobody. */
+	if (self->previous != NULL && self->base.notify == BACKEND_NOTIFY_ON)
+		imap_notify_ask(self, self->previous);
 	g_clear_pointer(&self->previous, g_free);
 	if (tagged->status != IMAP_STATUS_OK) {
 		MailfsError otherwise = tagged->status == IMAP_STATUS_NO ? MAILFS_ERROR_DENIED
 									 : MAILFS_ERROR_PROTOCOL;
 
 		refusal = imap_refusal(self, tagged, "EXAMINE", otherwise, TRUE);
-		g_clear_pointer(&self->base.selected, g_free);
-	}
+		unselect(self);
+	} else if (sync_task(self) == NULL)
+		imap_notify_take_selected(self);
 	for (GList *link = self->tasks.head; link != NULL; link = link->next) {
 		ImapTask *task = link->data;
 		const Request *request = task->request;
@@ -357,6 +384,10 @@ untagged_status(ImapBackend *self, const ImapResponse *response, GError **error)
 		self->news->alert(self->user, response->text);
 	if (imap_code_is(response->code, "CAPABILITY") && !self->logged_in)
 		imap_backend_take_capabilities(self, response->code + strlen("CAPABILITY"));
+	if (imap_code_is(response->code, "NOTIFICATIONOVERFLOW"))
+		imap_notify_end(self);
+	if (response->status == IMAP_STATUS_NO && response->code == NULL)
+		doubt_selection(self);
 	return response->code == NULL || take_mailbox_code(self, response->code, error);
 }
 
@@ -463,6 +494,7 @@ untagged_data(ImapBackend *self, const ImapResponse *response)
 		return TRUE;
 	if (vanished && self->examine == NULL)
 		count_vanished(self, response);
+	imap_notify_take_status(self, response);
 	for (GList *link = self->tasks.head; link != NULL; link = link->next) {
 		ImapTask *task = link->data;
 
@@ -471,6 +503,7 @@ untagged_data(ImapBackend *self, const ImapResponse *response)
 	}
 	if (about_mailbox && self->base.selected != NULL && self->examine == NULL)
 		self->changed = TRUE;
+	imap_notify_take_folder(self, response);
 	return TRUE;
 }
 
@@ -540,7 +573,10 @@ tagged(ImapBackend *self, const ImapResponse *response, GError **error)
 	if (command->is_idle) {
 		self->idle = IMAP_IDLE_OFF;
 		self->no_idle = response->status != IMAP_STATUS_OK;
+		imap_backend_note_push(self);
 	}
+	if (command->is_notify)
+		imap_notify_completed(self, response);
 	if (command == self->examine)
 		examine_completed(self, response);
 	if (command->answer != NULL) {
@@ -604,7 +640,8 @@ backend_can_start(const Backend *base, const Request *request)
 
 	if (base->under_way >= WINDOW)
 		return FALSE;
-	if (request->kind == REQUEST_LIST || request->kind == REQUEST_QUOTA)
+	if (request->kind == REQUEST_LIST || request->kind == REQUEST_QUOTA ||
+	    request->kind == REQUEST_STATUS)
 		return TRUE;
 	if (!imap_backend_is_selected(self, request))
 		return base->under_way == 0;
@@ -623,6 +660,9 @@ backend_start(Backend *base, Request *request)
 	switch (request->kind) {
 	case REQUEST_LIST:
 		imap_task_start_list(self, request);
+		break;
+	case REQUEST_STATUS:
+		imap_task_start_status(self, request);
 		break;
 	case REQUEST_QUOTA:
 		imap_task_start_quota(self, request);
@@ -651,6 +691,7 @@ static void
 tell_news(ImapBackend *self)
 {
 	tell_previous(self);
+	imap_notify_tell(self);
 	if (!self->changed || sync_task(self) != NULL)
 		return;
 	self->changed = FALSE;
@@ -690,50 +731,6 @@ backend_receive(Backend *base, GError **error)
 	return TRUE;
 }
 
-static gint64
-submit_own(ImapBackend *self, const char *verb, gint64 now)
-{
-	ImapCommand *command = imap_command_new(self, verb);
-
-	command->is_idle = strcmp(verb, "IDLE") == 0;
-	/* Without arguments there is nothing that could be refused. */
-	if (!imap_backend_submit(self, command, NULL))
-		return -1;
-	return now + self->config->timeout_ms * G_TIME_SPAN_MILLISECOND;
-}
-
-static gint64
-backend_tick(Backend *base, gint64 now, GError **error)
-{
-	ImapBackend *self = (ImapBackend *)base;
-	gint64 timeout = self->config->timeout_ms * G_TIME_SPAN_MILLISECOND;
-	gboolean idles = base->selected != NULL && !self->no_idle && imap_backend_can(self, "IDLE");
-	gint64 due;
-
-	if (!g_queue_is_empty(&self->commands) && self->idle != IMAP_IDLE_ON) {
-		due = MAX(self->last_byte, self->waiting_since) + timeout;
-		if (now < due)
-			return due;
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT,
-			    "%s has not answered for %u seconds", self->config->host,
-			    (self->config->timeout_ms + 999) / 1000);
-		return -1;
-	}
-	if (self->idle == IMAP_IDLE_ON) {
-		due = self->idle_since + IDLE_RENEW;
-		if (now < due)
-			return due;
-		wire_send(base->wire, "DONE\r\n", 6);
-		self->idle = IMAP_IDLE_ENDING;
-		self->waiting_since = now;
-		return now + timeout;
-	}
-	due = self->quiet_since + (idles ? IDLE_AFTER : NOOP_EVERY);
-	if (now < due)
-		return due;
-	return submit_own(self, idles ? "IDLE" : "NOOP", now);
-}
-
 static void
 backend_free(Backend *base, const GError *error)
 {
@@ -758,6 +755,7 @@ backend_free(Backend *base, const GError *error)
 	g_ptr_array_unref(base->capabilities);
 	if (self->namespaces != NULL)
 		g_ptr_array_unref(self->namespaces);
+	g_hash_table_unref(self->statuses);
 	g_string_free(self->keywords, TRUE);
 	g_byte_array_unref(self->header);
 	g_clear_error(&self->body_error);
@@ -771,7 +769,7 @@ static const BackendOps backend_ops = {
 	.start = backend_start,
 	.can_start = backend_can_start,
 	.receive = backend_receive,
-	.tick = backend_tick,
+	.tick = imap_backend_tick,
 	.logout = imap_backend_logout,
 	.free = backend_free,
 };
@@ -786,6 +784,7 @@ imap_backend_new(const BackendConfig *config, const BackendNews *news, gpointer 
 	self->config = config;
 	self->news = news;
 	self->user = user;
+	self->statuses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	self->keywords = g_string_new(NULL);
 	self->header = g_byte_array_new();
 	g_queue_init(&self->commands);

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "proto/session.h"
+#include "proto/pool-private.h"
 
 #define RETRY_FIRST_US (1 * G_USEC_PER_SEC)
 #define RETRY_LAST_US  (60 * G_USEC_PER_SEC)
@@ -22,35 +22,6 @@
 #define SPARE_IDLE_US                                                                              \
 	(120 * G_USEC_PER_SEC) /* a second, third … session without work is closed after this */
 #define BUSY_SELECTED 4	       /* a line with so much under way is no better than an idle one */
-
-struct Pool {
-	BackendNew backend_new;
-	const BackendConfig *config;
-	const PoolNews *news;
-	gpointer user;
-	BackendNews backend_news;
-	GThread *keeper;
-
-	GMutex lock; /* guards all below */
-	GCond changed;
-	GQueue now, soon;    /* of Request: not yet on a session */
-	GPtrArray *sessions; /* of Session: alive, or dead and not yet joined */
-	guint connections;   /* as configured */
-	guint limit;	     /* as the server allows at the moment */
-	gint64 limit_until;
-	guint next_number;
-	PoolHealth health;
-	gboolean closing, retry_asked;
-	guint failures;		    /* connection attempts in a row that failed */
-	gint64 failed_at, retry_at; /* monotonic µs */
-	gint64 up_at;		    /* monotonic µs: of the newest login */
-	guint short_lines;	    /* lines in a row that did not last */
-	gint64 keeper_wakes;	    /* monotonic µs: at the latest */
-	GError *error;		    /* last failure, NULL while all is well */
-	WireCounters past;	    /* of sessions that have ended */
-	char *capabilities, *line;
-	gboolean parts; /* of the newest line */
-};
 
 static gpointer keeper_run(gpointer data);
 
@@ -97,8 +68,8 @@ count_up(const Pool *pool)
 	return up;
 }
 
-static guint
-count_alive(const Pool *pool)
+guint
+pool_count_alive(const Pool *pool)
 {
 	guint alive = 0;
 
@@ -125,7 +96,9 @@ find_session(const Pool *pool, const Request *request)
 			if (same == NULL || view->under_way < session_view(same)->under_way)
 				same = session;
 		}
-		if (view->under_way == 0 && idle == NULL)
+		if (view->under_way == 0 &&
+		    (idle == NULL ||
+		     pool_watch_value(pool, view) < pool_watch_value(pool, session_view(idle))))
 			idle = session;
 	}
 	if (request->urgency == REQUEST_SOON && same != NULL)
@@ -193,8 +166,21 @@ pool_promote(Pool *pool, const char *mailbox, guint32 uid)
 	g_mutex_unlock(&pool->lock);
 }
 
+/* Another line that is at rest serves this better: it has the mailbox selected, or nothing that
+ * matters. */
+static gboolean
+is_for_another(Pool *pool, Session *session, const Request *request)
+{
+	Session *best = request->mailbox != NULL ? find_session(pool, request) : NULL;
+
+	if (best == NULL || best == session || session_view(best)->under_way > 0)
+		return FALSE;
+	session_wake(best);
+	return TRUE;
+}
+
 static Request *
-take_from(GQueue *queue, Backend *backend, gboolean same_mailbox)
+take_from(Pool *pool, GQueue *queue, Session *session, Backend *backend, gboolean same_mailbox)
 {
 	for (GList *link = queue->head; link != NULL; link = link->next) {
 		Request *request = link->data;
@@ -202,6 +188,8 @@ take_from(GQueue *queue, Backend *backend, gboolean same_mailbox)
 		if (same_mailbox && g_strcmp0(request->mailbox, backend->selected) != 0)
 			continue;
 		if (!backend->ops->can_start(backend, request))
+			continue;
+		if (!same_mailbox && is_for_another(pool, session, request))
 			continue;
 		g_queue_delete_link(queue, link);
 		return request;
@@ -234,16 +222,16 @@ note_selected(Session *session, const char *selected)
 }
 
 static Request *
-take_best(Pool *pool, Backend *backend)
+take_best(Pool *pool, Session *session, Backend *backend)
 {
-	Request *request = take_from(&pool->now, backend, TRUE);
+	Request *request = take_from(pool, &pool->now, session, backend, TRUE);
 
 	if (request == NULL)
-		request = take_from(&pool->now, backend, FALSE);
+		request = take_from(pool, &pool->now, session, backend, FALSE);
 	if (request == NULL)
-		request = take_from(&pool->soon, backend, TRUE);
+		request = take_from(pool, &pool->soon, session, backend, TRUE);
 	if (request == NULL)
-		request = take_from(&pool->soon, backend, FALSE);
+		request = take_from(pool, &pool->soon, session, backend, FALSE);
 	return request;
 }
 
@@ -255,14 +243,15 @@ pool_take(gpointer owner, Session *session, Backend *backend)
 
 	g_mutex_lock(&pool->lock);
 	note_selected(session, backend->selected);
+	pool_watch_exchange(pool, session_view(session), backend);
 	/* A session that was told to stop would take the request with it. */
 	if (session_view(session)->up)
-		request = take_best(pool, backend);
+		request = take_best(pool, session, backend);
 	note_view(session, backend, request != NULL);
 	if (request != NULL && request->mailbox != NULL)
 		note_selected(session, request->mailbox);
 	/* What is left needs another line: the keeper decides. */
-	if (pool->now.length + pool->soon.length > 0 && count_alive(pool) < pool->limit)
+	if (pool->now.length + pool->soon.length > 0 && pool_count_alive(pool) < pool->limit)
 		g_cond_signal(&pool->changed);
 	g_mutex_unlock(&pool->lock);
 	return request;
@@ -306,6 +295,7 @@ pool_logged_in(gpointer owner, Session *session, Backend *backend)
 
 	g_mutex_lock(&pool->lock);
 	session_view(session)->up = TRUE;
+	session_view(session)->probe = pool->probe;
 	session_view(session)->idle_since = pool->up_at = g_get_monotonic_time();
 	pool->parts = backend->ops->parts;
 	g_clear_error(&pool->error);
@@ -321,6 +311,8 @@ pool_logged_in(gpointer owner, Session *session, Backend *backend)
 					       (char *)backend->capabilities->pdata[i]);
 		pool->capabilities = g_strdup(words->str);
 	}
+	pool->no_notify = pool->no_notify && pool->health == POOL_ONLINE;
+	pool_watch_soon(pool);
 	tell = set_health(pool, POOL_ONLINE);
 	g_mutex_unlock(&pool->lock);
 	if (tell && pool->news->health != NULL)
@@ -344,7 +336,7 @@ note_failure(Pool *pool, gboolean was_up, const GError *error, GQueue *failed)
 	if (count_up(pool) > 0) {
 		/* The others go on; only the number of lines is in question. */
 		if (!was_up) {
-			pool->limit = MAX(1, count_alive(pool));
+			pool->limit = MAX(1, pool_count_alive(pool));
 			pool->limit_until = is_refusal(error) ? G_MAXINT64 : now + LIMIT_US;
 		}
 		return FALSE;
@@ -361,7 +353,7 @@ note_failure(Pool *pool, gboolean was_up, const GError *error, GQueue *failed)
 	g_clear_error(&pool->error);
 	pool->error = g_error_copy(error);
 	pool->failed_at = now;
-	if (count_alive(pool) > 0)
+	if (pool_count_alive(pool) > 0)
 		return FALSE;
 	steal_waiting(pool, failed);
 	if (is_refusal(error))
@@ -395,6 +387,7 @@ pool_ended(gpointer owner, Session *session, gboolean was_up, const GError *erro
 	health = pool->health;
 	/* What it was woken for, the others have to do. */
 	wake_all(pool);
+	pool_watch_soon(pool);
 	g_cond_broadcast(&pool->changed);
 	g_mutex_unlock(&pool->lock);
 	if (tell && pool->news->health != NULL)
@@ -420,6 +413,24 @@ on_alert(gpointer user, const char *text)
 		pool->news->alert(pool->user, text);
 }
 
+static void
+on_status(gpointer user, const char *mailbox, const MailboxStatus *status)
+{
+	Pool *pool = user;
+
+	if (pool->news->status != NULL)
+		pool->news->status(pool->user, mailbox, status);
+}
+
+static void
+on_folders(gpointer user)
+{
+	Pool *pool = user;
+
+	if (pool->news->folders != NULL)
+		pool->news->folders(pool->user);
+}
+
 Pool *
 pool_new(BackendNew backend_new, const BackendConfig *config, guint connections,
 	 const PoolNews *news, gpointer user)
@@ -430,9 +441,15 @@ pool_new(BackendNew backend_new, const BackendConfig *config, guint connections,
 	pool->config = config;
 	pool->news = news;
 	pool->user = user;
-	pool->backend_news = (BackendNews){.changed = on_changed, .alert = on_alert};
+	pool->backend_news = (BackendNews){.changed = on_changed,
+					   .alert = on_alert,
+					   .status = on_status,
+					   .folders = on_folders};
 	pool->connections = pool->limit = MAX(1, connections);
 	pool->sessions = g_ptr_array_new();
+	pool->watched = g_array_new(FALSE, FALSE, sizeof(PoolWatch));
+	g_array_set_clear_func(pool->watched, pool_watch_clear);
+	pool_watch_sleep(pool);
 	pool->health = POOL_STARTING;
 	g_mutex_init(&pool->lock);
 	g_cond_init(&pool->changed);
@@ -474,7 +491,7 @@ static const SessionOwner pool_owner = {
 static gboolean
 wants_session(Pool *pool, gint64 now, gint64 *next)
 {
-	guint alive = count_alive(pool), up = count_up(pool);
+	guint alive = pool_count_alive(pool), up = count_up(pool);
 
 	if (pool->limit < pool->connections && now >= pool->limit_until)
 		pool->limit = pool->connections;
@@ -499,11 +516,11 @@ wants_session(Pool *pool, gint64 now, gint64 *next)
 	for (GList *link = pool->soon.head; link != NULL; link = link->next)
 		if (find_session(pool, link->data) == NULL)
 			return TRUE;
-	return FALSE;
+	return pool->watch_line && pool->health == POOL_ONLINE;
 }
 
-/* A spare line without work is given back to the server; the first one stays for IDLE. Under the
- * lock. */
+/* A spare line without work is given back to the server; the first one stays, and those that watch.
+ * Under the lock. */
 static void
 stop_spare(Pool *pool, gint64 now, gint64 *next)
 {
@@ -519,7 +536,7 @@ stop_spare(Pool *pool, gint64 now, gint64 *next)
 			first = FALSE;
 			continue;
 		}
-		if (view->idle_since == 0)
+		if (view->idle_since == 0 || pool_watch_keeps(pool, view))
 			continue;
 		if (now - view->idle_since >= SPARE_IDLE_US) {
 			view->up = FALSE;
@@ -562,10 +579,13 @@ keeper_run(gpointer data)
 		take_expired(&pool->now, now, &expired, &next);
 		take_expired(&pool->soon, now, &expired, &next);
 		steal_dead(pool, dead);
+		pool_watch_sleep(pool);
 		started = started || pool->retry_asked || pool->now.length > 0;
-		if (started && wants_session(pool, now, &next))
+		if (started && wants_session(pool, now, &next)) {
+			pool->watch_line = FALSE;
 			g_ptr_array_add(pool->sessions,
 					session_new(&pool_owner, pool, pool->next_number++));
+		}
 		stop_spare(pool, now, &next);
 		if (expired.length > 0 || dead->len > 0) {
 			g_autoptr(GError) error = g_error_new(
@@ -575,6 +595,12 @@ keeper_run(gpointer data)
 			g_mutex_unlock(&pool->lock);
 			fail_all(&expired, error);
 			join_all(dead);
+			g_mutex_lock(&pool->lock);
+			continue;
+		}
+		if (pool_watch_due(pool, now, &next)) {
+			g_mutex_unlock(&pool->lock);
+			pool_watch_turn(pool);
 			g_mutex_lock(&pool->lock);
 			continue;
 		}
@@ -641,6 +667,9 @@ pool_get_status(Pool *pool, PoolStatus *out)
 		SessionView *view = session_view(pool->sessions->pdata[i]);
 
 		out->sessions += view->up && !view->dead;
+		out->notify = out->notify ||
+			      (view->up && !view->dead && view->notify == BACKEND_NOTIFY_ON);
+		out->watching += view->up && !view->dead && view->told;
 		out->busy += view->up && !view->dead && view->under_way > 0;
 		out->counters.bytes_in += view->counters.bytes_in;
 		out->counters.bytes_out += view->counters.bytes_out;
@@ -660,14 +689,14 @@ pool_status_clear(PoolStatus *status)
 }
 
 void
-pool_free(Pool *pool)
+pool_stop(Pool *pool)
 {
-	g_autoptr(GError) error = NULL;
+	g_autoptr(GError) error =
+		g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "mailfs is shutting down");
 	GQueue waiting = G_QUEUE_INIT;
 
-	if (pool == NULL)
+	if (pool->keeper == NULL)
 		return;
-	error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE, "mailfs is shutting down");
 	g_mutex_lock(&pool->lock);
 	pool->closing = TRUE;
 	pool->health = POOL_CLOSED;
@@ -678,9 +707,18 @@ pool_free(Pool *pool)
 	g_mutex_unlock(&pool->lock);
 
 	fail_all(&waiting, error);
-	g_thread_join(pool->keeper);
+	g_thread_join(g_steal_pointer(&pool->keeper));
 	join_all(pool->sessions);
+}
+
+void
+pool_free(Pool *pool)
+{
+	if (pool == NULL)
+		return;
+	pool_stop(pool);
 	g_ptr_array_unref(pool->sessions);
+	g_array_unref(pool->watched);
 	g_clear_error(&pool->error);
 	g_free(pool->capabilities);
 	g_free(pool->line);

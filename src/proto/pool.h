@@ -3,7 +3,9 @@
  * for one. Work goes to the session that has the mailbox selected, else to an idle one, else a new
  * session is opened, up to `connections`, fewer when the server says so. A lost line is opened
  * again with back-off; while the line is known to be down requests fail at once; a refused login is
- * not repeated until pool_retry(). Thread-safe. */
+ * not repeated until pool_retry(). Lines at rest watch the mailboxes that matter: one of them by
+ * NOTIFY for all (RFC 5465), where the server has it; else each by IDLE on one, which is kept
+ * while other lines are free for the work. Thread-safe. */
 #pragma once
 
 #include "proto/backend.h"
@@ -25,6 +27,8 @@ typedef struct {
 	guint sessions, busy,
 		waiting; /* sessions logged in, sessions with work, requests not yet on a session */
 	guint limit;	 /* sessions at most, as configured or as the server taught */
+	gboolean notify; /* a line tells of all personal mailboxes */
+	guint watching;	 /* lines that tell of the one they have selected */
 	gint64 retry_at; /* OFFLINE: wall clock seconds of the next try */
 	WireCounters counters; /* of all sessions since the start */
 	char *error;	    /* last connection error, NULL when none; raw: escape before showing */
@@ -37,7 +41,28 @@ typedef struct {
 	void (*changed)(gpointer user, const char *mailbox);
 	void (*alert)(gpointer user, const char *text);
 	void (*health)(gpointer user, PoolHealth health, const GError *error); /* on each change */
+	void (*status)(gpointer user, const char *mailbox, const MailboxStatus *status);
+	void (*folders)(gpointer user); /* as BackendNews */
+
+	/* The next three come on the pool's own thread. */
+
+	/* Fills @out with PoolWatch, the most important first. Returns the monotonic µs at which to
+	 * be asked again at the latest. */
+	gint64 (*watch)(gpointer user, GArray *out);
+	/* A line is free to watch this mailbox: the SYNC that it begins with is wanted. */
+	void (*take_up)(gpointer user, const char *mailbox);
+	/* No line tells of these, or it has not told yet: a STATUS is worth while now and then.
+	 * NULL-terminated. */
+	void (*unwatched)(gpointer user, const char *const *mailboxes);
 } PoolNews;
+
+/* A mailbox whose changes matter. */
+typedef struct {
+	char *name;	   /* raw server name, owned */
+	gboolean personal; /* NOTIFY tells of it */
+	gboolean numbered; /* a STATUS shows every change (HIGHESTMODSEQ) */
+	gint64 known_at;   /* monotonic µs: what is known of it was right then; 0: never */
+} PoolWatch;
 
 typedef Backend *(*BackendNew)(const BackendConfig *config, const BackendNews *news, gpointer user);
 
@@ -58,12 +83,19 @@ void pool_submit(Pool *pool, Request *request);
 void pool_promote(Pool *pool, const char *mailbox, guint32 uid);
 /* The newest line takes REQUEST_PART. FALSE before the first login. */
 gboolean pool_parts(Pool *pool);
+/* What is to be watched has changed: `watch` is asked soon. */
+void pool_look(Pool *pool);
+/* Since when the server tells of every change in @mailbox, monotonic µs; 1: whoever made the last
+ * SYNC of it knows all; 0: it does not. @personal: see PoolWatch. */
+gint64 pool_told_since(Pool *pool, const char *mailbox, gboolean personal);
 void pool_retry(Pool *pool); /* try now: the network is back, the user has a new password */
 void pool_get_status(Pool *pool, PoolStatus *out);
 void pool_status_clear(PoolStatus *status);
 
 /* Fails all that waits and is under way (MAILFS_ERROR_OFFLINE), logs out (at most 2 s), joins the
- * threads. NULL is fine. */
+ * threads. No more news; what is submitted after it fails at once. */
+void pool_stop(Pool *pool);
+/* Stops it first. NULL is fine. */
 void pool_free(Pool *pool);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pool, pool_free)

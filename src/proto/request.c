@@ -37,6 +37,7 @@ request_free(Request *request)
 	if (request == NULL)
 		return;
 	g_free(request->mailbox);
+	g_strfreev(request->mailboxes);
 	uidset_free(request->uids);
 	if (request->terms != NULL)
 		g_ptr_array_unref(request->terms);

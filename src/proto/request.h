@@ -20,8 +20,10 @@ typedef enum {
 	REQUEST_PART,	 /* octets of the body of the one UID in `uids`: part_open, part_data,
 			    part_done, probed; only where BackendOps.parts is set */
 	REQUEST_HEADERS, /* whole header blocks of `uids`, BODY.PEEK[HEADER]: header */
-	REQUEST_QUOTA,	 /* GETQUOTAROOT of `mailbox`: quota */
-	REQUEST_SEARCH,	 /* the messages of `mailbox` that fulfil all of `terms`: found */
+	REQUEST_STATUS, /* the numbers of `mailboxes`, in one round trip: told as BackendNews.status
+			 */
+	REQUEST_QUOTA,	/* GETQUOTAROOT of `mailbox`: quota */
+	REQUEST_SEARCH, /* the messages of `mailbox` that fulfil all of `terms`: found */
 } RequestKind;
 
 /* What a search asks of a message. */
@@ -111,7 +113,8 @@ typedef struct {
 typedef struct {
 	RequestKind kind;
 	RequestUrgency urgency;
-	char *mailbox;	      /* raw server name, owned; NULL for LIST */
+	char *mailbox;	      /* raw server name, owned; NULL for LIST and STATUS */
+	GStrv mailboxes;      /* STATUS, owned */
 	guint32 uidvalidity;  /* FETCH, PART, HEADERS, SEARCH: fail with MAILFS_ERROR_STALE when the
 				 mailbox has  another */
 	MailboxState known;   /* SYNC */

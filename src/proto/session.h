@@ -38,6 +38,11 @@ typedef struct {
 	char *selected;
 	gint64 idle_since; /* monotonic µs; 0 while busy */
 	WireCounters counters;
+	gboolean told, tells;	/* of the backend */
+	BackendNotify notify;	/* of the backend */
+	gint64 notify_since;	/* monotonic µs: when it went on */
+	gboolean notify_wanted; /* the backend is to be told so */
+	guint probe;		/* the last one the backend was told of */
 } SessionView;
 SessionView *session_view(Session *session);
 guint session_number(const Session *session);

@@ -604,7 +604,7 @@ fake_answer_new(FakeServer *server, const Request *request)
 	FakeMailbox *mailbox =
 		request->mailbox != NULL ? find_mailbox(server, request->mailbox) : NULL;
 
-	if (request->kind != REQUEST_LIST && mailbox == NULL) {
+	if (request->kind != REQUEST_LIST && request->kind != REQUEST_STATUS && mailbox == NULL) {
 		g_set_error(&answer->error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND, "no mailbox %s",
 			    request->mailbox);
 		return answer;
@@ -621,6 +621,8 @@ fake_answer_new(FakeServer *server, const Request *request)
 		g_set_error(&answer->error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
 			    "this server finds nothing");
 		break;
+	case REQUEST_STATUS:
+		break; /* fake-backend.c tells */
 	case REQUEST_LIST:
 		answer_list(answer, server);
 		break;

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* The line and time: IDLE after a short rest and renewed in time, NOOP where there is no IDLE, a
+ * bound on every wait for an answer, and a sign of life asked for after the machine has slept. */
+#include "proto/imap-private.h"
+
+#include <string.h>
+
+#define IDLE_AFTER (200 * G_TIME_SPAN_MILLISECOND)
+#define IDLE_RENEW (5 * G_TIME_SPAN_MINUTE) /* NAT boxes forget a silent line after that */
+#define NOOP_EVERY (60 * G_TIME_SPAN_SECOND)
+#define PROBE_TIME (5 * G_TIME_SPAN_SECOND)
+
+static gint64
+timeout_of(const ImapBackend *self)
+{
+	return self->config->timeout_ms * G_TIME_SPAN_MILLISECOND;
+}
+
+static gboolean
+can_idle(const ImapBackend *self)
+{
+	return !self->no_idle && imap_backend_can(self, "IDLE");
+}
+
+gboolean
+imap_backend_pushes(const ImapBackend *self)
+{
+	return self->base.selected != NULL &&
+	       (can_idle(self) || self->base.notify == BACKEND_NOTIFY_ON);
+}
+
+void
+imap_backend_note_push(ImapBackend *self)
+{
+	self->base.tells = can_idle(self) || self->base.notify == BACKEND_NOTIFY_ON;
+	self->base.told = self->base.told && imap_backend_pushes(self);
+}
+
+static gint64
+submit_own(ImapBackend *self, const char *verb, gint64 now)
+{
+	ImapCommand *command = imap_command_new(self, verb);
+
+	command->is_idle = strcmp(verb, "IDLE") == 0;
+	/* Without arguments there is nothing that could be refused. */
+	if (!imap_backend_submit(self, command, NULL))
+		return -1;
+	return now + timeout_of(self);
+}
+
+static void
+end_idle(ImapBackend *self, gint64 now)
+{
+	wire_send(self->base.wire, "DONE\r\n", 6);
+	self->idle = IMAP_IDLE_ENDING;
+	self->waiting_since = now;
+}
+
+/* A line that died while the machine slept would be noticed minutes later otherwise. */
+static void
+begin_probe(ImapBackend *self, gint64 now)
+{
+	self->base.probe = FALSE;
+	self->probed_at = now;
+	self->probe_until = now + MIN(PROBE_TIME, timeout_of(self));
+	if (self->idle == IMAP_IDLE_ON)
+		end_idle(self, now);
+	else if (g_queue_is_empty(&self->commands))
+		submit_own(self, "NOOP", now);
+}
+
+/* Commands are in flight: until when an answer must have come. */
+static gint64
+answer_due(ImapBackend *self)
+{
+	gint64 due = MAX(self->last_byte, self->waiting_since) + timeout_of(self);
+
+	if (self->last_byte > self->probed_at)
+		self->probe_until = 0;
+	return self->probe_until != 0 ? MIN(due, self->probe_until) : due;
+}
+
+gint64
+imap_backend_tick(Backend *base, gint64 now, GError **error)
+{
+	ImapBackend *self = (ImapBackend *)base;
+	gboolean idles =
+		can_idle(self) && (base->selected != NULL || base->notify == BACKEND_NOTIFY_ON);
+	gint64 due;
+
+	if (base->notify == BACKEND_NOTIFY_WANTED)
+		imap_notify_begin(self);
+	if (base->probe)
+		begin_probe(self, now);
+	if (!g_queue_is_empty(&self->commands) && self->idle != IMAP_IDLE_ON) {
+		due = answer_due(self);
+		if (now < due)
+			return due;
+		if (self->probe_until != 0)
+			g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT,
+				    "%s does not answer since this machine has slept",
+				    self->config->host);
+		else
+			g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT,
+				    "%s has not answered for %u seconds", self->config->host,
+				    (self->config->timeout_ms + 999) / 1000);
+		return -1;
+	}
+	if (self->idle == IMAP_IDLE_ON) {
+		due = self->idle_since + IDLE_RENEW;
+		if (now < due)
+			return due;
+		end_idle(self, now);
+		return now + timeout_of(self);
+	}
+	due = self->quiet_since + (idles ? IDLE_AFTER : NOOP_EVERY);
+	if (now < due)
+		return due;
+	return submit_own(self, idles ? "IDLE" : "NOOP", now);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of a Pool, for pool.c (requests, sessions, the keeper) and pool-watch.c (which line
+ * watches what). */
+#pragma once
+
+#include "proto/pool.h"
+#include "proto/session.h"
+
+G_BEGIN_DECLS
+
+struct Pool {
+	BackendNew backend_new;
+	const BackendConfig *config;
+	const PoolNews *news;
+	gpointer user;
+	BackendNews backend_news;
+	GThread *keeper;
+
+	GMutex lock; /* guards all below */
+	GCond changed;
+	GQueue now, soon;    /* of Request: not yet on a session */
+	GPtrArray *sessions; /* of Session: alive, or dead and not yet joined */
+	guint connections;   /* as configured */
+	guint limit;	     /* as the server allows at the moment */
+	gint64 limit_until;
+	guint next_number;
+	PoolHealth health;
+	gboolean closing, retry_asked;
+	guint failures;		    /* connection attempts in a row that failed */
+	gint64 failed_at, retry_at; /* monotonic µs */
+	gint64 up_at;		    /* monotonic µs: of the newest login */
+	guint short_lines;	    /* lines in a row that did not last */
+	gint64 keeper_wakes;	    /* monotonic µs: at the latest */
+	GError *error;		    /* last failure, NULL while all is well */
+	WireCounters past;	    /* of sessions that have ended */
+	char *capabilities, *line;
+	gboolean parts; /* of the newest line */
+
+	/* pool-watch.c */
+	GArray *watched;     /* of PoolWatch: as told last */
+	gint64 watch_at;     /* monotonic µs: when it is to be asked for again */
+	gint64 watch_done;   /* monotonic µs: when that was last done */
+	gboolean watch_line; /* one more line would watch what none watches */
+	gboolean no_notify;  /* refused since the newest login */
+	gint64 slept;	     /* µs, of the machine: when it was last looked at */
+	guint probe;	     /* number of the newest probe */
+};
+
+/* pool.c. Under the lock. */
+guint pool_count_alive(const Pool *pool); /* sessions that have not ended, logged in or not */
+
+/* pool-watch.c. Under the lock, but for pool_watch_turn(). */
+
+void pool_watch_clear(gpointer watch);
+/* How much a line that is at rest is worth where it is: the lower the better to take it away. */
+guint pool_watch_value(const Pool *pool, const SessionView *view);
+/* Something has happened that may ask for other lines to watch. */
+void pool_watch_soon(Pool *pool);
+/* Is it time for a turn? Moves *next to when it is. */
+gboolean pool_watch_due(const Pool *pool, gint64 now, gint64 *next);
+/* Asks what matters, gives lines at rest their work, asks the account for what no line tells. On
+ * the keeper's thread, without the lock. */
+void pool_watch_turn(Pool *pool);
+/* On the session's thread: what it tells its owner, and is told by it. */
+void pool_watch_exchange(Pool *pool, SessionView *view, Backend *backend);
+/* Is this line worth keeping though it has no work? */
+gboolean pool_watch_keeps(const Pool *pool, const SessionView *view);
+/* Has the machine slept since the last look? Then every line is asked for a sign of life. */
+void pool_watch_sleep(Pool *pool);
+
+G_END_DECLS
