@@ -322,6 +322,8 @@ account_list(Account *account, gint64 max_age_us)
 	if (!account->listing &&
 	    (account->listed_at == 0 || g_get_monotonic_time() - account->listed_at >= max_age_us))
 		start = account->listing = TRUE;
+	if (start)
+		account->list_wanted = FALSE;
 	g_mutex_unlock(&account->list_lock);
 	if (!start)
 		return;

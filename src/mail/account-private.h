@@ -31,7 +31,8 @@ struct Account {
 	GHashTable
 		*children; /* parent's directory serial → GPtrArray of Mailbox, by rising serial */
 	gboolean listing;
-	gint64 listed_at; /* monotonic; 0 never */
+	gboolean list_wanted; /* the server has told of a change among the mailboxes */
+	gint64 listed_at;     /* monotonic; 0 never */
 	gint64 listed_clock;
 	GError *list_error;
 	GCond listed; /* with list_lock: account_start() waits here */
@@ -55,6 +56,10 @@ void account_put_root(Account *account);
 /* Finds or makes the mailbox and the directories above it, adding each to @seen (nullable). @row:
  * as stored, or with serial 0 for one just listed. NULL when the numbers are used up. */
 Mailbox *account_ensure(Account *account, const IndexMailbox *row, GHashTable *seen);
+
+/* account-watch.c: what a pool tells of mailboxes. Not under the lock. */
+void account_watch_news(PoolNews *news);
+void account_line_is_back(Account *account);
 
 /* Not under the lock: LIST when the last answer is older than @max_age_us. */
 void account_list(Account *account, gint64 max_age_us);

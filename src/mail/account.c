@@ -28,19 +28,6 @@ account_log(Account *account, const char *format, ...)
 }
 
 static void
-on_pool_changed(gpointer user, const char *raw_name)
-{
-	Account *account = user;
-	Mailbox *mailbox;
-
-	g_rw_lock_reader_lock(&account->lock);
-	mailbox = g_hash_table_lookup(account->by_raw, raw_name);
-	g_rw_lock_reader_unlock(&account->lock);
-	if (mailbox != NULL)
-		mailbox_refresh(mailbox, 0);
-}
-
-static void
 on_pool_alert(gpointer user, const char *text)
 {
 	account_log(user, "the server says: %s", text);
@@ -54,6 +41,7 @@ on_pool_health(gpointer user, PoolHealth health, const GError *error)
 	switch (health) {
 	case POOL_ONLINE:
 		account_log(account, "connected");
+		account_line_is_back(account);
 		break;
 	case POOL_STARTING:
 		account_log(account, "the line was lost (%s); connecting again",
@@ -224,8 +212,9 @@ account_new(const AccountConfig *config, const AccountNews *news, gpointer user,
 		account_free(account);
 		return NULL;
 	}
-	account->pool_news = (PoolNews){
-		.changed = on_pool_changed, .alert = on_pool_alert, .health = on_pool_health};
+	account_watch_news(&account->pool_news);
+	account->pool_news.alert = on_pool_alert;
+	account->pool_news.health = on_pool_health;
 	account->pool = pool_new(config->backend_new, config->backend, config->connections,
 				 &account->pool_news, account);
 	account->scan = scan_new(account->pool, account->bodies, on_scan_fetched, account);
@@ -291,9 +280,8 @@ account_start(Account *account, GCancellable *cancel, gboolean *offline_out, cha
 void
 account_stop(Account *account)
 {
-	/* Until it is gone its callbacks may still submit: those requests fail at once. */
-	pool_free(account->pool);
-	account->pool = NULL;
+	/* It is still there for those who submit: their requests fail at once. */
+	pool_stop(account->pool);
 }
 
 void
@@ -303,6 +291,7 @@ account_free(Account *account)
 		return;
 	scan_free(account->scan);
 	g_ptr_array_unref(account->all);
+	pool_free(account->pool);
 	bodies_close(account->bodies);
 	index_close(account->index);
 	g_hash_table_unref(account->by_directory);
@@ -455,7 +444,7 @@ account_quota(Account *account)
 	    (account->quota_at == 0 || g_get_monotonic_time() - account->quota_at > QUOTA_AGE_US))
 		ask = account->quota_asked = TRUE;
 	g_rw_lock_writer_unlock(&account->lock);
-	if (ask && account->pool != NULL)
+	if (ask)
 		pool_submit(account->pool,
 			    request_new(REQUEST_QUOTA, "INBOX", &quota_events, account));
 	return quota;

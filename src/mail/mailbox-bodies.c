@@ -155,6 +155,7 @@ mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, Scan
 	Ahead ahead;
 	int fd;
 
+	mailbox_use(mailbox);
 	if (!find_message(mailbox, serial, uid, &entry, &place)) {
 		g_autoptr(GError) gone = gone_error();
 

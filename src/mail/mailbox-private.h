@@ -19,7 +19,8 @@ struct Mailbox {
 	guint32 directory, parent;
 	char separator;
 
-	GMutex load_lock; /* held over local disk only */
+	GMutex load_lock;    /* held over local disk only */
+	gint used, promised; /* atomic; monotonic seconds: looked at, to be kept right until */
 
 	GRWLock lock; /* guards all below */
 	Messages *messages;
@@ -28,6 +29,11 @@ struct Mailbox {
 	guint attributes;
 	gboolean loaded, listed, syncing, again, tried;
 	gint64 synced_at, sync_began; /* monotonic; 0 never */
+	gboolean stale;		      /* the server has told of a change since */
+	gint64 known_at;  /* monotonic: the listing was right then; 0 never in this mount */
+	gint64 asked_at;  /* monotonic: its numbers were asked for; 0 never */
+	gint64 failed_at; /* monotonic: of the last refresh that failed; 0 never */
+	gint64 unseen;	  /* as told last; -1: never */
 	guint64 version;
 	gint64 changed;
 	guint64 marks;

@@ -386,11 +386,15 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 		mailbox->state.count = messages_count(mailbox->messages);
 		mailbox->listed = TRUE;
 		mailbox->synced_at = g_get_monotonic_time();
+		mailbox->known_at = mailbox->sync_began;
+		mailbox->stale = mailbox->again;
+		mailbox->failed_at = 0;
 		row = mailbox_row(mailbox);
 		index_put_mailbox(mailbox->house->index, &row);
 		start = mailbox->again;
 	} else {
 		mailbox->error = g_error_copy(error);
+		mailbox->failed_at = g_get_monotonic_time();
 		/* A line that was closed under us, as servers do after a long rest, deserves a
 		 * second try. */
 		start = !mailbox->tried &&

@@ -39,6 +39,7 @@ mailbox_new(const MailboxHouse *house, const IndexMailbox *row, const char *file
 	mailbox->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	mailbox->former = g_array_new(FALSE, FALSE, sizeof(MailboxFormer));
 	mailbox->changed = row->changed;
+	mailbox->unseen = -1;
 	g_mutex_init(&mailbox->load_lock);
 	g_rw_lock_init(&mailbox->lock);
 	return mailbox;

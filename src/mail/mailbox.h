@@ -62,6 +62,35 @@ void mailbox_set_attributes(Mailbox *mailbox, guint attributes);
  */
 void mailbox_refresh(Mailbox *mailbox, gint64 max_age_us);
 
+/* --- news without asking: mailbox-watch.c --- */
+
+/* How old a listing may be without asking for a newer one, µs: @dir_time_us, but 1 when the server
+ * has told of a change, and longer while it tells of every change. The mailbox is in use from now
+ * on: see mailbox_watch(). */
+gint64 mailbox_max_age(Mailbox *mailbox, gint64 dir_time_us);
+void mailbox_use(Mailbox *mailbox); /* it is in use from now on */
+
+#define MAILBOX_PROMISE_S 3600
+
+/* TRUE: every change of the mailbox is told by the server, so what is known of it may be kept for
+ * MAILBOX_PROMISE_S seconds by somebody who hears of changes; for so long it stays in use. */
+gboolean mailbox_promise(Mailbox *mailbox);
+
+/* Should its changes be told? It was looked at within the last ten minutes (INBOX: ever), or a
+ * promise is outstanding. *@out: to be freed by the owner of the array; *@used_out: monotonic
+ * seconds of the last use. */
+gboolean mailbox_watch(Mailbox *mailbox, PoolWatch *out, gint *used_out);
+
+void mailbox_told(Mailbox *mailbox); /* the server has told of a change */
+/* The server tells its numbers: where they are others than known, the listing is out of date. */
+void mailbox_take_status(Mailbox *mailbox, const MailboxStatus *status);
+/* A line is free for it: asks for news, unless that is under way or has failed a moment ago. */
+void mailbox_take_up(Mailbox *mailbox);
+/* Is it time (@every_us) to ask for its numbers again? Notes that they were. */
+gboolean mailbox_ask_status(Mailbox *mailbox, gint64 every_us);
+/* The line is back: what was tried or asked before counts no more. */
+void mailbox_line_is_back(Mailbox *mailbox);
+
 typedef struct {
 	gboolean listed;  /* complete at least once, by the server now or by the index */
 	gboolean syncing; /* more may come: see mailbox_wait() */

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* What a mailbox knows of being told: whether the server tells of every change, since when what is
+ * known is right, and who counts on it. A promise given to the kernel outlives the reason for it
+ * (the line may be lost the next moment): so a promised mailbox stays watched until the promise has
+ * run out, and is asked for as soon as there is a line again. */
+#include "mail/mailbox-private.h"
+
+#include <string.h>
+
+#define USED_S	     600
+#define TRUST_US     (300 * G_USEC_PER_SEC) /* servers that push only some changes are asked then */
+#define TRY_AGAIN_US (30 * G_USEC_PER_SEC)
+
+static gint
+now_s(void)
+{
+	return (gint)(g_get_monotonic_time() / G_USEC_PER_SEC);
+}
+
+static gboolean
+in_use(Mailbox *mailbox, gint now)
+{
+	gint used = g_atomic_int_get(&mailbox->used);
+
+	if (g_atomic_int_get(&mailbox->promised) > now)
+		return TRUE;
+	return used != 0 && (now - used < USED_S || strcmp(mailbox->raw_name, "INBOX") == 0);
+}
+
+void
+mailbox_use(Mailbox *mailbox)
+{
+	gint now = now_s();
+	gboolean known = in_use(mailbox, now);
+
+	g_atomic_int_set(&mailbox->used, now);
+	if (!known)
+		pool_look(mailbox->house->pool);
+}
+
+/* Under the lock. */
+static gboolean
+is_told(const Mailbox *mailbox, gboolean personal)
+{
+	gint64 since;
+
+	if (mailbox->stale || mailbox->again || mailbox->known_at == 0)
+		return FALSE;
+	since = pool_told_since(mailbox->house->pool, mailbox->raw_name, personal);
+	return since != 0 && mailbox->known_at >= since;
+}
+
+gint64
+mailbox_max_age(Mailbox *mailbox, gint64 dir_time_us)
+{
+	g_autoptr(GRWLockReaderLocker) locker = NULL;
+
+	mailbox_use(mailbox);
+	locker = g_rw_lock_reader_locker_new(&mailbox->lock);
+	/* Not 0: what is under way is joined. */
+	if (mailbox->stale)
+		return 1;
+	return is_told(mailbox, (mailbox->attributes & MAILBOX_PERSONAL) != 0)
+		       ? MAX(dir_time_us, TRUST_US)
+		       : dir_time_us;
+}
+
+gboolean
+mailbox_promise(Mailbox *mailbox)
+{
+	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
+
+	if (!mailbox->listed || !is_told(mailbox, (mailbox->attributes & MAILBOX_PERSONAL) != 0))
+		return FALSE;
+	g_atomic_int_set(&mailbox->promised, now_s() + MAILBOX_PROMISE_S + 1);
+	return TRUE;
+}
+
+gboolean
+mailbox_watch(Mailbox *mailbox, PoolWatch *out, gint *used_out)
+{
+	g_autoptr(GRWLockReaderLocker) locker = NULL;
+
+	if (!in_use(mailbox, now_s()))
+		return FALSE;
+	locker = g_rw_lock_reader_locker_new(&mailbox->lock);
+	/* Nobody has seen anything of it yet that could be wrong. */
+	if (mailbox->synced_at == 0 || (mailbox->attributes & MAILBOX_NOSELECT))
+		return FALSE;
+	*used_out = g_atomic_int_get(&mailbox->used);
+	*out = (PoolWatch){
+		.name = g_strdup(mailbox->raw_name),
+		.personal = (mailbox->attributes & MAILBOX_PERSONAL) != 0,
+		.numbered = mailbox->state.highestmodseq != 0,
+		.known_at = mailbox->known_at,
+	};
+	return TRUE;
+}
+
+/* --- hearing
+ * ------------------------------------------------------------------------------------------ */
+
+void
+mailbox_told(Mailbox *mailbox)
+{
+	gboolean wanted;
+
+	g_rw_lock_writer_lock(&mailbox->lock);
+	mailbox->stale = TRUE;
+	/* One that nobody has looked at can wait until somebody does. */
+	wanted = mailbox->synced_at != 0 || mailbox->syncing;
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (wanted)
+		mailbox_refresh(mailbox, 0);
+}
+
+/* Is this what is known? Under the lock. */
+static gboolean
+is_known(const Mailbox *mailbox, const MailboxStatus *status)
+{
+	const MailboxState *state = &mailbox->state;
+
+	return (status->uidvalidity == 0 || status->uidvalidity == state->uidvalidity) &&
+	       (status->uidnext == 0 || status->uidnext == state->uidnext) &&
+	       (status->messages < 0 || status->messages == state->count) &&
+	       (status->highestmodseq == 0 || status->highestmodseq == state->highestmodseq) &&
+	       (status->unseen < 0 || mailbox->unseen < 0 || status->unseen == mailbox->unseen ||
+		status->highestmodseq != 0);
+}
+
+void
+mailbox_take_status(Mailbox *mailbox, const MailboxStatus *status)
+{
+	gboolean known, seen;
+
+	g_rw_lock_writer_lock(&mailbox->lock);
+	known = is_known(mailbox, status);
+	seen = mailbox->synced_at != 0 || mailbox->syncing;
+	if (status->unseen >= 0)
+		mailbox->unseen = status->unseen;
+	if (seen && !known) {
+		mailbox->stale = TRUE;
+		/* What is under way may have been answered before. */
+		mailbox->again = mailbox->again || mailbox->syncing;
+	}
+	/* Only the modification sequence shows changed flags. */
+	if (seen && known && status->highestmodseq != 0 && status->uidnext != 0 &&
+	    !mailbox->stale && !mailbox->syncing)
+		mailbox->known_at = g_get_monotonic_time();
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (seen && !known && in_use(mailbox, now_s()))
+		mailbox_refresh(mailbox, 0);
+}
+
+/* --- asking
+ * ------------------------------------------------------------------------------------------- */
+
+void
+mailbox_take_up(Mailbox *mailbox)
+{
+	gint64 now = g_get_monotonic_time();
+	gboolean start;
+
+	g_rw_lock_reader_lock(&mailbox->lock);
+	start = !mailbox->syncing &&
+		(mailbox->failed_at == 0 || now - mailbox->failed_at > TRY_AGAIN_US) &&
+		now - mailbox->synced_at > G_USEC_PER_SEC;
+	g_rw_lock_reader_unlock(&mailbox->lock);
+	if (start)
+		mailbox_refresh(mailbox, 0);
+}
+
+gboolean
+mailbox_ask_status(Mailbox *mailbox, gint64 every_us)
+{
+	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
+	gint64 now = g_get_monotonic_time();
+
+	if (mailbox->syncing || (mailbox->asked_at != 0 && mailbox->asked_at + every_us > now))
+		return FALSE;
+	mailbox->asked_at = now;
+	return TRUE;
+}
+
+void
+mailbox_line_is_back(Mailbox *mailbox)
+{
+	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
+
+	mailbox->asked_at = mailbox->failed_at = 0;
+}
