@@ -86,7 +86,13 @@ fs_directory_void(Fs *fs, Mailbox *mailbox)
 void
 fs_folders_changed(Fs *fs)
 {
+	g_autoptr(GPtrArray) mailboxes = account_mailboxes(fs->account);
+
+	/* Each counts those below it as links. */
 	forget_attributes(fs, NODE_ROOT_INO);
+	for (guint i = 0; i < mailboxes->len; i++)
+		forget_attributes(fs,
+				  node_ino_of_directory(mailbox_directory(mailboxes->pdata[i])));
 }
 
 void

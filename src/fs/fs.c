@@ -33,15 +33,34 @@ fs_fail(Fs *fs, fuse_req_t req, const char *operation, const GError *error)
 	fuse_reply_err(req, err);
 }
 
-static void
-reply_entry(Fs *fs, fuse_req_t req, const struct stat *st, double timeout)
+/* How long the kernel may keep the attributes and the name of @ino: long where it will be told of
+ * every change. */
+static double
+keep_time(Fs *fs, fuse_ino_t ino)
 {
+	Mailbox *mailbox = NULL;
+	Node node;
+
+	if (!node_from_ino(ino, &node))
+		return 0;
+	if (node.kind == NODE_MAILBOX)
+		mailbox = account_mailbox(fs->account, node.serial);
+	else if (node.kind == NODE_MESSAGE)
+		mailbox = account_mailbox_of(fs->account, node.serial);
+	return mailbox != NULL && mailbox_promise(mailbox) ? MAX(MAILBOX_PROMISE_S, fs->attr_time)
+							   : fs->attr_time;
+}
+
+static void
+reply_entry(Fs *fs, fuse_req_t req, const struct stat *st, gboolean alias)
+{
+	double keep = keep_time(fs, st->st_ino);
 	struct fuse_entry_param entry = {
 		.ino = st->st_ino,
 		.generation = 1,
 		.attr = *st,
-		.attr_timeout = fs->attr_time,
-		.entry_timeout = timeout,
+		.attr_timeout = keep,
+		.entry_timeout = alias ? 0 : keep,
 	};
 
 	fuse_reply_entry(req, &entry);
@@ -154,7 +173,7 @@ answer_lookup(Fs *fs, const FsCall *call, TreeAnswer *later)
 
 	if (answer.result != TREE_OK)
 		return fs_settle(fs, call, &answer, later);
-	reply_entry(fs, call->req, &st, alias ? 0 : fs->attr_time);
+	reply_entry(fs, call->req, &st, alias);
 	return TRUE;
 }
 
@@ -186,8 +205,9 @@ fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	g_clear_error(&answer.error);
-	fuse_reply_attr(req, &st,
-			node_from_ino(ino, &node) && node.kind == NODE_CONTROL ? 0 : fs->attr_time);
+	fuse_reply_attr(
+		req, &st,
+		node_from_ino(ino, &node) && node.kind == NODE_CONTROL ? 0 : keep_time(fs, ino));
 }
 
 static void
@@ -251,6 +271,7 @@ typedef struct {
 	char *buffer;
 	size_t size, used;
 	gboolean plus;
+	double keep; /* of the messages, which are all of one mailbox; below 0: not asked yet */
 } Filling;
 
 static gboolean
@@ -262,14 +283,17 @@ fill_entry(gpointer user, const char *name, const struct stat *st, guint64 cooki
 	if (filling->plus) {
 		gboolean dot =
 			name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+		double keep =
+			S_ISDIR(st->st_mode) ? keep_time(filling->fs, st->st_ino) : filling->keep;
 		struct fuse_entry_param entry = {
 			.ino = dot ? 0 : st->st_ino,
 			.generation = 1,
 			.attr = *st,
-			.attr_timeout = filling->fs->attr_time,
-			.entry_timeout = filling->fs->attr_time,
 		};
 
+		if (keep < 0)
+			keep = filling->keep = keep_time(filling->fs, st->st_ino);
+		entry.attr_timeout = entry.entry_timeout = keep;
 		need = fuse_add_direntry_plus(filling->req, filling->buffer + filling->used, left,
 					      name, &entry, cookie);
 	} else {
@@ -286,7 +310,7 @@ static gboolean
 answer_readdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
 	g_autofree char *buffer = g_malloc(call->size);
-	Filling filling = {fs, call->req, buffer, call->size, 0, call->plus};
+	Filling filling = {fs, call->req, buffer, call->size, 0, call->plus, -1};
 	TreeAnswer answer =
 		tree_list(fs->tree, call->ino, call->offset, call->patient, fill_entry, &filling);
 

@@ -17,7 +17,8 @@ typedef struct {
 	const char *source;	 /* shown in the mount table */
 	GPtrArray *fuse_options; /* of char *: for libfuse as they are */
 	gboolean allow_other;
-	guint attr_time; /* seconds the kernel may keep names and attributes without asking */
+	guint attr_time; /* seconds the kernel may keep names and attributes without asking, of
+			    what no server tells the changes of */
 	/* A request failed for a reason worth a line in the log (not ENOENT and the like). Any
 	 * thread. */
 	void (*failed)(gpointer user, const char *operation, const GError *error);

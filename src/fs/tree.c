@@ -164,7 +164,7 @@ lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient,
 	/* Only what can be a message is worth asking the server for. */
 	if (!g_str_has_suffix(name, ".eml"))
 		return view_error(MAILFS_ERROR_NOT_FOUND, "no such mailbox or message");
-	mailbox_refresh(mailbox, account_dir_time(tree->account));
+	mailbox_refresh(mailbox, mailbox_max_age(mailbox, account_dir_time(tree->account)));
 	mailbox_view(mailbox, &view);
 	if (mailbox_find(mailbox, name, &message)) {
 		g_autofree char *listed = mailbox_name_of(mailbox, message.uid);

@@ -123,7 +123,8 @@ static void
 ask_part(View *view, Mailbox *mailbox, guint part, struct stat *out)
 {
 	if (part != VIEW_MAILDIR_TMP)
-		mailbox_refresh(mailbox, account_dir_time(view->house->account));
+		mailbox_refresh(mailbox,
+				mailbox_max_age(mailbox, account_dir_time(view->house->account)));
 	stat_part(view, mailbox, part, out);
 }
 
@@ -219,7 +220,7 @@ lookup_message(View *view, Mailbox *mailbox, guint part, const char *name, gbool
 	file_name = parse_name(part, name, &flags);
 	if (file_name == NULL)
 		return view_error(MAILFS_ERROR_NOT_FOUND, "no such message");
-	mailbox_refresh(mailbox, account_dir_time(view->house->account));
+	mailbox_refresh(mailbox, mailbox_max_age(mailbox, account_dir_time(view->house->account)));
 	mailbox_view(mailbox, &known);
 	if (find_message(mailbox, file_name, flags, &message, alias_out)) {
 		stat_message(view, &message, out);

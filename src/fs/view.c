@@ -78,7 +78,7 @@ view_unlisted(Mailbox *mailbox)
 TreeAnswer
 view_open(const ViewHouse *house, Mailbox *mailbox, gboolean patient, MailboxView *view_out)
 {
-	mailbox_refresh(mailbox, account_dir_time(house->account));
+	mailbox_refresh(mailbox, mailbox_max_age(mailbox, account_dir_time(house->account)));
 	mailbox_view(mailbox, view_out);
 	if (view_out->syncing && view_out->listed && !view_out->late && patient)
 		return view_later(mailbox);
@@ -92,7 +92,7 @@ view_refresh(const ViewHouse *house, Mailbox *mailbox, gboolean patient)
 {
 	MailboxView view;
 
-	mailbox_refresh(mailbox, account_dir_time(house->account));
+	mailbox_refresh(mailbox, mailbox_max_age(mailbox, account_dir_time(house->account)));
 	mailbox_view(mailbox, &view);
 	if (view.syncing && patient && (!view.listed || !view.late))
 		return view_later(mailbox);
