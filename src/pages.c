@@ -64,6 +64,22 @@ add_connection(GString *out, const PagesSource *source, const PoolStatus *pool)
 	g_string_append_printf(out, "\nserver      %s\n", source->config->identity);
 }
 
+/* How news comes. (transfer full) */
+static char *
+push_words(const PagesSource *source, const PoolStatus *pool)
+{
+	if (pool->health != POOL_ONLINE)
+		return g_strdup("none without a connection");
+	if (pool->notify)
+		return g_strdup("NOTIFY, for all mailboxes");
+	if (pool->watching > 0)
+		return g_strdup_printf("IDLE on %u mailbox%s, others are asked for every %u s",
+				       pool->watching, pool->watching == 1 ? "" : "es",
+				       (guint)source->config->dir_time);
+	return g_strdup_printf("polling, every %u s what is in use",
+			       (guint)source->config->dir_time);
+}
+
 static void
 add_mailboxes(GString *out, const PagesSource *source)
 {
@@ -108,6 +124,7 @@ render_status(gpointer user)
 	g_autofree char *bound = util_format_size(source->config->cache_size);
 	g_autofree char *newest = log_newest(source->log);
 	g_autofree char *index_error = index_last_error(account_index(source->account));
+	g_autofree char *push = NULL;
 	guint64 damaged = bodies_damaged(account_bodies(source->account));
 	AccountQuota quota = account_quota(source->account);
 	GString *out = g_string_new(NULL);
@@ -118,6 +135,8 @@ render_status(gpointer user)
 		out, "mailfs " MAILFS_VERSION ": %s on %s, read-only, since %s (process %d)\n",
 		source->config->account, source->mountpoint, since, (int)getpid());
 	add_connection(out, source, &pool);
+	push = push_words(source, &pool);
+	g_string_append_printf(out, "push        %s\n", push);
 	add_mailboxes(out, source);
 	g_string_append_printf(out,
 			       "on the way  %u message%s; %u request%s waiting for a session, %u "
@@ -179,6 +198,7 @@ render_json(gpointer user)
 	ScanStatus scan = scan_status(account_scan(source->account));
 	g_autoptr(GPtrArray) mailboxes = account_mailboxes(source->account);
 	g_autofree char *error = NULL;
+	g_autofree char *push = NULL;
 	g_autofree char *newest = log_newest(source->log);
 	AccountQuota quota = account_quota(source->account);
 	GString *out = g_string_new("{\n");
@@ -195,6 +215,8 @@ render_json(gpointer user)
 	json_string(out, "connection", health_word(pool.health));
 	json_string(out, "error", error);
 	json_string(out, "line", pool.line);
+	push = push_words(source, &pool);
+	json_string(out, "push", push);
 	json_number(out, "sessions", pool.sessions);
 	json_number(out, "sessions_busy", pool.busy);
 	json_number(out, "sessions_limit", pool.limit);
