@@ -21,7 +21,9 @@
 #define LIMIT_US      (60 * G_USEC_PER_SEC) /* the server said "too many": how long that is believed */
 #define SPARE_IDLE_US                                                                              \
 	(120 * G_USEC_PER_SEC) /* a second, third … session without work is closed after this */
-#define BUSY_SELECTED 4	       /* a line with so much under way is no better than an idle one */
+#define WAKE_US	       (10 * G_USEC_PER_SEC)
+#define WAKE_ONLINE_US (3 * G_USEC_PER_SEC) /* so soon a sleep of the machine is noticed */
+#define BUSY_SELECTED  4 /* a line with so much under way is no better than an idle one */
 
 static gpointer keeper_run(gpointer data);
 
@@ -574,7 +576,7 @@ keeper_run(gpointer data)
 	while (!pool->closing) {
 		GQueue expired = G_QUEUE_INIT;
 		gint64 now = g_get_monotonic_time();
-		gint64 next = now + 10 * G_USEC_PER_SEC;
+		gint64 next = now + (pool->health == POOL_ONLINE ? WAKE_ONLINE_US : WAKE_US);
 
 		take_expired(&pool->now, now, &expired, &next);
 		take_expired(&pool->soon, now, &expired, &next);

@@ -185,6 +185,8 @@ fake_login(Backend *base, GCancellable *cancel, GError **error)
 	self->peer_fd = peer_fd;
 	g_ptr_array_add(server->lines, self);
 	server->counts.most_lines = MAX(server->counts.most_lines, server->lines->len);
+	base->tells = server->knobs.idle;
+	base->notify = server->knobs.notify ? BACKEND_NOTIFY_OFF : BACKEND_NOTIFY_REFUSED;
 	if (server->knobs.drop_at_login)
 		shutdown(peer_fd, SHUT_RDWR);
 	g_mutex_unlock(&server->lock);
@@ -202,7 +204,8 @@ fake_can_start(const Backend *base, const Request *request)
 	g_mutex_unlock(&self->server->lock);
 	if (base->under_way >= window)
 		return FALSE;
-	if (request->kind == REQUEST_LIST || request->kind == REQUEST_QUOTA)
+	if (request->kind == REQUEST_LIST || request->kind == REQUEST_QUOTA ||
+	    request->kind == REQUEST_STATUS)
 		return TRUE;
 	if (g_strcmp0(base->selected, request->mailbox) != 0)
 		return base->under_way == 0;
@@ -223,9 +226,10 @@ fake_start(Backend *base, Request *request)
 	g_mutex_lock(&server->lock);
 	server->counts.requests[request->kind]++;
 	if (request->kind != REQUEST_LIST && request->kind != REQUEST_QUOTA &&
-	    g_strcmp0(base->selected, request->mailbox) != 0) {
+	    request->kind != REQUEST_STATUS && g_strcmp0(base->selected, request->mailbox) != 0) {
 		g_free(base->selected);
 		base->selected = g_strdup(request->mailbox);
+		base->told = FALSE;
 		server->counts.selects++;
 	}
 	g_mutex_unlock(&server->lock);
@@ -258,6 +262,29 @@ count_event(FakeBackend *self, const Event *event)
 	return FALSE;
 }
 
+static void
+tell_status(FakeBackend *self, const char *mailbox)
+{
+	MailboxStatus status;
+
+	g_mutex_lock(&self->server->lock);
+	fake_status(self->server, mailbox, &status);
+	g_mutex_unlock(&self->server->lock);
+	if (self->news->status != NULL)
+		self->news->status(self->user, mailbox, &status);
+}
+
+static void
+tell_statuses(FakeBackend *self, const Request *request)
+{
+	for (guint i = 0; request->mailboxes[i] != NULL; i++) {
+		g_mutex_lock(&self->server->lock);
+		self->server->counts.statuses++;
+		g_mutex_unlock(&self->server->lock);
+		tell_status(self, request->mailboxes[i]);
+	}
+}
+
 /* One event, or the end of a request. FALSE: the line is cut. */
 static gboolean
 fake_step(FakeBackend *self)
@@ -279,6 +306,10 @@ fake_step(FakeBackend *self)
 
 		g_queue_pop_head(&self->requests);
 		self->base.under_way--;
+		if (request->kind == REQUEST_SYNC && answer->error == NULL)
+			self->base.told = self->base.tells;
+		if (request->kind == REQUEST_STATUS)
+			tell_statuses(self, request);
 		request_finish(request, with_state ? &answer->state : NULL, answer->error);
 		fake_answer_free(answer);
 		return TRUE;
@@ -294,10 +325,15 @@ static void
 tell_news(FakeBackend *self)
 {
 	FakeServer *server = self->server;
+	g_autoptr(GPtrArray) noticed = NULL;
 	const char *alert = NULL;
-	gboolean changed;
+	gboolean changed, folders;
 
 	g_mutex_lock(&server->lock);
+	noticed = g_steal_pointer(&self->noticed);
+	self->noticed = g_ptr_array_new_with_free_func(g_free);
+	folders = self->folders;
+	self->folders = FALSE;
 	changed = self->changed;
 	if (self->alerted)
 		alert = server->alert;
@@ -305,6 +341,10 @@ tell_news(FakeBackend *self)
 	g_mutex_unlock(&server->lock);
 	if (changed)
 		self->news->changed(self->user, self->base.selected);
+	for (guint i = 0; i < noticed->len; i++)
+		tell_status(self, noticed->pdata[i]);
+	if (folders)
+		self->news->folders(self->user);
 	if (alert != NULL)
 		self->news->alert(self->user, alert);
 }
@@ -348,7 +388,19 @@ fake_tick(Backend *base, gint64 now, GError **error)
 	gint64 dead_at = self->progress_at + server->config.timeout_ms * G_TIME_SPAN_MILLISECOND;
 	FakeKnobs knobs = *fake_server_lock(server);
 
+	if (base->probe)
+		server->counts.probes++;
 	g_mutex_unlock(&server->lock);
+	if (base->probe && knobs.deaf) {
+		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT, "no sign of life");
+		return -1;
+	}
+	base->probe = FALSE;
+	if (base->notify == BACKEND_NOTIFY_WANTED) {
+		base->notify = BACKEND_NOTIFY_ON;
+		base->tells = TRUE;
+		return now;
+	}
 	if (base->under_way == 0 || knobs.mute)
 		return now + 600 * G_USEC_PER_SEC;
 	if (!knobs.stall)
@@ -384,6 +436,7 @@ fake_free(Backend *base, const GError *error)
 		request_finish(request, NULL, error);
 	fake_answer_free(self->answer);
 	wire_free(base->wire);
+	g_ptr_array_unref(self->noticed);
 	g_ptr_array_unref(base->capabilities);
 	g_free(base->selected);
 	g_free(self);
@@ -411,6 +464,7 @@ fake_backend_new(const BackendConfig *config, const BackendNews *news, gpointer 
 	self->server = config->secret.user;
 	self->news = news;
 	self->user = user;
+	self->noticed = g_ptr_array_new_with_free_func(g_free);
 	self->peer_fd = -1;
 	return &self->base;
 }

@@ -75,6 +75,9 @@ typedef struct {
 	guint32 late_flags;  /* this message's flags are told again, with \Flagged, right after it
 				was listed */
 	guint64 quota_used, quota_limit; /* limit 0: no quota */
+	gboolean idle;	 /* lines made from now on tell of the mailbox they have selected */
+	gboolean notify; /* the same of all mailboxes, when they are asked to */
+	gboolean deaf;	 /* no sign of life is given when a line is probed */
 } FakeKnobs;
 
 FakeKnobs *fake_server_lock(FakeServer *server);
@@ -89,7 +92,9 @@ void fake_server_unlock(FakeServer *server); /* lines look again */
 
 void fake_server_drop_lines(FakeServer *server); /* hangs up on all */
 void fake_server_notify(FakeServer *server,
-			const char *mailbox); /* lines that have it selected tell `changed` */
+			const char *mailbox); /* lines that have it selected tell `changed`, those
+						 that notify its numbers */
+void fake_server_folders(FakeServer *server); /* lines that notify tell `folders` */
 void fake_server_alert(FakeServer *server, const char *text); /* borrowed until told */
 
 typedef struct {
@@ -97,11 +102,13 @@ typedef struct {
 	guint lines, most_lines;
 	guint logouts;
 	guint selects; /* a line went to another mailbox */
-	guint requests[REQUEST_QUOTA + 1];
+	guint requests[REQUEST_SEARCH + 1];
 	guint bodies;	/* or parts, sent whole */
 	guint64 octets; /* of bodies */
 	guint messages; /* listed */
 	guint flags;	/* told */
+	guint probes;
+	guint statuses; /* mailboxes whose numbers were asked for */
 } FakeCounts;
 FakeCounts fake_server_counts(FakeServer *server);
 guint fake_server_asked(FakeServer *server, const char *mailbox,

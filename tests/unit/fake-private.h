@@ -95,10 +95,12 @@ struct FakeBackend {
 
 	/* Guarded by the server's lock. */
 	int peer_fd; /* -1 before login */
-	gboolean changed, alerted;
+	gboolean changed, alerted, folders;
+	GPtrArray *noticed; /* of names: their numbers are to be told */
 };
 
 /* Under the server's lock. */
+void fake_status(FakeServer *server, const char *mailbox, MailboxStatus *out);
 Answer *fake_answer_new(FakeServer *server, const Request *request);
 void fake_answer_free(Answer *answer); /* NULL is fine */
 void fake_event_free(gpointer event);

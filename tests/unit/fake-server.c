@@ -358,9 +358,38 @@ fake_server_notify(FakeServer *server, const char *mailbox)
 	for (guint i = 0; i < server->lines->len; i++) {
 		FakeBackend *line = server->lines->pdata[i];
 
-		line->changed = line->changed || g_strcmp0(line->base.selected, mailbox) == 0;
+		if (g_strcmp0(line->base.selected, mailbox) == 0)
+			line->changed = TRUE;
+		else if (line->base.notify == BACKEND_NOTIFY_ON)
+			g_ptr_array_add(line->noticed, g_strdup(mailbox));
 	}
 	fake_server_unlock(server);
+}
+
+void
+fake_server_folders(FakeServer *server)
+{
+	fake_server_lock(server);
+	for (guint i = 0; i < server->lines->len; i++) {
+		FakeBackend *line = server->lines->pdata[i];
+
+		line->folders = line->base.notify == BACKEND_NOTIFY_ON;
+	}
+	fake_server_unlock(server);
+}
+
+void
+fake_status(FakeServer *server, const char *mailbox, MailboxStatus *out)
+{
+	const FakeMailbox *found = find_mailbox(server, mailbox);
+
+	*out = (MailboxStatus){.messages = -1, .unseen = -1};
+	if (found == NULL)
+		return;
+	out->uidvalidity = found->state.uidvalidity;
+	out->uidnext = found->state.uidnext;
+	out->highestmodseq = found->state.highestmodseq;
+	out->messages = found->messages->len;
 }
 
 void
