@@ -302,7 +302,31 @@ news_alert(gpointer user, const char *text)
 	g_string_append_printf(client->news, "alert %s\n", text);
 }
 
-static const BackendNews news = {.changed = news_changed, .alert = news_alert};
+static void
+news_status(gpointer user, const char *mailbox, const MailboxStatus *status)
+{
+	ImapClient *client = user;
+
+	if (client->hears_all)
+		g_string_append_printf(client->news,
+				       "status %s %d %d %u %u %" G_GUINT64_FORMAT "\n", mailbox,
+				       (int)status->messages, (int)status->unseen,
+				       status->uidvalidity, status->uidnext, status->highestmodseq);
+}
+
+static void
+news_folders(gpointer user)
+{
+	ImapClient *client = user;
+
+	if (client->hears_all)
+		g_string_append(client->news, "folders\n");
+}
+
+static const BackendNews news = {.changed = news_changed,
+				 .alert = news_alert,
+				 .status = news_status,
+				 .folders = news_folders};
 
 /* The client
  * ------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ typedef struct {
 	guint asked;	      /* for the secret */
 	GString *log;	      /* events of requests */
 	GString *news;	      /* "changed INBOX", "alert TEXT" */
+	gboolean hears_all;   /* and "status INBOX …", "folders" */
 	gboolean finished;
 	GError *error;	    /* of the last request */
 	MailboxState state; /* of the last request that told one */

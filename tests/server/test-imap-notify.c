@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/* What a line hears of mailboxes that are not selected, and signs of life. */
+#include <string.h>
+
+#include "base/error.h"
+#include "imap-client.h"
+
+typedef const char *const Dialog[];
+
+#define NOTIFY                                                                                     \
+	"<n NOTIFY SET (selected-delayed (MessageNew MessageExpunge FlagChange)) "                 \
+	"(personal (MessageNew MessageExpunge FlagChange MailboxName))"
+#define FETCH_ONE                                                                                  \
+	"<x EXAMINE \"INBOX\"", "<y UID FETCH *", ">* 9 EXISTS", ">* OK [UIDVALIDITY 7]",          \
+		">* OK [UIDNEXT 12]", ">x OK", ">y OK"
+
+typedef struct {
+	Peer *peer;
+	ImapClient *client;
+} Line;
+
+static Line
+log_in(PeerScript script, gconstpointer user)
+{
+	Line line = {.peer = peer_new(script, (gpointer)user)};
+
+	line.client = imap_client_new(line.peer, TLS_NONE);
+	line.client->hears_all = TRUE;
+	imap_client_must_login(line.client);
+	return line;
+}
+
+static void
+end(Line *line)
+{
+	imap_client_free(line->client);
+	peer_free(line->peer);
+}
+
+static void
+assert_news(Line *line, const char *expected)
+{
+	imap_client_wait_news(line->client);
+	g_assert_cmpstr(line->client->news->str, ==, expected);
+	g_string_truncate(line->client->news, 0);
+}
+
+static void
+ask_notify(Line *line)
+{
+	g_assert_cmpint(line->client->backend->notify, ==, BACKEND_NOTIFY_OFF);
+	line->client->backend->notify = BACKEND_NOTIFY_WANTED;
+}
+
+static void
+wait_notify(Line *line, BackendNotify expected)
+{
+	for (guint i = 0; i < 1000 && line->client->backend->notify != expected; i++)
+		imap_client_pump(line->client, 10, NULL, NULL);
+	g_assert_cmpint(line->client->backend->notify, ==, expected);
+}
+
+static void
+test_notify_tells_of_other_mailboxes(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE NOTIFY CONDSTORE"),
+				NOTIFY,
+				">n OK",
+				"<i IDLE",
+				">+ idling",
+				">* STATUS Sent (MESSAGES 5 UIDNEXT 9 UNSEEN 2 HIGHESTMODSEQ 77)",
+				"!pause",
+				">* STATUS \"inbox\" (HIGHESTMODSEQ 5000000000)",
+				"!pause",
+				">* LIST () \"/\" Neu",
+				">* LIST () \"/\" Dd (\"OLDNAME\" (Aa))",
+				"!end",
+				NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+
+	ask_notify(&line);
+	assert_news(&line, "status Sent 5 2 0 9 77\n");
+	g_assert_cmpint(line.client->backend->notify, ==, BACKEND_NOTIFY_ON);
+	peer_go(line.peer);
+	assert_news(&line, "status INBOX -1 -1 0 0 5000000000\n");
+	peer_go(line.peer);
+	imap_client_wait_news(line.client);
+	g_assert_true(g_str_has_prefix(line.client->news->str, "folders\n"));
+	end(&line);
+}
+
+static void
+test_without_idle_expunges_are_not_held_back(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" NOTIFY"), "<n NOTIFY SET (selected (*", ">n OK",
+				"!end", NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+
+	g_assert_false(line.client->backend->tells);
+	ask_notify(&line);
+	wait_notify(&line, BACKEND_NOTIFY_ON);
+	g_assert_true(line.client->backend->tells);
+	end(&line);
+}
+
+static void
+test_notify_that_is_refused_is_as_if_not_offered(void)
+{
+	static const char *const answers[] = {">n NO [BADEVENT (FlagChange)] no", ">n BAD what?"};
+
+	for (guint i = 0; i < G_N_ELEMENTS(answers); i++) {
+		const char *dialog[] = {IMAP_PEER_LOGIN(" IDLE NOTIFY"),
+					NOTIFY,
+					answers[i],
+					FETCH_ONE,
+					"<i IDLE",
+					">+ idling",
+					">* 10 EXISTS",
+					"!end",
+					NULL};
+		Line line = log_in(imap_peer_dialog, dialog);
+
+		ask_notify(&line);
+		wait_notify(&line, BACKEND_NOTIFY_REFUSED);
+		line.client->hears_all = FALSE;
+		imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
+		assert_news(&line, "changed INBOX\n");
+		end(&line);
+	}
+}
+
+static void
+test_notify_that_is_not_offered_is_known_at_login(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE"), "!end", NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+
+	g_assert_cmpint(line.client->backend->notify, ==, BACKEND_NOTIFY_REFUSED);
+	g_assert_true(line.client->backend->tells);
+	end(&line);
+}
+
+static void
+test_an_overflow_ends_notify(void)
+{
+	static Dialog dialog = {
+		IMAP_PEER_LOGIN(" IDLE NOTIFY"),	 NOTIFY, ">n OK", "<i IDLE", ">+ idling",
+		">* OK [NOTIFICATIONOVERFLOW] too much", "!end", NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+
+	ask_notify(&line);
+	/* What was left untold may have been anything. */
+	assert_news(&line, "folders\n");
+	g_assert_cmpint(line.client->backend->notify, ==, BACKEND_NOTIFY_REFUSED);
+	g_assert_true(line.client->backend->tells);
+	end(&line);
+}
+
+/* 60,000 of three mailboxes, and folders without end. */
+static void
+flood(PeerLine *line, gpointer user)
+{
+	static Dialog begin = {IMAP_PEER_LOGIN(" IDLE NOTIFY"), NOTIFY, ">n OK", NULL};
+	g_autoptr(GString) all = g_string_new(NULL);
+
+	imap_peer_dialog(line, (gpointer)begin);
+	for (guint i = 0; i < 20000; i++)
+		g_string_append_printf(all,
+				       "* STATUS A (MESSAGES %u)\r\n"
+				       "* STATUS B%u (MESSAGES 1)\r\n"
+				       "* STATUS C (MESSAGES 99999999999 UIDNEXT -1 X Y Z\r\n"
+				       "* LIST () \"/\" F%u\r\n",
+				       i, i % 3000, i);
+	g_string_append(all, "* STATUS Last (MESSAGES 1)\r\n");
+	peer_send_bytes(line, all->str, all->len);
+	peer_stall(line);
+}
+
+static void
+test_a_flood_is_told_in_handfuls(void)
+{
+	Line line = log_in(flood, NULL);
+	guint told = 0;
+
+	ask_notify(&line);
+	for (guint i = 0; i < 2000 && strstr(line.client->news->str, "status Last") == NULL; i++)
+		g_assert_true(imap_client_pump(line.client, 5, NULL, NULL));
+	g_assert_nonnull(strstr(line.client->news->str, "status Last 1 "));
+	for (const char *p = line.client->news->str; (p = strstr(p, "status A ")) != NULL; p++)
+		told++;
+	g_assert_cmpuint(told, >, 0);
+	g_assert_cmpuint(told, <, 10000);
+	end(&line);
+}
+
+static void
+test_numbers_of_many_are_one_round_trip(void)
+{
+	static Dialog dialog = {
+		IMAP_PEER_LOGIN(" CONDSTORE"),
+		"<a STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN HIGHESTMODSEQ)",
+		"<b STATUS \"A \\\"B\\\"\" (*",
+		"<c STATUS \"Gone\" (*",
+		">* STATUS INBOX (MESSAGES 3 UIDNEXT 4 UIDVALIDITY 7 UNSEEN 1 HIGHESTMODSEQ 8)",
+		">a OK",
+		">* STATUS {5}\r\nA \"B\" (MESSAGES 0 UIDNEXT 1 UIDVALIDITY 8 UNSEEN 0)",
+		">b OK",
+		">c NO it is no more",
+		"!end",
+		NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+	Request *request = imap_client_request(line.client, REQUEST_STATUS, NULL);
+
+	request->mailboxes =
+		g_strdupv((char *[]){(char *)"INBOX", (char *)"A \"B\"", (char *)"Gone", NULL});
+	imap_client_run(line.client, request);
+	imap_client_assert_log(line.client, "done\n");
+	g_assert_nonnull(strstr(line.client->news->str, "status INBOX 3 1 7 4 8\n"));
+	g_assert_nonnull(strstr(line.client->news->str, "status A \"B\" 0 0 8 1 0\n"));
+	end(&line);
+}
+
+static void
+test_selecting_for_a_fetch_tells_the_numbers(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE"), FETCH_ONE, "!end", NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+
+	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
+	g_assert_cmpstr(line.client->news->str, ==, "status INBOX 9 -1 7 12 0\n");
+	/* Nobody has asked for all there is. */
+	g_assert_false(line.client->backend->told);
+	end(&line);
+}
+
+static void
+test_the_mailbox_that_is_left_is_asked_for_under_notify(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE NOTIFY"),
+				NOTIFY,
+				">n OK",
+				FETCH_ONE,
+				"<c EXAMINE \"Sent\"",
+				"<d UID FETCH *",
+				">* 2 EXISTS",
+				">* OK [UIDVALIDITY 7]",
+				">c OK",
+				">d OK",
+				"<s STATUS \"INBOX\" (MESSAGES UIDNEXT UIDVALIDITY UNSEEN)",
+				">* STATUS INBOX (MESSAGES 10)",
+				">s OK",
+				"!end",
+				NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+
+	ask_notify(&line);
+	wait_notify(&line, BACKEND_NOTIFY_ON);
+	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
+	imap_client_run(line.client, imap_client_fetch(line.client, "Sent", 7, "3"));
+	g_string_truncate(line.client->news, 0);
+	assert_news(&line, "status INBOX 10 -1 0 0 0\n");
+	end(&line);
+}
+
+static void
+test_an_untagged_no_makes_the_next_sync_select_anew(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE"),
+				FETCH_ONE,
+				"<i IDLE",
+				">+ idling",
+				">* NO Internal error occurred.",
+				"!pause",
+				">* NO Internal error occurred.",
+				"=DONE",
+				"<x EXAMINE \"INBOX\"",
+				"<y UID FETCH *",
+				">i OK",
+				">* 0 EXISTS",
+				">* OK [UIDVALIDITY 8]",
+				">x OK",
+				">y OK",
+				"!end",
+				NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+	Request *sync;
+
+	line.client->hears_all = FALSE;
+	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
+	imap_client_assert_log(line.client, "done\n");
+	assert_news(&line, "changed INBOX\n");
+	peer_go(line.peer);
+	imap_client_pump(line.client, 200, NULL, NULL);
+	/* One that says so all the time is heard once. */
+	g_assert_cmpstr(line.client->news->str, ==, "");
+	sync = imap_client_request(line.client, REQUEST_SYNC, "INBOX");
+	sync->known = (MailboxState){.uidvalidity = 7, .uidnext = 12, .count = 9};
+	imap_client_run(line.client, sync);
+	imap_client_assert_log(line.client, "selected 8\ndone 8 1 0 0\n");
+	g_assert_true(line.client->backend->told);
+	end(&line);
+}
+
+/* --- signs of life --- */
+
+static void
+test_a_probe_renews_idle(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE"),
+				FETCH_ONE,
+				"<i IDLE",
+				">+ idling",
+				"=DONE",
+				">i OK",
+				"<j IDLE",
+				">+",
+				">* 10 EXISTS",
+				"!end",
+				NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+
+	line.client->hears_all = FALSE;
+	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
+	imap_client_pump(line.client, 400, NULL, NULL);
+	line.client->backend->probe = TRUE;
+	assert_news(&line, "changed INBOX\n");
+	g_assert_false(line.client->backend->probe);
+	end(&line);
+}
+
+static void
+test_a_line_that_does_not_answer_a_probe_is_lost_soon(void)
+{
+	static Dialog idling = {
+		IMAP_PEER_LOGIN(" IDLE"), FETCH_ONE, "<i IDLE", ">+ idling", "!stall", NULL};
+	static Dialog resting = {IMAP_PEER_LOGIN(""), FETCH_ONE, "!stall", NULL};
+	const char *const *const dialogs[] = {idling, resting};
+
+	for (guint i = 0; i < G_N_ELEMENTS(dialogs); i++) {
+		Line line = log_in(imap_peer_dialog, dialogs[i]);
+		Backend *backend = line.client->backend;
+		g_autoptr(GError) error = NULL;
+		gint64 now, due;
+
+		imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
+		imap_client_pump(line.client, 400, NULL, NULL);
+		backend->probe = TRUE;
+		now = g_get_monotonic_time();
+		due = backend->ops->tick(backend, now, &error);
+		g_assert_cmpint(due, >, now);
+		due = backend->ops->tick(backend, now, &error);
+		g_assert_cmpint(due, <=, now + 5 * G_TIME_SPAN_SECOND);
+		g_assert_cmpint(backend->ops->tick(backend, due, &error), ==, -1);
+		g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT);
+		end(&line);
+	}
+}
+
+#define ADD(name) g_test_add_func("/imap-notify/" #name, test_##name)
+
+int
+main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	ADD(notify_tells_of_other_mailboxes);
+	ADD(without_idle_expunges_are_not_held_back);
+	ADD(notify_that_is_refused_is_as_if_not_offered);
+	ADD(notify_that_is_not_offered_is_known_at_login);
+	ADD(an_overflow_ends_notify);
+	ADD(a_flood_is_told_in_handfuls);
+	ADD(numbers_of_many_are_one_round_trip);
+	ADD(selecting_for_a_fetch_tells_the_numbers);
+	ADD(the_mailbox_that_is_left_is_asked_for_under_notify);
+	ADD(an_untagged_no_makes_the_next_sync_select_anew);
+	ADD(a_probe_renews_idle);
+	ADD(a_line_that_does_not_answer_a_probe_is_lost_soon);
+	return g_test_run();
+}
