@@ -136,15 +136,14 @@ ask_status(Account *account, GPtrArray *names)
 }
 
 static void
-on_unwatched(gpointer user, const char *const *raw_names)
+ask_for(Account *account, const char *const *raw_names, gboolean prove)
 {
-	Account *account = user;
 	g_autoptr(GPtrArray) names = g_ptr_array_new();
 
 	for (guint i = 0; raw_names[i] != NULL; i++) {
 		Mailbox *mailbox = mailbox_by_raw(account, raw_names[i]);
 
-		if (mailbox == NULL || !mailbox_ask_status(mailbox, account->dir_time_us))
+		if (mailbox == NULL || !mailbox_ask_status(mailbox, account->dir_time_us, prove))
 			continue;
 		g_ptr_array_add(names, (char *)raw_names[i]);
 		if (names->len == STATUS_MAX)
@@ -152,6 +151,18 @@ on_unwatched(gpointer user, const char *const *raw_names)
 	}
 	if (names->len > 0)
 		ask_status(account, names);
+}
+
+static void
+on_unwatched(gpointer user, const char *const *raw_names)
+{
+	ask_for(user, raw_names, FALSE);
+}
+
+static void
+on_unproved(gpointer user, const char *const *raw_names)
+{
+	ask_for(user, raw_names, TRUE);
 }
 
 void
@@ -164,14 +175,16 @@ account_watch_news(PoolNews *news)
 		.watch = on_watch,
 		.take_up = on_take_up,
 		.unwatched = on_unwatched,
+		.unproved = on_unproved,
 	};
 }
 
 void
 account_line_is_back(Account *account)
 {
-	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&account->lock);
-
+	g_rw_lock_reader_lock(&account->lock);
 	for (guint i = 0; i < account->all->len; i++)
 		mailbox_line_is_back(account->all->pdata[i]);
+	g_rw_lock_reader_unlock(&account->lock);
+	pool_look(account->pool);
 }

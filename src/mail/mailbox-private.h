@@ -32,6 +32,7 @@ struct Mailbox {
 	gboolean stale;		      /* the server has told of a change since */
 	gint64 known_at;  /* monotonic: the listing was right then; 0 never in this mount */
 	gint64 asked_at;  /* monotonic: its numbers were asked for; 0 never */
+	gboolean unsure;  /* a line was lost since: its numbers are to be asked for at once */
 	gint64 failed_at; /* monotonic: of the last refresh that failed; 0 never */
 	gint64 unseen;	  /* as told last; -1: never */
 	guint64 version;

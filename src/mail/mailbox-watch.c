@@ -171,14 +171,16 @@ mailbox_take_up(Mailbox *mailbox)
 }
 
 gboolean
-mailbox_ask_status(Mailbox *mailbox, gint64 every_us)
+mailbox_ask_status(Mailbox *mailbox, gint64 every_us, gboolean prove)
 {
 	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
 	gint64 now = g_get_monotonic_time();
+	gint64 last = prove ? mailbox->asked_at : MAX(mailbox->asked_at, mailbox->known_at);
 
-	if (mailbox->syncing || (mailbox->asked_at != 0 && mailbox->asked_at + every_us > now))
+	if (mailbox->syncing || (!mailbox->unsure && last != 0 && last + every_us > now))
 		return FALSE;
 	mailbox->asked_at = now;
+	mailbox->unsure = FALSE;
 	return TRUE;
 }
 
@@ -187,5 +189,6 @@ mailbox_line_is_back(Mailbox *mailbox)
 {
 	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
 
-	mailbox->asked_at = mailbox->failed_at = 0;
+	mailbox->failed_at = 0;
+	mailbox->unsure = TRUE;
 }

@@ -86,8 +86,9 @@ void mailbox_told(Mailbox *mailbox); /* the server has told of a change */
 void mailbox_take_status(Mailbox *mailbox, const MailboxStatus *status);
 /* A line is free for it: asks for news, unless that is under way or has failed a moment ago. */
 void mailbox_take_up(Mailbox *mailbox);
-/* Is it time (@every_us) to ask for its numbers again? Notes that they were. */
-gboolean mailbox_ask_status(Mailbox *mailbox, gint64 every_us);
+/* Is it time (@every_us) to ask for its numbers again? @prove: a newer listing does not count.
+ * Notes that they were. */
+gboolean mailbox_ask_status(Mailbox *mailbox, gint64 every_us, gboolean prove);
 /* The line is back: what was tried or asked before counts no more. */
 void mailbox_line_is_back(Mailbox *mailbox);
 

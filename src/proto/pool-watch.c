@@ -145,9 +145,9 @@ pool_watch_exchange(Pool *pool, SessionView *view, Backend *backend)
 
 /* What it plans in one turn. */
 typedef struct {
-	GPtrArray *take_up, *unwatched; /* of names, owned */
-	GHashTable *taken;		/* views of lines that were given something */
-	gboolean waits;			/* for a line that nobody needs to come to rest */
+	GPtrArray *take_up, *unwatched, *unproved; /* of names, owned */
+	GHashTable *taken;			   /* views of lines that were given something */
+	gboolean waits; /* for a line that nobody needs to come to rest */
 	gint64 now, next;
 } Plan;
 
@@ -261,7 +261,7 @@ make_plan(Pool *pool, Plan *plan)
 		if (since != 0 && watch->known_at >= since)
 			continue;
 		if (since != 0)
-			g_ptr_array_add(watch->numbered ? plan->unwatched : plan->take_up,
+			g_ptr_array_add(watch->numbered ? plan->unproved : plan->take_up,
 					g_strdup(watch->name));
 		else if (notifying == NULL || !watch->personal)
 			plan_line(pool, i, plan);
@@ -281,14 +281,23 @@ pool_watch_due(const Pool *pool, gint64 now, gint64 *next)
 	return FALSE;
 }
 
+static const char *const *
+names_of(GPtrArray *names)
+{
+	g_ptr_array_add(names, NULL);
+	return (const char *const *)names->pdata;
+}
+
 void
 pool_watch_turn(Pool *pool)
 {
 	GArray *watched = g_array_new(FALSE, FALSE, sizeof(PoolWatch));
 	g_autoptr(GPtrArray) take_up = g_ptr_array_new_with_free_func(g_free);
 	g_autoptr(GPtrArray) unwatched = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GPtrArray) unproved = g_ptr_array_new_with_free_func(g_free);
 	g_autoptr(GHashTable) taken = g_hash_table_new(NULL, NULL);
-	Plan plan = {.take_up = take_up, .unwatched = unwatched, .taken = taken};
+	Plan plan = {
+		.take_up = take_up, .unwatched = unwatched, .unproved = unproved, .taken = taken};
 
 	g_array_set_clear_func(watched, pool_watch_clear);
 	g_mutex_lock(&pool->lock);
@@ -306,10 +315,10 @@ pool_watch_turn(Pool *pool)
 	g_mutex_unlock(&pool->lock);
 	for (guint i = 0; i < take_up->len; i++)
 		pool->news->take_up(pool->user, take_up->pdata[i]);
-	if (unwatched->len == 0)
-		return;
-	g_ptr_array_add(unwatched, NULL);
-	pool->news->unwatched(pool->user, (const char *const *)unwatched->pdata);
+	if (unwatched->len > 0)
+		pool->news->unwatched(pool->user, names_of(unwatched));
+	if (unproved->len > 0)
+		pool->news->unproved(pool->user, names_of(unproved));
 }
 
 /* --- sleep --- */

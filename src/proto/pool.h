@@ -44,16 +44,18 @@ typedef struct {
 	void (*status)(gpointer user, const char *mailbox, const MailboxStatus *status);
 	void (*folders)(gpointer user); /* as BackendNews */
 
-	/* The next three come on the pool's own thread. */
+	/* The next four come on the pool's own thread. */
 
 	/* Fills @out with PoolWatch, the most important first. Returns the monotonic µs at which to
 	 * be asked again at the latest. */
 	gint64 (*watch)(gpointer user, GArray *out);
 	/* A line is free to watch this mailbox: the SYNC that it begins with is wanted. */
 	void (*take_up)(gpointer user, const char *mailbox);
-	/* No line tells of these, or it has not told yet: a STATUS is worth while now and then.
-	 * NULL-terminated. */
+	/* No line tells of these: a STATUS is worth while now and then. NULL-terminated. */
 	void (*unwatched)(gpointer user, const char *const *mailboxes);
+	/* A line tells of these from now on: a STATUS shows whether what is known of them was right
+	 * until then. NULL-terminated. */
+	void (*unproved)(gpointer user, const char *const *mailboxes);
 } PoolNews;
 
 /* A mailbox whose changes matter. */
