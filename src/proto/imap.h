@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The IMAP line: a Backend that speaks IMAP4rev1 (RFC 3501) with UIDs only. Extensions used when
  * offered: SASL-IR, LITERAL+, ID, NAMESPACE, SPECIAL-USE, LIST-EXTENDED, LIST-STATUS, ENABLE,
- * CONDSTORE, QRESYNC, IDLE, QUOTA, UNSELECT, COMPRESS=DEFLATE. */
+ * CONDSTORE, QRESYNC, IDLE, NOTIFY, QUOTA, UNSELECT, COMPRESS=DEFLATE. */
 #pragma once
 
 #include "proto/backend.h"
