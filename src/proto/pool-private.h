@@ -37,13 +37,14 @@ struct Pool {
 	gboolean parts; /* of the newest line */
 
 	/* pool-watch.c */
-	GArray *watched;     /* of PoolWatch: as told last */
-	gint64 watch_at;     /* monotonic µs: when it is to be asked for again */
-	gint64 watch_done;   /* monotonic µs: when that was last done */
-	gboolean watch_line; /* one more line would watch what none watches */
-	gboolean no_notify;  /* refused since the newest login */
-	gint64 slept;	     /* µs, of the machine: when it was last looked at */
-	guint probe;	     /* number of the newest probe */
+	GArray *watched;	/* of PoolWatch: as told last */
+	gint64 watch_at;	/* monotonic µs: when it is to be asked for again */
+	gint64 watch_done;	/* monotonic µs: when that was last done */
+	gboolean watch_line;	/* one more line would watch what none watches */
+	gboolean spare_refused; /* the server would not have one more line */
+	gboolean no_notify;	/* refused since the newest login */
+	gint64 slept;		/* µs, of the machine: when it was last looked at */
+	guint probe;		/* number of the newest probe */
 };
 
 /* pool.c. Under the lock. */

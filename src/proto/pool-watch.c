@@ -154,7 +154,9 @@ typedef struct {
 static void
 choose_notifier(Pool *pool)
 {
-	if (pool->no_notify || notifier(pool) != NULL)
+	/* Nothing is to be told of before somebody has looked at something; and that one does not
+	 * wait for a server that looks at all its mailboxes first. */
+	if (pool->no_notify || pool->watched->len == 0 || notifier(pool) != NULL)
 		return;
 	for (guint i = 0; i < pool->sessions->len; i++) {
 		SessionView *view = session_view(pool->sessions->pdata[i]);
@@ -209,7 +211,8 @@ has_line(const Pool *pool, const char *mailbox)
 	return FALSE;
 }
 
-/* Not while a login is under way: that line will do first. */
+/* Not while a login is under way, that line will do first; nor where the server has refused one: it
+ * is tried again only for those who wait. */
 static gboolean
 may_open_line(const Pool *pool)
 {
@@ -221,7 +224,7 @@ may_open_line(const Pool *pool)
 		up += is_up(view);
 		tell += is_up(view) && view->tells;
 	}
-	return tell > 0 && pool_count_alive(pool) == up && up < pool->limit;
+	return tell > 0 && pool_count_alive(pool) == up && up < pool->limit && !pool->spare_refused;
 }
 
 static void

@@ -338,6 +338,7 @@ note_failure(Pool *pool, gboolean was_up, const GError *error, GQueue *failed)
 	if (count_up(pool) > 0) {
 		/* The others go on; only the number of lines is in question. */
 		if (!was_up) {
+			pool->spare_refused = TRUE;
 			pool->limit = MAX(1, pool_count_alive(pool));
 			pool->limit_until = is_refusal(error) ? G_MAXINT64 : now + LIMIT_US;
 		}
@@ -646,6 +647,7 @@ pool_retry(Pool *pool)
 	g_mutex_lock(&pool->lock);
 	pool->retry_asked = TRUE;
 	pool->limit = pool->connections;
+	pool->spare_refused = FALSE;
 	g_cond_broadcast(&pool->changed);
 	g_mutex_unlock(&pool->lock);
 }

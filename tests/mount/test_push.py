@@ -2,6 +2,8 @@
 """What the server tells by itself shows at once: dir-time is an hour here, so nothing of it can come from asking."""
 import json
 import os
+import signal
+import subprocess
 import time
 
 from common import (Dovecot, Place, append, compare_folder, expunge, fetch_mailbox, flags_of, folders, listed, main, read,
@@ -169,6 +171,37 @@ for _kind, _without in (("NOTIFY", ()), ("IDLE", ("NOTIFY",))):
                     proxy.accept()
                     for name, path in paths.items():
                         assert wait_for(lambda: "\\Answered" in flags_of(path), 3 * WITHIN), (name, flags_of(path))
+
+
+def kernel_knows(mount, name):
+    """Is a file of INBOX, looked at long before, known to the kernel while mailfs can answer nothing?"""
+    folder = os.open(os.path.join(mount, "INBOX"), os.O_RDONLY)
+    pid = json.loads(read(os.path.join(mount, ".mailfs", "status.json")))["pid"]
+    os.stat(name, dir_fd=folder)
+    time.sleep(2.5)
+    os.kill(pid, signal.SIGSTOP)
+    looker = subprocess.Popen(["test", "-s", f"/proc/self/fd/{folder}/{name}"], pass_fds=[folder])
+    try:
+        return looker.wait(timeout=3) == 0
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        looker.wait(timeout=20)
+        os.close(folder)
+
+
+for _kind, _without, _known in (("NOTIFY", (), True), ("IDLE", ("NOTIFY",), True), ("neither", ("NOTIFY", "IDLE"), False)):
+    @test(f"{_kind}: after dir-time the kernel {'still knows' if _known else 'asks again for'} what it was told")
+    def _(without=_without, known=_known):
+        with Dovecot(without=without) as server, Place() as place:
+            fill(server, "INBOX")
+            server.start()
+            with place.mount(server, "dir-time=1") as mount:
+                names = listed(os.path.join(mount, "INBOX"))
+                assert wait_for(lambda: push_of(mount).startswith("polling") is not known, WITHIN), push_of(mount)
+                time.sleep(1)
+                assert kernel_knows(mount, names[2]) is known
 
 
 main()

@@ -336,6 +336,22 @@ test_without_push_all_is_asked_for(Fixture *fixture, gconstpointer data)
 }
 
 static void
+test_a_server_that_wants_no_more_lines_is_not_asked_again(Fixture *fixture, gconstpointer data)
+{
+	FAKE_SET(fixture->server, max_lines, 1);
+	start(fixture);
+	watch(fixture, "INBOX", "A", NULL);
+	FAKE_WAIT(is_told(fixture, "INBOX") && is_unwatched(fixture, "A "));
+	FAKE_WAIT(fake_server_counts(fixture->server).logins == 2);
+	for (guint i = 0; i < 10; i++) {
+		pool_look(fixture->pool);
+		g_usleep(110 * 1000);
+	}
+	g_assert_cmpuint(fake_server_counts(fixture->server).logins, ==, 2);
+	g_assert_true(is_told(fixture, "INBOX"));
+}
+
+static void
 test_after_a_lost_line_it_is_watched_again(Fixture *fixture, gconstpointer data)
 {
 	start(fixture);
@@ -466,6 +482,8 @@ main(int argc, char **argv)
 	TEST("a-line-at-rest-leaves-anothers-mailbox-to-it", 2,
 	     test_a_line_at_rest_leaves_anothers_mailbox_to_it);
 	TEST("without-push-all-is-asked-for", 4, test_without_push_all_is_asked_for);
+	TEST("a-server-that-wants-no-more-lines-is-not-asked-again", 4,
+	     test_a_server_that_wants_no_more_lines_is_not_asked_again);
 	TEST("after-a-lost-line-it-is-watched-again", 1,
 	     test_after_a_lost_line_it_is_watched_again);
 	TEST("notify-needs-one-line-for-all", 4, test_notify_needs_one_line_for_all);
