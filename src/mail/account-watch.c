@@ -6,6 +6,7 @@
 
 #define LOOK_US	   (10 * G_USEC_PER_SEC)
 #define LIST_US	   (1 * G_USEC_PER_SEC) /* between two listings, however often the server tells */
+#define USED_MAX   32			/* mailboxes that nothing was promised of */
 #define STATUS_MAX 64			/* mailboxes in one request */
 
 static Mailbox *
@@ -65,6 +66,7 @@ on_folders(gpointer user)
 typedef struct {
 	PoolWatch watch;
 	gint used;
+	gboolean promised;
 } InUse;
 
 /* INBOX, then the one that was used last. */
@@ -84,6 +86,7 @@ on_watch(gpointer user, GArray *out)
 {
 	Account *account = user;
 	g_autoptr(GArray) in_use = g_array_new(FALSE, TRUE, sizeof(InUse));
+	guint used = 0;
 	gint64 again;
 
 	g_rw_lock_reader_lock(&account->lock);
@@ -92,13 +95,20 @@ on_watch(gpointer user, GArray *out)
 		InUse one;
 
 		if (g_hash_table_lookup(account->by_raw, mailbox_raw_name(mailbox)) == mailbox &&
-		    mailbox_watch(mailbox, &one.watch, &one.used))
+		    mailbox_watch(mailbox, &one.watch, &one.used, &one.promised))
 			g_array_append_val(in_use, one);
 	}
 	g_rw_lock_reader_unlock(&account->lock);
 	g_array_sort(in_use, by_importance);
-	for (guint i = 0; i < in_use->len; i++)
-		g_array_append_val(out, g_array_index(in_use, InUse, i).watch);
+	for (guint i = 0; i < in_use->len; i++) {
+		InUse *one = &g_array_index(in_use, InUse, i);
+
+		/* A program that runs through all mailboxes does not come back to each. */
+		if (one->promised || used++ < USED_MAX)
+			g_array_append_val(out, one->watch);
+		else
+			g_free(one->watch.name);
+	}
 	list_when_wanted(account);
 	again = CLAMP(account->dir_time_us, LIST_US, LOOK_US);
 	g_mutex_lock(&account->list_lock);

@@ -40,13 +40,14 @@ mailbox_use(Mailbox *mailbox)
 
 /* Under the lock. */
 static gboolean
-is_told(const Mailbox *mailbox, gboolean personal)
+is_told(const Mailbox *mailbox, gboolean *settled_out)
 {
+	gboolean personal = (mailbox->attributes & MAILBOX_PERSONAL) != 0;
 	gint64 since;
 
 	if (mailbox->stale || mailbox->again || mailbox->known_at == 0)
 		return FALSE;
-	since = pool_told_since(mailbox->house->pool, mailbox->raw_name, personal);
+	since = pool_told_since(mailbox->house->pool, mailbox->raw_name, personal, settled_out);
 	return since != 0 && mailbox->known_at >= since;
 }
 
@@ -60,24 +61,23 @@ mailbox_max_age(Mailbox *mailbox, gint64 dir_time_us)
 	/* Not 0: what is under way is joined. */
 	if (mailbox->stale)
 		return 1;
-	return is_told(mailbox, (mailbox->attributes & MAILBOX_PERSONAL) != 0)
-		       ? MAX(dir_time_us, TRUST_US)
-		       : dir_time_us;
+	return is_told(mailbox, NULL) ? MAX(dir_time_us, TRUST_US) : dir_time_us;
 }
 
 gboolean
 mailbox_promise(Mailbox *mailbox)
 {
 	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
+	gboolean settled;
 
-	if (!mailbox->listed || !is_told(mailbox, (mailbox->attributes & MAILBOX_PERSONAL) != 0))
+	if (!mailbox->listed || !is_told(mailbox, &settled) || !settled)
 		return FALSE;
 	g_atomic_int_set(&mailbox->promised, now_s() + MAILBOX_PROMISE_S + 1);
 	return TRUE;
 }
 
 gboolean
-mailbox_watch(Mailbox *mailbox, PoolWatch *out, gint *used_out)
+mailbox_watch(Mailbox *mailbox, PoolWatch *out, gint *used_out, gboolean *promised_out)
 {
 	g_autoptr(GRWLockReaderLocker) locker = NULL;
 
@@ -88,6 +88,7 @@ mailbox_watch(Mailbox *mailbox, PoolWatch *out, gint *used_out)
 	if (mailbox->synced_at == 0 || (mailbox->attributes & MAILBOX_NOSELECT))
 		return FALSE;
 	*used_out = g_atomic_int_get(&mailbox->used);
+	*promised_out = g_atomic_int_get(&mailbox->promised) > now_s();
 	*out = (PoolWatch){
 		.name = g_strdup(mailbox->raw_name),
 		.personal = (mailbox->attributes & MAILBOX_PERSONAL) != 0,

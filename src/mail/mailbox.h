@@ -72,14 +72,15 @@ void mailbox_use(Mailbox *mailbox); /* it is in use from now on */
 
 #define MAILBOX_PROMISE_S 3600
 
-/* TRUE: every change of the mailbox is told by the server, so what is known of it may be kept for
- * MAILBOX_PROMISE_S seconds by somebody who hears of changes; for so long it stays in use. */
+/* TRUE: every change of the mailbox is told by the server and will be, so what is known of it may
+ * be kept for MAILBOX_PROMISE_S seconds by somebody who hears of changes; for so long it stays in
+ * use. */
 gboolean mailbox_promise(Mailbox *mailbox);
 
 /* Should its changes be told? It was looked at within the last ten minutes (INBOX: ever), or a
  * promise is outstanding. *@out: to be freed by the owner of the array; *@used_out: monotonic
  * seconds of the last use. */
-gboolean mailbox_watch(Mailbox *mailbox, PoolWatch *out, gint *used_out);
+gboolean mailbox_watch(Mailbox *mailbox, PoolWatch *out, gint *used_out, gboolean *promised_out);
 
 void mailbox_told(Mailbox *mailbox); /* the server has told of a change */
 /* The server tells its numbers: where they are others than known, the listing is out of date. */

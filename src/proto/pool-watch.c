@@ -9,9 +9,10 @@
 #include <string.h>
 #include <time.h>
 
-#define TURN_US	 (G_USEC_PER_SEC / 10) /* between two turns at least */
-#define REST_US	 (1 * G_USEC_PER_SEC)  /* a line that rests so long may be given to watching */
-#define SLEPT_US (2 * G_USEC_PER_SEC)  /* of sleep: the lines may be dead */
+#define TURN_US	   (G_USEC_PER_SEC / 10) /* between two turns at least */
+#define REST_US	   (1 * G_USEC_PER_SEC)	 /* a line that rests so long may be given to watching */
+#define SLEPT_US   (2 * G_USEC_PER_SEC)	 /* of sleep: the lines may be dead */
+#define SETTLED_US (5 * G_USEC_PER_SEC)
 #define LOOK_AGAIN_US                                                                              \
 	(3 * G_USEC_PER_SEC / 2) /* whether what was given out has come to something */
 #define WORTHLESS G_MAXUINT
@@ -62,26 +63,36 @@ notifier(const Pool *pool)
 }
 
 static gint64
-told_since(const Pool *pool, const char *mailbox, gboolean personal)
+told_since(const Pool *pool, const char *mailbox, gboolean personal, gboolean *settled_out)
 {
 	const SessionView *notifying = personal ? notifier(pool) : NULL;
+
+	if (notifying != NULL && notifying->notify != BACKEND_NOTIFY_ON)
+		notifying = NULL;
+	*settled_out = notifying != NULL;
 
 	for (guint i = 0; i < pool->sessions->len; i++) {
 		const SessionView *view = session_view(pool->sessions->pdata[i]);
 
-		if (is_up(view) && view->told && g_strcmp0(view->selected, mailbox) == 0)
+		if (is_up(view) && view->told && g_strcmp0(view->selected, mailbox) == 0) {
+			*settled_out =
+				*settled_out || g_get_monotonic_time() - view->told_at > SETTLED_US;
 			return 1;
+		}
 	}
-	return notifying != NULL && notifying->notify == BACKEND_NOTIFY_ON ? notifying->notify_since
-									   : 0;
+	return notifying != NULL ? notifying->notify_since : 0;
 }
 
 gint64
-pool_told_since(Pool *pool, const char *mailbox, gboolean personal)
+pool_told_since(Pool *pool, const char *mailbox, gboolean personal, gboolean *settled_out)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->lock);
+	gboolean settled;
+	gint64 since = told_since(pool, mailbox, personal, &settled);
 
-	return told_since(pool, mailbox, personal);
+	if (settled_out != NULL)
+		*settled_out = settled;
+	return since;
 }
 
 gboolean
@@ -136,6 +147,8 @@ pool_watch_exchange(Pool *pool, SessionView *view, Backend *backend)
 		pool->no_notify = pool->no_notify || backend->notify == BACKEND_NOTIFY_REFUSED;
 	}
 	view->notify = backend->notify;
+	if (backend->told && !view->told)
+		view->told_at = g_get_monotonic_time();
 	view->told = backend->told;
 	view->tells = backend->tells;
 	pool_watch_soon(pool);
@@ -259,7 +272,8 @@ make_plan(Pool *pool, Plan *plan)
 	pool->watch_line = FALSE;
 	for (guint i = 0; i < pool->watched->len; i++) {
 		const PoolWatch *watch = &g_array_index(pool->watched, PoolWatch, i);
-		gint64 since = told_since(pool, watch->name, watch->personal);
+		gboolean settled;
+		gint64 since = told_since(pool, watch->name, watch->personal, &settled);
 
 		if (since != 0 && watch->known_at >= since)
 			continue;

@@ -88,8 +88,10 @@ gboolean pool_parts(Pool *pool);
 /* What is to be watched has changed: `watch` is asked soon. */
 void pool_look(Pool *pool);
 /* Since when the server tells of every change in @mailbox, monotonic µs; 1: whoever made the last
- * SYNC of it knows all; 0: it does not. @personal: see PoolWatch. */
-gint64 pool_told_since(Pool *pool, const char *mailbox, gboolean personal);
+ * SYNC of it knows all; 0: it does not. @personal: see PoolWatch. *@settled_out (nullable): it will
+ * go on, as far as one can see: a program that runs through all mailboxes gives each a line for a
+ * moment only. */
+gint64 pool_told_since(Pool *pool, const char *mailbox, gboolean personal, gboolean *settled_out);
 void pool_retry(Pool *pool); /* try now: the network is back, the user has a new password */
 void pool_get_status(Pool *pool, PoolStatus *out);
 void pool_status_clear(PoolStatus *status);

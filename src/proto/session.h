@@ -39,6 +39,7 @@ typedef struct {
 	gint64 idle_since; /* monotonic µs; 0 while busy */
 	WireCounters counters;
 	gboolean told, tells;	/* of the backend */
+	gint64 told_at;		/* monotonic µs: when it became told */
 	BackendNotify notify;	/* of the backend */
 	gint64 notify_since;	/* monotonic µs: when it went on */
 	gboolean notify_wanted; /* the backend is to be told so */

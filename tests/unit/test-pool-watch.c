@@ -228,7 +228,7 @@ watch(Fixture *fixture, const char *first, const char *second, const char *third
 static gboolean
 is_told(Fixture *fixture, const char *mailbox)
 {
-	return pool_told_since(fixture->pool, mailbox, TRUE) != 0;
+	return pool_told_since(fixture->pool, mailbox, TRUE, NULL) != 0;
 }
 
 static gboolean
@@ -374,13 +374,13 @@ test_notify_needs_one_line_for_all(Fixture *fixture, gconstpointer data)
 	start(fixture);
 	watch(fixture, "INBOX", "A", "B");
 	FAKE_WAIT(is_told(fixture, "A") && is_told(fixture, "B"));
-	since = pool_told_since(fixture->pool, "A", TRUE);
+	since = pool_told_since(fixture->pool, "A", TRUE, NULL);
 	g_assert_cmpint(since, >, 1);
 	g_assert_cmpint(since, <=, g_get_monotonic_time());
 	/* What was known before may have changed unheard. */
 	FAKE_WAIT(is_unproved(fixture, "INBOX A B "));
 	g_assert_true(is_unwatched(fixture, ""));
-	g_assert_cmpint(pool_told_since(fixture->pool, "C", FALSE), ==, 0);
+	g_assert_cmpint(pool_told_since(fixture->pool, "C", FALSE, NULL), ==, 0);
 	fake_server_notify(fixture->server, "B");
 	fake_server_folders(fixture->server);
 	FAKE_WAIT(fixture->statuses == 1 && fixture->folders == 1);
@@ -408,7 +408,7 @@ test_what_notify_does_not_reach_gets_a_line(Fixture *fixture, gconstpointer data
 	FAKE_SET(fixture->server, notify, TRUE);
 	start(fixture);
 	watch(fixture, "INBOX", "A", "C");
-	FAKE_WAIT(pool_told_since(fixture->pool, "C", FALSE) == 1);
+	FAKE_WAIT(pool_told_since(fixture->pool, "C", FALSE, NULL) == 1);
 	g_assert_true(is_told(fixture, "INBOX"));
 }
 
