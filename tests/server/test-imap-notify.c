@@ -257,8 +257,10 @@ test_the_mailbox_that_is_left_is_asked_for_under_notify(void)
 	wait_notify(&line, BACKEND_NOTIFY_ON);
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
 	imap_client_run(line.client, imap_client_fetch(line.client, "Sent", 7, "3"));
-	g_string_truncate(line.client->news, 0);
-	assert_news(&line, "status INBOX 10 -1 0 0 0\n");
+	/* It may have come with what was asked for. */
+	for (guint i = 0; i < 1000 && strstr(line.client->news->str, "INBOX 10 -1") == NULL; i++)
+		g_assert_true(imap_client_pump(line.client, 10, NULL, NULL));
+	g_assert_nonnull(strstr(line.client->news->str, "status INBOX 10 -1 0 0 0\n"));
 	end(&line);
 }
 
