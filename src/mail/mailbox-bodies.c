@@ -83,6 +83,7 @@ static void
 note_open(Mailbox *mailbox, guint32 uid, guint32 reader, Ahead *ahead)
 {
 	*ahead = (Ahead){0};
+	mailbox_use(mailbox);
 	g_rw_lock_reader_lock(&mailbox->lock);
 	ahead->place = place_of(mailbox);
 	ahead->advice = scan_note_open(mailbox->house->scan, reader, mailbox->serial,
@@ -155,7 +156,6 @@ mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, Scan
 	Ahead ahead;
 	int fd;
 
-	mailbox_use(mailbox);
 	if (!find_message(mailbox, serial, uid, &entry, &place)) {
 		g_autoptr(GError) gone = gone_error();
 
