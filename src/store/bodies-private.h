@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "store/bodies.h"
 #include "store/body-proofs.h"
+#include "store/checksum.h"
 
 G_BEGIN_DECLS
 

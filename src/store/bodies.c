@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "base/util.h"
 
@@ -176,7 +175,7 @@ static gboolean
 prove(int fd, guint64 size, guint32 crc)
 {
 	g_autofree guint8 *buffer = g_malloc(CLAMP(size, 1, PIECE));
-	uLong sum = crc32_z(0, NULL, 0);
+	guint32 sum = 0;
 	guint64 at = 0;
 
 	while (at < size) {
@@ -186,7 +185,7 @@ prove(int fd, guint64 size, guint32 crc)
 			continue;
 		if (n <= 0)
 			return FALSE;
-		sum = crc32_z(sum, buffer, (z_size_t)n);
+		sum = checksum(sum, buffer, (gsize)n);
 		at += (guint64)n;
 	}
 	return sum == crc;

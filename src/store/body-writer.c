@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include "store/bodies-private.h"
 
@@ -129,7 +128,7 @@ body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **erro
 		p += n;
 		left -= (gsize)n;
 	}
-	writer->crc = (guint32)crc32_z(writer->crc, data, len);
+	writer->crc = checksum(writer->crc, data, len);
 	writer->size += len;
 	return TRUE;
 }
