@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Input: the stream -> (raw -> inflate ->) window. Output: (fresh -> deflate ->) out -> the stream.
  *
- * The window is a 64 KiB view that slides through a buffer of twice that size. It is moved back to
+ * The window is a 256 KiB view that slides through a buffer of twice that size. It is moved back to
  * the start only when it has slid past the middle, so that a byte is moved at most once, however
  * small the pieces consumed. */
 #include "net/wire.h"
@@ -15,7 +15,7 @@
 #include "base/util.h"
 
 enum {
-	WINDOW = 64 * 1024,
+	WINDOW = 256 * 1024, /* large: what a file is given at once, it keeps in large pages */
 	BUFFER = 2 * WINDOW,
 	QUEUE_KEPT = 256 * 1024, /* a queue that grew beyond is given back when empty */
 };

@@ -29,7 +29,7 @@ gsize wire_unsent(const Wire *wire); /* bytes still queued */
 gboolean wire_flush(Wire *wire, GError **error);
 
 /**
- * wire_fill: reads what the socket has, into a window of 64 KiB that keeps what was not consumed.
+ * wire_fill: reads what the socket has, into a window of 256 KiB that keeps what was not consumed.
  * Non-blocking.
  *
  * Returns: bytes added (after inflating); 0 when nothing is there or the window is full; -1 when

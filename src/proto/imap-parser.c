@@ -25,7 +25,7 @@
 #	define MAX_RESPONSE (1024 * 1024)
 #endif
 #define MAX_DEPTH  64
-#define MAX_STEP   (64 * 1024)
+#define MAX_STEP   (256 * 1024)
 #define ARENA_SIZE (2 * MAX_RESPONSE + 2)
 #define TOKENS_AT_REST                                                                             \
 	(MAX_RESPONSE / 256) /* an unusually long array is given back after its response */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* ImapParser: bytes in, whole server responses out (RFC 3501 9, RFC 9051 9). It delimits and
  * unquotes and understands nothing else. It is incremental: any cut of the input gives the same
- * responses. Bounds: 1 MiB a response outside streamed literals, 64 levels of parentheses, 64 KiB a
- * step of a streamed literal. Nothing is ever allocated from an announced size. Not thread-safe.
+ * responses. Bounds: 1 MiB a response outside streamed literals, 64 levels of parentheses, 256 KiB
+ * a step of a streamed literal. Nothing is ever allocated from an announced size. Not thread-safe.
  *
  * A response that cannot be understood inside an intact frame is dropped (counted in
  * imap_parser_dropped()): unequal or too deep parentheses, a quoted string that holds CR or does
@@ -72,7 +72,7 @@ typedef struct {
 	/* A literal of @size bytes comes next; @so_far holds the tokens before it, the last
 	 * one naming it ("BODY[]"). */
 	ImapLiteralPlace (*literal)(gpointer user, const ImapResponse *so_far, guint64 size);
-	/* The next piece of a streamed literal, at most 64 KiB. FALSE stops the parser. */
+	/* The next piece of a streamed literal, at most 256 KiB. FALSE stops the parser. */
 	gboolean (*literal_data)(gpointer user, const guint8 *data, gsize len, GError **error);
 } ImapParserEvents;
 

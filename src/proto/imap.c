@@ -14,7 +14,7 @@
 #define WINDOW		   16 /* requests under way */
 #define RENEW_SELECTION_US (3 * G_USEC_PER_SEC)
 #define DOUBT_AGAIN_US	   (60 * G_USEC_PER_SEC)
-#define READS_A_RECEIVE	   16 /* of 64 KiB: then the session's other work has its turn */
+#define READS_A_RECEIVE	   4 /* of 256 KiB: then the session's other work has its turn */
 
 gboolean
 imap_backend_can(const ImapBackend *self, const char *capability)

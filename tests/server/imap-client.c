@@ -170,7 +170,7 @@ log_body_data(gpointer user, const guint8 *data, gsize len, GError **error)
 	ImapClient *client = user;
 
 	g_assert_cmpuint(len, >, 0);
-	g_assert_cmpuint(len, <=, 65536);
+	g_assert_cmpuint(len, <=, 256 * 1024);
 	if (len > 1000)
 		g_string_append_printf(client->log, "%zu bytes", len);
 	else

@@ -203,7 +203,7 @@ test_a_long_body_is_never_whole_in_memory(void)
 
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3:4"));
 	g_assert_no_error(line.client->error);
-	/* Its pieces are at most 64 KiB: the log asserts that, and writes "N bytes" for each. */
+	/* Its pieces are at most 256 KiB: the log asserts that, and writes "N bytes" for each. */
 	p = strchr(line.client->log->str, '<') + 1;
 	while (g_ascii_isdigit(*p)) {
 		char *after;

@@ -11,7 +11,7 @@
 #include "net/wire.h"
 #include "peer.h"
 
-enum { PATIENCE_MS = 10000, WINDOW = 64 * 1024, MIB = 1024 * 1024 };
+enum { PATIENCE_MS = 10000, WINDOW = 256 * 1024, MIB = 1024 * 1024 };
 
 /* --- the client's side --- */
 

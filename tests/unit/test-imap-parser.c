@@ -280,7 +280,7 @@ test_steps_of_a_stream(void)
 	g_string_append(input, ")\r\n");
 	g_assert_true(imap_parser_feed(parser, (const guint8 *)input->str, input->len, &error));
 	g_assert_no_error(error);
-	g_assert_cmpuint(trace.longest_step, ==, 64 * 1024);
+	g_assert_cmpuint(trace.longest_step, ==, 256 * 1024);
 	g_assert_cmpuint(trace.responses, ==, 1);
 	g_assert_cmpuint(strspn(strchr(trace.text->str, 'q'), "q"), ==, 3000000);
 	g_string_free(trace.text, TRUE);
@@ -516,7 +516,7 @@ main(int argc, char **argv)
 	g_test_add_func("/imap-parser/64 levels of parentheses are read", test_nesting_of_64);
 	g_test_add_func("/imap-parser/65 levels of parentheses drop the response",
 			test_nesting_of_65);
-	g_test_add_func("/imap-parser/a body is handed on in steps of 64 KiB",
+	g_test_add_func("/imap-parser/a body is handed on in steps of 256 KiB",
 			test_steps_of_a_stream);
 	g_test_add_func("/imap-parser/a reader that stops it is not called again",
 			test_reader_stops);
