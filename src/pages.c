@@ -285,6 +285,16 @@ metric(GString *out, const char *name, const char *type, const char *help, guint
 		name, help, name, type, name, value);
 }
 
+static void
+add_requests(GString *out, Fs *fs)
+{
+	for (guint i = 0; i < FS_N_REQUESTS; i++) {
+		g_autofree char *name = g_strconcat("kernel_", fs_request_name(i), "_total", NULL);
+
+		metric(out, name, "counter", "Requests of the kernel.", fs_requests(fs, i));
+	}
+}
+
 /* The text format that Prometheus reads. */
 static char *
 render_metrics(gpointer user)
@@ -313,6 +323,7 @@ render_metrics(gpointer user)
 	       bodies_damaged(account_bodies(source->account)));
 	metric(out, "index_errors_total", "counter", "Index writes that failed.",
 	       index_errors(account_index(source->account)));
+	add_requests(out, source->fs);
 	pool_status_clear(&pool);
 	return g_string_free(out, FALSE);
 }

@@ -251,6 +251,7 @@ fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	Mailbox *mailbox;
 	Node node;
 
+	fs_count(fs, FS_OPEN);
 	if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0) {
 		fuse_reply_err(req, EROFS);
 		return;
@@ -363,6 +364,7 @@ fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_f
 	Mailbox *mailbox;
 	Node node;
 
+	fs_count(fs, FS_READ);
 	if (handle->bytes != NULL) {
 		reply_bytes(req, handle->bytes, size, offset);
 	} else if (handle->growth != NULL) {

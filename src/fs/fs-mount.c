@@ -108,6 +108,30 @@ fs_waiting(Fs *fs)
 	return patience_count(fs->patience);
 }
 
+void
+fs_count(Fs *fs, FsRequest request)
+{
+	__atomic_fetch_add(&fs->requests[request], 1, __ATOMIC_RELAXED);
+}
+
+guint64
+fs_requests(Fs *fs, FsRequest request)
+{
+	return __atomic_load_n(&fs->requests[request], __ATOMIC_RELAXED);
+}
+
+const char *
+fs_request_name(FsRequest request)
+{
+	static const char *const names[FS_N_REQUESTS] = {
+		[FS_LOOKUP] = "lookup",	    [FS_GETATTR] = "getattr", [FS_OPENDIR] = "opendir",
+		[FS_READDIR] = "readdir",   [FS_OPEN] = "open",	      [FS_READ] = "read",
+		[FS_GETXATTR] = "getxattr",
+	};
+
+	return names[request];
+}
+
 /* --- life
  * ---------------------------------------------------------------------------------------------------
  */

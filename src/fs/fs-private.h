@@ -25,6 +25,7 @@ struct Fs {
 	gint init_seen; /* atomic */
 	gint may_grow;	/* atomic: bodies may be open while they come in, see fs_device_read() */
 	gint stopping;	/* atomic */
+	guint64 requests[FS_N_REQUESTS]; /* atomic */
 	Patience *patience;
 	Notices *notices;
 	Workers *workers;
@@ -83,6 +84,7 @@ void fs_fail(Fs *fs, fuse_req_t req, const char *operation, const GError *error)
 void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
 void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_count(Fs *fs, FsRequest request);
 /* The attributes of a file that is open though its message is gone. */
 gboolean fs_stat_of_open(Fs *fs, fuse_ino_t ino, struct stat *out);
 

@@ -188,6 +188,7 @@ fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		       .name = name,
 		       .patient = TRUE};
 
+	fs_count(fs, FS_LOOKUP);
 	fs_call_run(fs, &call, g_get_monotonic_time() + GRACE_US * 60);
 }
 
@@ -199,6 +200,7 @@ fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	TreeAnswer answer = tree_stat(fs->tree, ino, &st);
 	Node node;
 
+	fs_count(fs, FS_GETATTR);
 	if (answer.result != TREE_OK && !fs_stat_of_open(fs, ino, &st)) {
 		fs_fail(fs, req, "getattr", answer.error);
 		g_clear_error(&answer.error);
@@ -262,6 +264,7 @@ fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		       .patient = TRUE,
 		       .fi = *fi};
 
+	fs_count(fs, FS_OPENDIR);
 	fs_call_run(fs, &call, g_get_monotonic_time() + GRACE_US);
 }
 
@@ -338,6 +341,7 @@ readdir_common(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, gboole
 		.plus = plus,
 	};
 
+	fs_count(fs, FS_READDIR);
 	fs_call_run(fs, &call, PATIENCE_FOREVER);
 }
 
@@ -415,6 +419,7 @@ fs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	Mailbox *mailbox;
 	Node node;
 
+	fs_count(fs, FS_GETXATTR);
 	/* Not ENODATA: ls and cp ask for ACLs and labels of every file until they hear that there
 	 * are none. */
 	if (!g_str_has_prefix(name, "user.")) {

@@ -50,4 +50,19 @@ void fs_messages_wanted(Fs *fs, Mailbox *mailbox, guint32 serial, const guint32 
 
 guint fs_waiting(Fs *fs); /* requests put aside at the moment */
 
+/* Requests of the kernel so far. */
+typedef enum {
+	FS_LOOKUP,
+	FS_GETATTR,
+	FS_OPENDIR,
+	FS_READDIR,
+	FS_OPEN,
+	FS_READ,
+	FS_GETXATTR,
+	FS_N_REQUESTS,
+} FsRequest;
+
+const char *fs_request_name(FsRequest request); /* "lookup" */
+guint64 fs_requests(Fs *fs, FsRequest request);
+
 G_END_DECLS

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""What the kernel asks for, and how often: every request costs more than its answer."""
+import contextlib
+import hashlib
+import mmap
+import os
+import subprocess
+import threading
+
+from common import Dovecot, Place, fetch_mailbox, listed, main, read, samples, test
+
+MESSAGES = 10_000
+
+
+def requests(mount):
+    """{operation: how many so far}"""
+    with open(os.path.join(mount, ".mailfs", "metrics"), encoding="utf-8") as file:
+        rows = [row.split() for row in file if row.startswith("mailfs_kernel_")]
+    return {name[len("mailfs_kernel_"):-len("_total")]: int(value) for name, value in rows}
+
+
+@contextlib.contextmanager
+def counted(mount):
+    """A dict that holds, at the end of the block, what was asked meanwhile, but for the counting itself."""
+    found = {}
+    requests(mount)
+    before = requests(mount)
+    again = requests(mount)
+    yield found
+    after = requests(mount)
+    found.update((name, after[name] - before[name] - 2 * (again[name] - before[name])) for name in after)
+    print("#", found)
+
+
+def server_bytes(server):
+    """The one message of Large, as the server holds it."""
+    (message,) = fetch_mailbox(server, "Large").values()
+    return message.data
+
+
+def most(found, **bounds):
+    for name, bound in bounds.items():
+        assert found[name] <= bound, f"{found[name]} × {name}, {bound} at most: {found}"
+
+
+@test("a large listing takes few requests, a second one none")
+def _():
+    with Dovecot() as server, Place() as place:
+        server.fill(samples.bulk_mail(MESSAGES, 300))
+        server.start()
+        with place.mount(server) as mount:
+            assert len(listed(os.path.join(mount, "Bulk"))) == MESSAGES
+        with place.mount(server) as mount:
+            folder = os.path.join(mount, "Bulk")
+            with counted(mount) as found:
+                subprocess.run(["ls", "-l", folder], check=True, stdout=subprocess.DEVNULL)
+            # A READDIR brings 32 KB, an entry takes 152 bytes and its name.
+            most(found, readdir=MESSAGES * (152 + 80) // 32768, getxattr=4, lookup=5, getattr=5, opendir=1)
+            for command in (["ls", "-l"], ["find"], ["du", "-s"], ["ls", "-U"]):
+                with counted(mount) as found:
+                    subprocess.run([*command, folder], check=True, stdout=subprocess.DEVNULL)
+                most(found, readdir=0, getxattr=4, lookup=5, getattr=5, opendir=1)
+
+
+@test("an open message is in the page cache: nothing is read twice, small ones not even once")
+def _():
+    with Dovecot() as server, Place() as place:
+        writer = samples.Writer(3)
+        server.fill(samples.bulk_mail(100, 4000))
+        server.fill(samples.large(writer, ("Large",), 1_000_000) for _ in range(3))
+        server.start()
+        with place.mount(server) as mount:
+            direct = b"passthrough" in read(os.path.join(mount, ".mailfs", "status"))
+            small = [os.path.join(mount, "Bulk", name) for name in listed(os.path.join(mount, "Bulk"))]
+            large = [os.path.join(mount, "Large", name) for name in listed(os.path.join(mount, "Large"))]
+            for time in ("first", "second"):
+                with counted(mount) as found:
+                    subprocess.run(["cat", *small], check=True, stdout=subprocess.DEVNULL)
+                assert found["open"] == 100, f"{time}: {found}"
+                most(found, read=0, lookup=0)
+            with counted(mount) as found:
+                subprocess.run(["cat", *large], check=True, stdout=subprocess.DEVNULL)
+            assert found["open"] == 3 and (found["read"] == 0) == direct, found
+            with counted(mount) as found:
+                subprocess.run(["cat", *large], check=True, stdout=subprocess.DEVNULL)
+            most(found, read=0, lookup=0)
+
+
+@test("a large message that many open, read, map and close at once is right for all of them")
+def _():
+    with Dovecot() as server, Place() as place:
+        server.fill([samples.large(samples.Writer(4), ("Large",), 700_000)])
+        server.start()
+        sums = []
+
+        def use(path, mapped):
+            for _ in range(20):
+                with open(path, "rb") as file:
+                    if mapped:
+                        with mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as view:
+                            data = view[:]
+                    else:
+                        data = file.read()
+                    assert os.fstat(file.fileno()).st_size == len(data)
+                sums.append(hashlib.sha256(data).digest())
+
+        with place.mount(server) as mount:
+            folder = os.path.join(mount, "Large")
+            path = os.path.join(folder, listed(folder)[0])
+            threads = [threading.Thread(target=use, args=(path, number % 2 == 1)) for number in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            expected = hashlib.sha256(server_bytes(server)).digest()
+        assert len(sums) == 120 and set(sums) == {expected}, len(sums)
+
+
+main()
