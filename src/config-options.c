@@ -322,9 +322,19 @@ static const Option options[] = {
 
 /* libfuse's own, given to it as they are. */
 static const char *const fuse_words[] = {
-	"default_permissions", "allow_root", "auto_unmount", "noatime", "noexec", "sync", "dirsync", NULL,
+	"default_permissions", "allow_root", "auto_unmount", "noatime", "noexec", "sync", "dirsync",
+#ifdef HAVE_FUSE_IO_URING
+	"io_uring",
+#endif
+	NULL,
 };
-static const char *const fuse_words_with_value[] = {"max_read", "fsname", NULL};
+static const char *const fuse_words_with_value[] = {
+	"max_read", "fsname",
+#ifdef HAVE_FUSE_IO_URING
+	"io_uring_q_depth",
+#endif
+	NULL,
+};
 
 /* What mount(8), fstab and mount.fuse3 hand on and what means nothing here; nosuid and nodev are always on. */
 static const char *const mount_words[] = {

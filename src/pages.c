@@ -123,6 +123,7 @@ render_status(gpointer user)
 	g_autofree char *cached = util_format_size(bodies_total(account_bodies(source->account)));
 	g_autofree char *bound = util_format_size(source->config->cache_size);
 	g_autofree char *newest = log_newest(source->log);
+	g_autofree char *door = fs_describe(source->fs);
 	g_autofree char *index_error = index_last_error(account_index(source->account));
 	g_autofree char *push = NULL;
 	guint64 damaged = bodies_damaged(account_bodies(source->account));
@@ -146,6 +147,7 @@ render_status(gpointer user)
 			       fs_waiting(source->fs) == 1 ? "" : "s");
 	g_string_append_printf(out, "cache       %s of at most %s in %s\n", cached, bound,
 			       source->config->cache_dir);
+	g_string_append_printf(out, "kernel      %s\n", door);
 	if (damaged > 0)
 		g_string_append_printf(out,
 				       "            %" G_GUINT64_FORMAT

@@ -14,9 +14,11 @@
 
 /* What is open: a body, one that is still coming in, or bytes made by a view. */
 typedef struct {
-	gint fd;	/* atomic; -1: the kernel has the body, nobody needed the file yet */
-	Growth *growth; /* or NULL */
-	GBytes *bytes;	/* or NULL */
+	gint fd;	  /* atomic; -1: the kernel has the body, nobody needed the file yet */
+	Growth *growth;	  /* or NULL */
+	GBytes *bytes;	  /* or NULL */
+	gboolean entered; /* into fs->backing */
+	int backing;	  /* what that gave */
 	fuse_ino_t ino;
 	struct stat st; /* when it was opened: what fstat() tells when the message is gone */
 } Handle;
@@ -53,6 +55,8 @@ fs_handle_free(gpointer data)
 static void
 handle_close(Fs *fs, Handle *handle)
 {
+	if (handle->entered)
+		backing_leave(fs->backing, handle->ino);
 	g_mutex_lock(&fs->lock);
 	g_hash_table_steal(fs->handles, handle);
 	g_mutex_unlock(&fs->lock);
@@ -89,7 +93,8 @@ static void
 reply_open(Fs *fs, fuse_req_t req, struct fuse_file_info *fi, Handle *handle)
 {
 	fi->fh = (uintptr_t)handle;
-	if (fuse_reply_open(req, fi) == -ENOENT)
+	if ((handle->backing > 0 ? fs_passthrough_reply(req, handle, handle->backing)
+				 : fuse_reply_open(req, fi)) == -ENOENT)
 		handle_close(fs, handle);
 }
 
@@ -180,14 +185,20 @@ prepare_kernel(Fs *fs, fuse_ino_t ino, int fd, gsize size)
 /* A body that is still coming in is read past the page cache: there a reader would wait for a page,
  * and no signal could end that. */
 static void
-reply_open_message(Fs *fs, const FsCall *call, int fd, Growth *growth)
+reply_open_message(Fs *fs, const FsCall *call, int fd, Growth *growth, gsize size)
 {
 	struct fuse_file_info fi = call->fi;
+	Handle *handle = handle_new(fs, call->ino, fd, growth, NULL);
 
 	fi.direct_io = growth != NULL;
 	fi.keep_cache = TRUE;
 	fi.noflush = TRUE;
-	reply_open(fs, call->req, &fi, handle_new(fs, call->ino, fd, growth, NULL));
+	/* Also what is still coming in, for a map of that is the page cache's. */
+	if (size > STORE_MAX && fs->passthrough) {
+		handle->entered = TRUE;
+		handle->backing = backing_enter(fs->backing, call->ino, fd);
+	}
+	reply_open(fs, call->req, &fi, handle);
 }
 
 static void
@@ -204,7 +215,7 @@ on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *err
 		fs_fail(pending->fs, pending->call.req, "open", error);
 	} else {
 		prepare_kernel(pending->fs, pending->call.ino, fd, size);
-		reply_open_message(pending->fs, &pending->call, fd, growth);
+		reply_open_message(pending->fs, &pending->call, fd, growth, size);
 	}
 	wait_unref(wait);
 }
@@ -258,7 +269,7 @@ fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
 	if (mailbox != NULL && mailbox_open_stored(mailbox, node.serial, node.uid, call.reader))
-		reply_open_message(fs, &call, -1, NULL);
+		reply_open_message(fs, &call, -1, NULL, 0);
 	else if (mailbox != NULL && g_atomic_int_get(&fs->may_grow))
 		mailbox_open_growing(mailbox, node.serial, node.uid, call.reader, on_opened,
 				     fs_put_aside(fs, &call, PATIENCE_FOREVER));

@@ -108,6 +108,17 @@ fs_waiting(Fs *fs)
 	return patience_count(fs->patience);
 }
 
+char *
+fs_describe(Fs *fs)
+{
+	gboolean direct = fs->passthrough && backing_works(fs->backing);
+
+	return g_strconcat("libfuse ", fuse_pkgversion(),
+			   direct ? "; the kernel reads large messages from the cache (passthrough)"
+				  : "",
+			   NULL);
+}
+
 void
 fs_count(Fs *fs, FsRequest request)
 {
@@ -136,6 +147,16 @@ fs_request_name(FsRequest request)
  * ---------------------------------------------------------------------------------------------------
  */
 
+static gboolean
+is_passthrough_offered(const Fs *fs, struct fuse_conn_info *connection)
+{
+#ifdef FUSE_CAP_PASSTHROUGH
+	if ((connection->capable & FUSE_CAP_PASSTHROUGH) != 0)
+		return TRUE;
+#endif
+	return fs->passthrough_offered;
+}
+
 void
 fs_init(void *userdata, struct fuse_conn_info *connection)
 {
@@ -146,13 +167,21 @@ fs_init(void *userdata, struct fuse_conn_info *connection)
 				       FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_PARALLEL_DIROPS |
 				       FUSE_CAP_CACHE_SYMLINKS;
 
+	Fs *fs = userdata;
+
 	connection->want &= ~unwanted;
 	connection->want |= wanted & connection->capable;
 #ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
 	if ((connection->capable & FUSE_CAP_DIRECT_IO_ALLOW_MMAP) != 0) {
 		connection->want |= FUSE_CAP_DIRECT_IO_ALLOW_MMAP;
-		g_atomic_int_set(&((Fs *)userdata)->may_grow, 1);
+		g_atomic_int_set(&fs->may_grow, 1);
 	}
+#endif
+	if (is_passthrough_offered(fs, connection))
+		fs_passthrough_begin(fs);
+#ifdef FUSE_CAP_PASSTHROUGH
+	if (fs->passthrough)
+		connection->want |= FUSE_CAP_PASSTHROUGH;
 #endif
 	connection->max_background = 64;
 	connection->time_gran = 1;
@@ -175,6 +204,8 @@ fs_writev(int fd, struct iovec *iov, int count, void *userdata)
 			words[REPLY_FLAGS] |= INIT_EXT;
 			words[REPLY_FLAGS2] |= DIRECT_IO_MMAP;
 		}
+		if (fs->passthrough)
+			fs_passthrough_accept(words);
 	}
 	return writev(fd, iov, count);
 }
@@ -192,6 +223,8 @@ fs_device_read(int fd, void *buffer, size_t len, void *userdata)
 	    !g_atomic_int_get(&fs->init_seen) && words[REQUEST_OPCODE] == INIT_OPCODE &&
 	    (words[REQUEST_FLAGS] & INIT_EXT) != 0 && (words[REQUEST_FLAGS2] & DIRECT_IO_MMAP) != 0)
 		g_atomic_int_set(&fs->may_grow, 1);
+	if (n > 0 && !g_atomic_int_get(&fs->init_seen))
+		fs->passthrough_offered = fs_passthrough_is_offered(buffer, (size_t)n);
 	return n;
 }
 
@@ -303,6 +336,7 @@ fs_free(Fs *fs)
 	workers_free(fs->workers);
 	if (fs->session != NULL)
 		fuse_session_destroy(fs->session);
+	backing_free(fs->backing);
 	g_hash_table_unref(fs->versions);
 	g_hash_table_unref(fs->storing);
 	g_hash_table_unref(fs->handles);

@@ -5,6 +5,7 @@
 
 #include <fuse_lowlevel.h>
 
+#include "fs/backing.h"
 #include "fs/fs.h"
 #include "fs/notices.h"
 #include "fs/patience.h"
@@ -25,6 +26,9 @@ struct Fs {
 	gint init_seen; /* atomic */
 	gint may_grow;	/* atomic: bodies may be open while they come in, see fs_device_read() */
 	gint stopping;	/* atomic */
+	gboolean passthrough_offered; /* by INIT, where libfuse does not look */
+	gboolean passthrough; /* since INIT: the kernel may read files of the cache by itself */
+	Backing *backing;
 	guint64 requests[FS_N_REQUESTS]; /* atomic */
 	Patience *patience;
 	Notices *notices;
@@ -89,6 +93,13 @@ void fs_count(Fs *fs, FsRequest request);
 gboolean fs_stat_of_open(Fs *fs, fuse_ino_t ino, struct stat *out);
 
 extern const struct fuse_lowlevel_ops fs_operations;
+
+/* Where the kernel offers passthrough: from INIT on. */
+void fs_passthrough_begin(Fs *fs);
+gboolean fs_passthrough_is_offered(const void *request, size_t len); /* by a message to us? */
+void fs_passthrough_accept(guint32 *words);			     /* in the reply to it */
+/* Answers an open with a registration of fs->backing. */
+int fs_passthrough_reply(fuse_req_t req, gpointer handle, int number);
 
 void fs_init(void *userdata, struct fuse_conn_info *connection);
 void fs_tell(gpointer user, guint64 parent, guint64 child, const char *name);	/* a NoticesTell */

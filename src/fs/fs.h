@@ -50,6 +50,9 @@ void fs_messages_wanted(Fs *fs, Mailbox *mailbox, guint32 serial, const guint32 
 
 guint fs_waiting(Fs *fs); /* requests put aside at the moment */
 
+/* The door in words: "libfuse 3.14.0". (transfer full) */
+char *fs_describe(Fs *fs);
+
 /* Requests of the kernel so far. */
 typedef enum {
 	FS_LOOKUP,

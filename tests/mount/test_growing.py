@@ -108,6 +108,39 @@ def _():
         assert rsync(os.path.join(mount, "Big"), out, "--checksum") == []
 
 
+# Tells when it has opened a message, maps it when told to, tells that, and holds it.
+HELD = """
+import mmap, sys
+with open(sys.argv[1], "rb") as file:
+    file.read(1000)
+    print("open", flush=True)
+    sys.stdin.readline()
+    with mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ) as view:
+        print(len(view[:]), flush=True)
+        sys.stdin.readline()
+        sys.stdout.buffer.write(view[:])
+"""
+
+
+@test("who opened a message while it came in may map it later, and others open it meanwhile")
+def _():
+    with Line((8 * MB,)) as line, line.mount() as mount:
+        data, path = line.expected()[0], big(mount)[0]
+        with subprocess.Popen([sys.executable, "-c", HELD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+            assert holder.stdout.readline() == b"open\n"
+            assert output("cat", path) == data
+            assert wait_for(lambda: len(line.place.bodies()) == 1)
+            assert output("cat", path) == data
+            holder.stdin.write(b"\n")
+            holder.stdin.flush()
+            assert int(holder.stdout.readline()) == len(data)
+            assert output("cat", path) == data
+            with open(path, "rb") as file:
+                assert holder.communicate(b"\n")[0] == data
+                assert file.read() == data
+        assert output("cat", path) == data
+
+
 @test("two readers at once share one fetch, and so do a reader and a view")
 def _():
     with Line((8 * MB,) * 3) as line, line.mount() as mount:
