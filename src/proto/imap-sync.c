@@ -349,7 +349,7 @@ sync_data(ImapBackend *self, ImapTask *task, const ImapResponse *response)
 	}
 	if (!imap_token_is_atom(word, "VANISHED") &&
 	    (!imap_items_parse(response, &items, self->keywords) || items.uid == 0 ||
-	     items.body != NULL || items.header != NULL))
+	     items.body != NULL || items.header != NULL || items.n_parts > 0))
 		return FALSE;
 	/* Of which numbering, before the numbering is told? */
 	if (self->examine != NULL && !self->uidvalidity_told) {

@@ -15,8 +15,9 @@
 #define WINDOW_LAST  2048 /* what a fast reader takes in a round trip of 100 ms */
 #define NEAR	     16	  /* ripgrep's threads, sorted by nobody, stay within this many ranks */
 #define TREND_MAX    4
-#define RUNS	     64 /* readers remembered */
-#define TRIES	     2	/* a line lost under a fetch is not the reader's fault */
+#define RUNS	     64	  /* readers remembered */
+#define LATE	     1024 /* bodies remembered that came last */
+#define TRIES	     2	  /* a line lost under a fetch is not the reader's fault */
 
 typedef struct {
 	ScanDone done;
@@ -30,6 +31,13 @@ typedef struct {
 	guint64 size;  /* announced; counted in idle_bytes while nobody waits */
 	GError *error; /* why the last body that came was void; NULL: none came */
 } Job;
+
+/* A body that came a moment ago: who looked for it just before may still ask for it. */
+typedef struct {
+	guint64 key; /* 0: free */
+	guint64 size;
+	guint32 crc;
+} Late;
 
 /* What a reader has opened, without a jump between. */
 typedef struct {
@@ -56,6 +64,8 @@ struct Scan {
 	guint64 idle_bytes;
 	guint64 n_fetched;
 	Run runs[RUNS];
+	Late late[LATE];    /* the newest at n_fetched - 1 */
+	GHashTable *lately; /* key → Late */
 };
 
 typedef struct {
@@ -185,7 +195,8 @@ find_growth(Scan *scan, const ScanPlace *place, guint32 uid, guint64 announced)
 	guint64 key = key_of(place->serial, uid);
 	Growth *growth = join_growth(scan, key);
 
-	if (growth != NULL || !may_grow || g_hash_table_contains(scan->jobs, &key))
+	if (growth != NULL || !may_grow || g_hash_table_contains(scan->jobs, &key) ||
+	    g_hash_table_contains(scan->lately, &key))
 		return growth;
 	growth =
 		growth_new(&scan->growth_house, &(GrowthMessage){place->mailbox, place->uidvalidity,
@@ -222,6 +233,7 @@ scan_new(Pool *pool, Bodies *bodies, ScanFetched fetched, gpointer user)
 	scan->growth_house = (GrowthHouse){pool, bodies, on_grown, on_growth_over, scan};
 	g_mutex_init(&scan->lock);
 	scan->jobs = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, job_free);
+	scan->lately = g_hash_table_new(g_int64_hash, g_int64_equal);
 	scan->growths = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
 					      (GDestroyNotify)growth_unref);
 	return scan;
@@ -234,6 +246,7 @@ scan_free(Scan *scan)
 		return;
 	g_hash_table_unref(scan->growths);
 	g_hash_table_unref(scan->jobs);
+	g_hash_table_unref(scan->lately);
 	g_mutex_clear(&scan->lock);
 	g_free(scan);
 }
@@ -372,6 +385,18 @@ keep_body(Fetch *fetch, guint32 uid, gboolean awaited, int *fd)
 	return TRUE;
 }
 
+/* Under the lock. */
+static void
+note_late(Scan *scan, guint64 key, guint64 size, guint32 crc)
+{
+	Late *late = &scan->late[scan->n_fetched % LATE];
+
+	if (g_hash_table_lookup(scan->lately, &late->key) == late)
+		g_hash_table_remove(scan->lately, &late->key);
+	*late = (Late){key, size, crc};
+	g_hash_table_replace(scan->lately, &late->key, late);
+}
+
 static void
 on_body_done(gpointer user, guint32 uid, const GError *error)
 {
@@ -391,12 +416,17 @@ on_body_done(gpointer user, guint32 uid, const GError *error)
 	kept = keep_body(fetch, uid, is_awaited(scan, key), &fd);
 	uidset_remove(fetch->wanted, uid, uid);
 	g_mutex_lock(&scan->lock);
+	if (kept)
+		note_late(scan, key, fetch->size, fetch->crc);
 	scan->n_fetched++;
 	job = job_steal(scan, key);
 	g_mutex_unlock(&scan->lock);
 	/* Somebody came meanwhile. */
 	if (kept && fd < 0 && job != NULL && job->waiters->len > 0)
 		fd = bodies_get(scan->bodies, fetch->place.serial, uid, fetch->size, fetch->crc);
+	if (fd < 0 && fetch->disk_error == NULL)
+		fetch->disk_error = g_error_new(G_FILE_ERROR, G_FILE_ERROR_IO,
+						"the cache has lost the message at once");
 	if (job != NULL)
 		job_end(job, fd, fetch->size, fd >= 0 ? NULL : fetch->disk_error);
 }
@@ -465,15 +495,39 @@ job_new(Scan *scan, guint64 key)
 	return job;
 }
 
+/* The body, when it came between the caller's look into the cache and now; else -1. */
+static int
+take_late(Scan *scan, guint32 serial, guint32 uid, guint64 *size_out)
+{
+	guint64 key = key_of(serial, uid);
+	Late found = {0};
+	Late *late;
+
+	g_mutex_lock(&scan->lock);
+	late = g_hash_table_lookup(scan->lately, &key);
+	if (late != NULL) {
+		found = *late;
+		g_hash_table_remove(scan->lately, &key);
+	}
+	g_mutex_unlock(&scan->lock);
+	*size_out = found.size;
+	return found.key != 0 ? bodies_get(scan->bodies, serial, uid, found.size, found.crc) : -1;
+}
+
 void
 scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointer user)
 {
-	guint64 key = key_of(place->serial, uid);
+	guint64 key = key_of(place->serial, uid), size;
+	int fd = take_late(scan, place->serial, uid, &size);
 	Waiter waiter = {done, user};
 	gboolean urgent = FALSE;
 	Growth *growth;
 	Job *job;
 
+	if (fd >= 0) {
+		done(user, fd, size, NULL);
+		return;
+	}
 	g_mutex_lock(&scan->lock);
 	growth = join_growth(scan, key);
 	if (growth != NULL) {
@@ -509,7 +563,8 @@ add_ahead(Scan *scan, const ScanPlace *place, const ScanWish *wish, UidSet *set)
 	guint64 key = key_of(place->serial, wish->uid);
 	Job *job;
 
-	if (g_hash_table_contains(scan->jobs, &key) || g_hash_table_contains(scan->growths, &key))
+	if (g_hash_table_contains(scan->jobs, &key) || g_hash_table_contains(scan->growths, &key) ||
+	    g_hash_table_contains(scan->lately, &key))
 		return TRUE;
 	if (scan->idle_jobs >= SCAN_AHEAD_MAX ||
 	    (scan->idle_jobs > 0 && scan->idle_bytes + wish->size > SCAN_AHEAD_BYTES))

@@ -77,7 +77,8 @@ def _():
                 with counted(mount) as found:
                     subprocess.run(["cat", *small], check=True, stdout=subprocess.DEVNULL)
                 assert found["open"] == 100, f"{time}: {found}"
-                most(found, read=0, lookup=0)
+                # The first time the warmer may be at a message in the moment when it is opened.
+                most(found, read=10 if time == "first" else 0, lookup=0)
             with counted(mount) as found:
                 subprocess.run(["cat", *large], check=True, stdout=subprocess.DEVNULL)
             assert found["open"] == 3 and (found["read"] == 0) == direct, found

@@ -37,8 +37,9 @@ test_in_pieces(void)
 
 	memset(bytes + 5000, 'x', 90000);
 	while (at < 100000) {
-		gsize piece = MIN((gsize)g_test_rand_int_range(1, 9000), 100000 - at);
+		gsize piece = (gsize)g_test_rand_int_range(1, 9000);
 
+		piece = MIN(piece, 100000 - at);
 		sum = checksum(sum, bytes + at, piece);
 		at += piece;
 	}
