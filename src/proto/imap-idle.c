@@ -5,10 +5,11 @@
 
 #include <string.h>
 
-#define IDLE_AFTER (200 * G_TIME_SPAN_MILLISECOND)
-#define IDLE_RENEW (5 * G_TIME_SPAN_MINUTE) /* NAT boxes forget a silent line after that */
-#define NOOP_EVERY (60 * G_TIME_SPAN_SECOND)
-#define PROBE_TIME (5 * G_TIME_SPAN_SECOND)
+#define IDLE_AFTER   (200 * G_TIME_SPAN_MILLISECOND)
+#define NOTIFY_AFTER (1 * G_TIME_SPAN_SECOND) /* of rest */
+#define IDLE_RENEW   (5 * G_TIME_SPAN_MINUTE) /* NAT boxes forget a silent line after that */
+#define NOOP_EVERY   (60 * G_TIME_SPAN_SECOND)
+#define PROBE_TIME   (5 * G_TIME_SPAN_SECOND)
 
 static gint64
 timeout_of(const ImapBackend *self)
@@ -88,8 +89,13 @@ imap_backend_tick(Backend *base, gint64 now, GError **error)
 		can_idle(self) && (base->selected != NULL || base->notify == BACKEND_NOTIFY_ON);
 	gint64 due;
 
-	if (base->notify == BACKEND_NOTIFY_WANTED)
+	/* A server that looks at all its mailboxes first does not hold up who has just come. */
+	if (base->notify == BACKEND_NOTIFY_WANTED && g_queue_is_empty(&self->commands)) {
+		due = self->quiet_since + NOTIFY_AFTER;
+		if (now < due)
+			return due;
 		imap_notify_begin(self);
+	}
 	if (base->probe)
 		begin_probe(self, now);
 	if (!g_queue_is_empty(&self->commands) && self->idle != IMAP_IDLE_ON) {
