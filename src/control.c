@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/pidfd.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -24,7 +26,7 @@
 #define END_MS 30000
 
 /* A living mount answers from memory. One that does not within this time hangs. */
-#define ANSWER_MS 10000
+#define ANSWER_MS 5000
 
 void
 control_mount_clear(ControlMount *mount)
@@ -153,96 +155,69 @@ find_mountpoint(const GPtrArray *mounts, const char *path)
 
 /* Asking a mount */
 
-typedef struct {
-	char *path;
-	char *text;
-	int error;
-} Reading;
-
-/* On a thread of its own: a mount that hangs must not take this program with it. */
-static gpointer
-read_page(gpointer data)
+/* In a process of its own: one that waits for a mount that hangs cannot even end. */
+static int
+copy_page(const char *path, int to)
 {
-	Reading *reading = data;
-	g_auto(UtilFd) fd = open(reading->path, O_RDONLY | O_CLOEXEC);
-	g_autoptr(GString) text = g_string_new(NULL);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char buffer[4096];
 	ssize_t n = -1;
 
 	while (fd >= 0 && (n = read(fd, buffer, sizeof buffer)) > 0)
-		g_string_append_len(text, buffer, n);
-	if (n < 0)
-		reading->error = errno;
-	else
-		reading->text = g_strdup(text->str);
-	return NULL;
+		if (write(to, buffer, (size_t)n) != n)
+			return EPIPE;
+	return n < 0 ? errno : 0;
 }
 
-static void
-read_page_task(GTask *task, gpointer source, gpointer data, GCancellable *cancel)
-{
-	read_page(data);
-	g_task_return_boolean(task, TRUE);
-}
-
-static void
-reading_free(gpointer data)
-{
-	Reading *reading = data;
-
-	g_free(reading->path);
-	g_free(reading->text);
-	g_free(reading);
-}
-
+/* All that comes before @until. FALSE: it did not end in time. */
 static gboolean
-set_flag(gpointer flag)
+read_until(int fd, gint64 until, GString *out)
 {
-	*(gboolean *)flag = TRUE;
-	return G_SOURCE_REMOVE;
+	struct pollfd one = {.fd = fd, .events = POLLIN};
+	char buffer[4096];
+	ssize_t n = 1;
+
+	while (n > 0) {
+		gint64 left = (until - g_get_monotonic_time()) / 1000;
+
+		if (poll(&one, 1, (int)MAX(left, 0)) == 0)
+			return FALSE;
+		n = read(fd, buffer, sizeof buffer);
+		if (n < 0 && errno == EINTR)
+			n = 1;
+		else if (n > 0)
+			g_string_append_len(out, buffer, n);
+	}
+	return TRUE;
 }
 
-static void
-page_is_read(GObject *source, GAsyncResult *result, gpointer flag)
-{
-	set_flag(flag);
-}
-
-/* A file of .mailfs/. NULL: errno says why, ETIMEDOUT when nothing came. The answer may come after
- * this has returned, to nobody. */
+/* A file of .mailfs/. NULL: errno says why, ETIMEDOUT when nothing came. */
 static char *
 ask_mount(const char *mountpoint, const char *page)
 {
-	g_autoptr(GMainContext) context = g_main_context_new();
-	g_autoptr(GCancellable) stop = g_cancellable_new();
-	g_autoptr(GTask) task = NULL;
-	g_autoptr(GSource) timer = g_timeout_source_new(ANSWER_MS);
-	Reading *reading = g_new0(Reading, 1);
-	gboolean late = FALSE, done = FALSE;
-	char *text = NULL;
+	g_autofree char *path = g_build_filename(mountpoint, ".mailfs", page, NULL);
+	g_autoptr(GString) text = g_string_new(NULL);
+	g_auto(UtilFd) from = -1;
+	int ends[2], status = 0;
+	pid_t child;
 
-	reading->path = g_build_filename(mountpoint, ".mailfs", page, NULL);
-	g_main_context_push_thread_default(context);
-	task = g_task_new(NULL, stop, page_is_read, &done);
-	g_task_set_task_data(task, reading, reading_free);
-	g_task_set_return_on_cancel(task, TRUE);
-	g_task_run_in_thread(task, read_page_task);
-	g_source_set_callback(timer, set_flag, &late, NULL);
-	g_source_attach(timer, context);
-	while (!done && !late)
-		g_main_context_iteration(context, TRUE);
-	if (done) {
-		text = g_steal_pointer(&reading->text);
-		errno = reading->error;
-	} else {
-		g_cancellable_cancel(stop);
-		while (!done)
-			g_main_context_iteration(context, TRUE);
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return NULL;
+	from = ends[0];
+	child = fork();
+	if (child == 0)
+		_exit(copy_page(path, ends[1]));
+	close(ends[1]);
+	if (child < 0)
+		return NULL;
+	if (!read_until(from, g_get_monotonic_time() + ANSWER_MS * 1000, text)) {
+		kill(child, SIGKILL);
 		errno = ETIMEDOUT;
+		return NULL;
 	}
-	g_source_destroy(timer);
-	g_main_context_pop_thread_default(context);
-	return text;
+	waitpid(child, &status, 0);
+	errno = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+	return errno == 0 ? g_strdup(text->str) : NULL;
 }
 
 /* status */

@@ -270,6 +270,20 @@ def _():
         assert child.wait(20) == 0
 
 
+@test("status says of a mount that stands still that it does not answer, and ends")
+def _():
+    with sample_server() as server, Place() as place:
+        with place.mount(server) as mount:
+            (process,) = processes(mount)
+            os.kill(process, signal.SIGSTOP)
+            try:
+                status = place.mailfs("status", mount)
+            finally:
+                os.kill(process, signal.SIGCONT)
+            assert status.returncode == 69 and "does not answer" in status.stderr, status
+            assert place.mailfs("status", mount).returncode == 0
+
+
 @test("status tells in words and in JSON; log and status are files in .mailfs")
 def _():
     with sample_server() as server, Place() as place:

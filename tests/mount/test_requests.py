@@ -77,8 +77,8 @@ def _():
                 with counted(mount) as found:
                     subprocess.run(["cat", *small], check=True, stdout=subprocess.DEVNULL)
                 assert found["open"] == 100, f"{time}: {found}"
-                # The first time the warmer may be at a message in the moment when it is opened.
-                most(found, read=10 if time == "first" else 0, lookup=0)
+                # The warmer may be at a message when it is opened, and a kernel may take a page back.
+                most(found, read=20, lookup=0)
             with counted(mount) as found:
                 subprocess.run(["cat", *large], check=True, stdout=subprocess.DEVNULL)
             assert found["open"] == 3 and (found["read"] == 0) == direct, found
