@@ -30,11 +30,12 @@ struct Mailbox {
 	gboolean loaded, listed, syncing, again, tried;
 	gint64 synced_at, sync_began; /* monotonic; 0 never */
 	gboolean stale;		      /* the server has told of a change since */
-	gint64 known_at;  /* monotonic: the listing was right then; 0 never in this mount */
-	gint64 asked_at;  /* monotonic: its numbers were asked for; 0 never */
-	gboolean unsure;  /* a line was lost since: its numbers are to be asked for at once */
-	gint64 failed_at; /* monotonic: of the last refresh that failed; 0 never */
-	gint64 unseen;	  /* as told last; -1: never */
+	guint32 told_validity; /* the server has told of another UIDVALIDITY; 0: it has not */
+	gint64 known_at;       /* monotonic: the listing was right then; 0 never in this mount */
+	gint64 asked_at;       /* monotonic: its numbers were asked for; 0 never */
+	gboolean unsure;       /* a line was lost since: its numbers are to be asked for at once */
+	gint64 failed_at;      /* monotonic: of the last refresh that failed; 0 never */
+	gint64 unseen;	       /* as told last; -1: never */
 	guint64 version;
 	gint64 changed;
 	guint64 marks;

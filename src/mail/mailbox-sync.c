@@ -80,7 +80,16 @@ sync_submit(Mailbox *mailbox, const MailboxState *known, gboolean assumed)
 {
 	Sync *sync = g_new0(Sync, 1);
 	Request *request = request_new(REQUEST_SYNC, mailbox->raw_name, &sync_events, sync);
+	MailboxState anew = {.uidnext = 1};
 
+	/* A line that has the mailbox selected may go on showing one that is no more: to ask with
+	 * another numbering makes it select anew. */
+	g_rw_lock_writer_lock(&mailbox->lock);
+	anew.uidvalidity = mailbox->told_validity;
+	mailbox->told_validity = 0;
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (anew.uidvalidity != 0)
+		known = &anew;
 	sync->mailbox = mailbox;
 	sync->arrived = g_array_new(FALSE, FALSE, sizeof(Arrived));
 	sync->text = g_string_new(NULL);

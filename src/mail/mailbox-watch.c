@@ -141,6 +141,8 @@ mailbox_take_status(Mailbox *mailbox, const MailboxStatus *status)
 		mailbox->unseen = status->unseen;
 	if (seen && !known) {
 		mailbox->stale = TRUE;
+		if (status->uidvalidity != mailbox->state.uidvalidity)
+			mailbox->told_validity = status->uidvalidity;
 		/* What is under way may have been answered before. */
 		mailbox->again = mailbox->again || mailbox->syncing;
 	}
