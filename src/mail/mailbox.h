@@ -169,6 +169,29 @@ void mailbox_header(Mailbox *mailbox, guint32 serial, guint32 uid, MailboxHeader
 /* The stored DATE FROM SUBJECT MESSAGE-ID fields, or NULL. Blocks on local disk. (transfer full) */
 GBytes *mailbox_stored_header(Mailbox *mailbox, guint32 serial, guint32 uid);
 
+/* --- what we changed ourselves (mailbox-changes.c) --- */
+
+/* The message that an APPEND, COPY or MOVE of ours has made: listed at once, without waiting for a
+ * sync. @uidvalidity: of the new UID; when it is not the one that is known, or the mailbox was never
+ * listed, only the name is remembered for when the listing comes. @size: exact. @crc: of the body.
+ * @header: the fields of names v1, as MessageInfo. @name: its file name ("x.eml"), or NULL: by names
+ * v1. Returns FALSE when it is not listed yet. */
+gboolean mailbox_adopt(Mailbox *mailbox, guint32 uidvalidity, const MessageInfo *info,
+		       gboolean has_crc, guint32 crc, const char *name);
+/* The next message with this Message-ID (raw) and size that a listing brings gets this name: for
+ * servers that do not tell the UID. Remembered for an hour, a few thousand at most. */
+void mailbox_expect(Mailbox *mailbox, const char *message_id, guint64 size, const char *name);
+/* Gone by our own hand: out of the listing and the index, told as news like any other. */
+void mailbox_drop(Mailbox *mailbox, guint32 serial, const UidSet *uids);
+/* Hidden while a removal that was answered for is not confirmed; shown again when it failed. */
+void mailbox_hide(Mailbox *mailbox, guint32 serial, guint32 uid, gboolean hidden);
+/* As a STORE of ours has left them. Not counted as another client's change. */
+void mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, guint32 add,
+		       const char *add_keywords, guint32 remove, const char *remove_keywords);
+/* Another file name, kept in the index. INVALID (not a .eml name), EXISTS. */
+gboolean mailbox_set_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name,
+			  GError **error);
+
 /* --- searching --- */
 
 /* What the server finds, by UIDs of @serial; @uids is borrowed, NULL with @error. Called once, on a

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* Uploads: the files of an account that the server does not have yet, and their way there. An Upload
+ * is a file in the directory of a mailbox: being written, or under a name that stays local (design:
+ * names that begin with "." or "#", end in "~ .swp .swx .tmp .part .bak .lock", or look like an
+ * editor's or a desktop's litter), or complete and waiting to be APPENDed. Its bytes are in the
+ * spool; it can be read, written, renamed and removed there like any file.
+ *
+ * Life: OPEN → (complete, a sendable name, no writer) QUEUED → STARTED → the server's OK: the message
+ * is in the mailbox's listing under the file's name, the upload is over. A refusal leaves the file,
+ * with the reason. A lost line leaves it STARTED: it is searched for (Message-ID, then size) before
+ * it is sent again. What arrives together is sent together (one APPEND request per mailbox at a time,
+ * many messages each). Offline: waits, and follows when the line is back.
+ *
+ * Thread-safe. Nothing here waits for the network; functions marked "disk" block on local disk. */
+#pragma once
+
+#include "mail/account.h"
+#include "store/spool.h"
+
+G_BEGIN_DECLS
+
+typedef struct Uploads Uploads;
+typedef struct Upload Upload; /* atomic reference count; its file stays readable until the last one goes */
+
+typedef struct {
+	guint32 id;   /* as in the spool: makes the inode number */
+	guint64 size;
+	gint64 mtime;
+	guint32 mode;
+	SpoolState state;
+	gboolean copied; /* its bytes are those of a message that is on the server: see upload_copy_of() */
+} UploadView;
+
+/* What becomes of uploads, on any thread, with no lock held. Must not block. */
+typedef struct {
+	void (*changed)(gpointer user, Mailbox *mailbox, guint32 id); /* size, state */
+	/* The name means something else now: a message, or nothing. */
+	void (*gone)(gpointer user, Mailbox *mailbox, guint32 id, const char *name);
+	void (*log)(gpointer user, const char *text); /* a line for the user, printable */
+} UploadsNews;
+
+/* @spool: borrowed; what it holds is taken up (entries of mailboxes that are not there any more stay
+ * in status until their mailbox is back). @read_only: nothing can be added. Disk. */
+Uploads *uploads_new(Account *account, Spool *spool, gboolean read_only, const UploadsNews *news,
+		     gpointer user, GError **error);
+void uploads_stop(Uploads *uploads); /* no new request; before account_stop() */
+void uploads_free(Uploads *uploads); /* NULL is fine */
+
+gboolean uploads_name_is_local(const char *name); /* never sent under this name. Pure */
+
+/* Those of a directory, by name. (transfer full) or NULL. */
+Upload *uploads_find(Uploads *uploads, Mailbox *mailbox, const char *name);
+Upload *uploads_get(Uploads *uploads, guint32 id);
+/* By id from @first on. (transfer full) of Upload */
+GPtrArray *uploads_of(Uploads *uploads, Mailbox *mailbox, guint32 first);
+guint uploads_count(Uploads *uploads, Mailbox *mailbox);
+
+Upload *upload_ref(Upload *upload);
+void upload_unref(Upload *upload);
+void upload_view(Upload *upload, UploadView *out);
+char *upload_name(Upload *upload);	  /* (transfer full) */
+Mailbox *upload_mailbox(Upload *upload);
+char *upload_status(Upload *upload); /* for user.mailfs.status: "queued", "refused: …". (transfer full) */
+
+/* --- writing --- */
+
+/* A new, empty file, open for writing once (see upload_close()). Disk. Errors: EXISTS, READ_ONLY,
+ * UNSUPPORTED (a \Noselect mailbox), G_FILE_ERROR. */
+Upload *uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, guint32 mode,
+		       GError **error);
+/* One more writer of a file that is not on its way. BUSY when it is. */
+gboolean upload_open_write(Upload *upload, GError **error);
+int upload_fd(Upload *upload); /* borrowed, good as long as the reference: pread() */
+/* Disk. Errors: G_FILE_ERROR; TOO_BIG (the server's APPENDLIMIT, when it is known). */
+gboolean upload_write(Upload *upload, const void *data, gsize len, guint64 offset, GError **error);
+gboolean upload_truncate(Upload *upload, guint64 size, GError **error);
+void upload_set_time(Upload *upload, gint64 mtime);
+void upload_set_mode(Upload *upload, guint32 mode);
+/* user.mailfs.flags, as mailbox_flags_text() spells them. INVALID: no flag or atom. */
+gboolean upload_set_flags(Upload *upload, const char *text, GError **error);
+char *upload_flags_text(Upload *upload); /* (transfer full) */
+
+/* The file is to become a copy of a message that is on the server, which a UID COPY makes: no byte of
+ * it travels. Only for an empty upload; a later write makes it a file of its own again. */
+gboolean upload_copy_of(Upload *upload, Mailbox *mailbox, guint32 serial, guint32 uid,
+			GError **error);
+
+/**
+ * upload_complete: what is written is all, as far as anybody knows (the last close of the program that
+ * opened it): checked, made durable, and queued under a sendable name. Disk. Later writes undo that.
+ *
+ * Errors: INVALID (no message: does not begin with a header; NUL; *why* in the text), TOO_BIG,
+ * G_FILE_ERROR. The file stays in all cases.
+ */
+gboolean upload_complete(Upload *upload, GError **error);
+/* Makes the bytes durable, whatever they are: fsync() of a file that is still written. Disk. */
+gboolean upload_sync(Upload *upload, GError **error);
+/* One writer less. After the last one a file that was written and not completed is, as above; a
+ * refusal is then seen in its status. Disk. */
+void upload_close(Upload *upload);
+
+/* Another name, perhaps in another mailbox; a file of that name is replaced. A sendable name queues
+ * what is complete. Disk. */
+gboolean upload_rename(Upload *upload, Mailbox *mailbox, const char *name, GError **error);
+/* Takes it back. BUSY: it is on its way to the server at this moment. Disk. */
+gboolean upload_remove(Upload *upload, GError **error);
+
+/* The message this one takes the place of: removed for good once this one is on the server. */
+void upload_replaces(Upload *upload, guint32 serial, guint32 uid);
+
+/* --- waiting --- */
+
+typedef void (*UploadDone)(gpointer user, const GError *error);
+/* Calls back once: when the server has it (error NULL), or has refused it. At once for a file that
+ * stays local. */
+void upload_wait(Upload *upload, UploadDone done, gpointer user);
+/* When nothing of @mailbox (NULL: of the account) is on its way any more. */
+void uploads_wait(Uploads *uploads, Mailbox *mailbox, UploadDone done, gpointer user);
+
+typedef struct {
+	guint open, queued, started, refused;
+	guint64 bytes;	 /* of queued and started */
+	guint64 uploaded; /* messages since the start */
+} UploadsStatus;
+UploadsStatus uploads_status(Uploads *uploads);
+/* One line each, printable, for status pages: "INBOX/x.eml  queued, 4 kB". (transfer full) */
+GPtrArray *uploads_lines(Uploads *uploads);
+void uploads_retry(Uploads *uploads); /* the line is back: do not wait for retry_at */
+
+G_END_DECLS
