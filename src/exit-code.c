@@ -41,6 +41,9 @@ exit_code_from_error(const GError *error)
 	case MAILFS_ERROR_QUOTA:
 	case MAILFS_ERROR_TOO_BIG:
 	case MAILFS_ERROR_READ_ONLY:
+	case MAILFS_ERROR_EXISTS:
+	case MAILFS_ERROR_NOT_EMPTY:
+	case MAILFS_ERROR_UNKNOWN_OUTCOME:
 		return EX_UNAVAILABLE;
 	}
 	return EX_SOFTWARE;

@@ -63,6 +63,12 @@ fs_errno_from_error(const GError *error)
 	case MAILFS_ERROR_CONFIG:
 	case MAILFS_ERROR_INVALID:
 		return EINVAL;
+	case MAILFS_ERROR_EXISTS:
+		return EEXIST;
+	case MAILFS_ERROR_NOT_EMPTY:
+		return ENOTEMPTY;
+	case MAILFS_ERROR_UNKNOWN_OUTCOME:
+		return EIO;
 	}
 	return EIO; /* a code from outside the enum: never 0, never success */
 }

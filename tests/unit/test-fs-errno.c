@@ -38,6 +38,9 @@ test_every_code_has_the_errno_of_the_design(void)
 		[MAILFS_ERROR_READ_ONLY] = EROFS,
 		[MAILFS_ERROR_UNSUPPORTED] = EOPNOTSUPP,
 		[MAILFS_ERROR_INVALID] = EINVAL,
+		[MAILFS_ERROR_EXISTS] = EEXIST,
+		[MAILFS_ERROR_NOT_EMPTY] = ENOTEMPTY,
+		[MAILFS_ERROR_UNKNOWN_OUTCOME] = EIO,
 	};
 
 	for (guint code = 0; code < G_N_ELEMENTS(expected); code++)
