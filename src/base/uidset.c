@@ -150,6 +150,73 @@ uidset_remove(UidSet *set, guint32 first, guint32 last)
 		g_array_remove_range(set->ranges, begin, end - begin);
 }
 
+void
+uidset_add_all(UidSet *set, const UidSet *other)
+{
+	for (guint i = 0; i < other->ranges->len; i++)
+		uidset_add(set, range_at(other, i)->first, range_at(other, i)->last);
+}
+
+UidSet *
+uidset_intersect(const UidSet *set, const UidSet *other)
+{
+	UidSet *common = uidset_new();
+	guint i = 0;
+	guint k = 0;
+
+	while (i < set->ranges->len && k < other->ranges->len) {
+		const Range *left = range_at(set, i);
+		const Range *right = range_at(other, k);
+		Range both = {MAX(left->first, right->first), MIN(left->last, right->last)};
+
+		if (both.first <= both.last)
+			append(common, both);
+		if (left->last < right->last)
+			i++;
+		else
+			k++;
+	}
+	return common;
+}
+
+/* In one go: range by range it would be quadratic. */
+void
+uidset_remove_all(UidSet *set, const UidSet *other)
+{
+	g_autoptr(UidSet) gaps = uidset_new();
+	g_autoptr(UidSet) rest = NULL;
+	GArray *ranges;
+	guint64 next = 1;
+
+	for (guint i = 0; i < other->ranges->len; i++) {
+		const Range *range = range_at(other, i);
+
+		if (range->first > next)
+			append(gaps, (Range){(guint32)next, range->first - 1});
+		next = (guint64)range->last + 1;
+	}
+	if (next <= G_MAXUINT32)
+		append(gaps, (Range){(guint32)next, G_MAXUINT32});
+	rest = uidset_intersect(set, gaps);
+	ranges = set->ranges;
+	set->ranges = rest->ranges;
+	rest->ranges = ranges;
+}
+
+gboolean
+uidset_is_within(const UidSet *set, const UidSet *whole)
+{
+	for (guint i = 0; i < set->ranges->len; i++) {
+		const Range *range = range_at(set, i);
+		guint there = find(whole, range->first);
+
+		if (there == whole->ranges->len || range_at(whole, there)->first > range->first ||
+		    range_at(whole, there)->last < range->last)
+			return FALSE;
+	}
+	return TRUE;
+}
+
 gboolean
 uidset_contains(const UidSet *set, guint32 uid)
 {

@@ -17,6 +17,10 @@ void uidset_free(UidSet *set); /* NULL is fine */
  * order. */
 void uidset_add(UidSet *set, guint32 first, guint32 last);
 void uidset_remove(UidSet *set, guint32 first, guint32 last);
+void uidset_add_all(UidSet *set, const UidSet *other);
+void uidset_remove_all(UidSet *set, const UidSet *other);
+UidSet *uidset_intersect(const UidSet *set, const UidSet *other);  /* (transfer full) */
+gboolean uidset_is_within(const UidSet *set, const UidSet *whole); /* every one of its UIDs */
 gboolean uidset_contains(const UidSet *set, guint32 uid);
 gboolean uidset_is_empty(const UidSet *set);
 guint64 uidset_count(const UidSet *set); /* UIDs, not ranges */

@@ -298,6 +298,38 @@ test_pieces_of_a_large_set_make_it_whole_again(void)
 	assert_formats(sum, before);
 }
 
+static void
+assert_set(const UidSet *set, const char *expected)
+{
+	guint next = 0;
+	g_autofree char *text = uidset_format(set, &next, 1000);
+
+	g_assert_cmpstr(text, ==, expected);
+}
+
+static void
+test_sets_are_joined_cut_and_compared(void)
+{
+	g_autoptr(UidSet) set = uidset_parse("1:3,7,9:12,4294967290:4294967295", 32, 10);
+	g_autoptr(UidSet) other = uidset_parse("2,5:10,4294967295", 17, 10);
+	g_autoptr(UidSet) common = uidset_intersect(set, other);
+	g_autoptr(UidSet) none = uidset_new();
+
+	assert_set(common, "2,7,9:10,4294967295");
+	g_assert_true(uidset_is_within(common, set));
+	g_assert_true(uidset_is_within(common, other));
+	g_assert_true(uidset_is_within(none, none));
+	g_assert_false(uidset_is_within(other, set));
+	g_assert_false(uidset_is_within(set, none));
+	uidset_remove_all(set, other);
+	assert_set(set, "1,3,11:12,4294967290:4294967294");
+	uidset_remove_all(set, none);
+	uidset_add_all(set, common);
+	assert_set(set, "1:3,7,9:12,4294967290:4294967295");
+	uidset_remove_all(set, set);
+	g_assert_true(uidset_is_empty(set));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -319,5 +351,7 @@ main(int argc, char **argv)
 			test_format_stops_in_time_and_goes_on);
 	g_test_add_func("/uidset/pieces-of-a-large-set-make-it-whole-again",
 			test_pieces_of_a_large_set_make_it_whole_again);
+	g_test_add_func("/uidset/sets-are-joined-cut-and-compared",
+			test_sets_are_joined_cut_and_compared);
 	return g_test_run();
 }
