@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <zlib.h>
 
 #include "base/error.h"
@@ -130,6 +131,16 @@ gsize
 wire_unsent(const Wire *wire)
 {
 	return queue_length(&wire->out) + (wire->deflater != NULL ? wire->deflater->fresh->len : 0);
+}
+
+gsize
+wire_unacknowledged(const Wire *wire)
+{
+	int in_kernel = 0;
+
+	if (ioctl(tls_stream_fd(wire->stream), TIOCOUTQ, &in_kernel) < 0)
+		in_kernel = 0;
+	return wire_unsent(wire) + (gsize)MAX(in_kernel, 0);
 }
 
 static void

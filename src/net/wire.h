@@ -22,6 +22,8 @@ void wire_free(Wire *wire);	   /* NULL is fine */
  * queued; what is sent is wiped from the queue. */
 void wire_send(Wire *wire, const void *data, gsize len);
 gsize wire_unsent(const Wire *wire); /* bytes still queued */
+/* Those, and what the kernel has taken and the other side has not acknowledged yet. */
+gsize wire_unacknowledged(const Wire *wire);
 
 /* Non-blocking; FALSE only when wire_fill() has met the end of the line (MAILFS_ERROR_OFFLINE). A
  * line lost while sending is reported by wire_fill(), after what the server said before it hung up
