@@ -29,6 +29,30 @@ static const struct {
 };
 
 static void
+add_word(GString *list, const char *word)
+{
+	g_string_append_printf(list, "%s%s", list->len > 1 ? " " : "", word);
+}
+
+char *
+imap_flags_format(guint32 flags, const char *keywords)
+{
+	g_autoptr(GString) list = g_string_new("(");
+	g_auto(GStrv) words = g_strsplit(keywords != NULL ? keywords : "", " ", -1);
+
+	for (guint i = 0; i < G_N_ELEMENTS(flag_names); i++)
+		if (flags & flag_names[i].bit)
+			add_word(list, flag_names[i].name);
+	for (guint i = 0; words[i] != NULL; i++)
+		if (*words[i] != '\0')
+			add_word(list, words[i]);
+	if (list->len == 1)
+		return NULL;
+	g_string_append_c(list, ')');
+	return g_strdup(list->str);
+}
+
+static void
 take_flag(const ImapToken *token, ImapItems *out, GString *keywords)
 {
 	if (token->type != IMAP_TOKEN_ATOM)

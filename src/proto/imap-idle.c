@@ -98,10 +98,21 @@ imap_backend_tick(Backend *base, gint64 now, GError **error)
 	}
 	if (base->probe)
 		begin_probe(self, now);
+	if (imap_backend_pump(self))
+		return now;
+	if (self->broken != NULL) {
+		g_propagate_error(error, g_error_copy(self->broken));
+		return -1;
+	}
 	if (!g_queue_is_empty(&self->commands) && self->idle != IMAP_IDLE_ON) {
 		due = answer_due(self);
 		if (now < due)
 			return due;
+		if (imap_backend_uploads(self)) {
+			self->waiting_since = now;
+			self->probe_until = 0;
+			return now + timeout_of(self);
+		}
 		if (self->probe_until != 0)
 			g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT,
 				    "%s does not answer since this machine has slept",

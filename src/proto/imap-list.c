@@ -36,11 +36,13 @@ typedef struct {
 	guint32 messages;
 } Entry;
 
-typedef struct {
+struct ImapListing {
 	GPtrArray *entries;	/* of Entry, in the server's order */
 	GHashTable *names;	/* name -> Entry, both borrowed */
 	GHashTable *subscribed; /* of names, by LSUB */
-} Listing;
+};
+
+typedef ImapListing Listing;
 
 static void
 entry_free(gpointer data)
@@ -219,10 +221,9 @@ take_status(Listing *listing, const ImapResponse *response)
 			entry->messages = (guint32)number;
 }
 
-static gboolean
-list_data(ImapBackend *self, ImapTask *task, const ImapResponse *response)
+gboolean
+imap_listing_take(ImapListing *listing, const ImapResponse *response)
 {
-	Listing *listing = task->own;
 	const ImapToken *word = &response->tokens[0];
 
 	if (imap_token_is_atom(word, "LIST"))
@@ -242,6 +243,12 @@ list_data(ImapBackend *self, ImapTask *task, const ImapResponse *response)
 }
 
 static gboolean
+list_data(ImapBackend *self, ImapTask *task, const ImapResponse *response)
+{
+	return imap_listing_take(task->own, response);
+}
+
+static gboolean
 submit_list(ImapBackend *self, ImapTask *task, guint step, const char *verb, const char *pattern,
 	    const char *options, GError **error)
 {
@@ -256,10 +263,11 @@ submit_list(ImapBackend *self, ImapTask *task, guint step, const char *verb, con
 	return imap_backend_submit(self, command, error);
 }
 
-/* The options of RETURN that the server knows. (transfer full) */
-static char *
-return_options(const ImapBackend *self)
+char *
+imap_listing_options(const ImapBackend *self)
 {
+	if (!imap_backend_can(self, "LIST-EXTENDED"))
+		return NULL;
 	return g_strconcat(
 		"RETURN (SUBSCRIBED", imap_backend_can(self, "SPECIAL-USE") ? " SPECIAL-USE" : "",
 		imap_backend_can(self, "LIST-STATUS") ? " STATUS (MESSAGES)" : "", ")", NULL);
@@ -268,7 +276,7 @@ return_options(const ImapBackend *self)
 static void
 submit_lists(ImapBackend *self, ImapTask *task, gboolean extended)
 {
-	g_autofree char *options = extended ? return_options(self) : NULL;
+	g_autofree char *options = extended ? imap_listing_options(self) : NULL;
 	g_autoptr(GError) error = NULL;
 	gboolean ok = submit_list(self, task, extended ? STEP_EXTENDED : STEP_PLAIN, "LIST", "*",
 				  options, &error);
@@ -289,11 +297,10 @@ submit_lists(ImapBackend *self, ImapTask *task, gboolean extended)
 		imap_task_fail(task, g_steal_pointer(&error));
 }
 
-static void
-tell_mailboxes(ImapBackend *self, ImapTask *task)
+void
+imap_listing_each(const ImapBackend *self, const ImapListing *listing, ImapListingFilter each,
+		  gpointer user)
 {
-	Listing *listing = task->own;
-
 	for (guint i = 0; i < listing->entries->len; i++) {
 		const Entry *entry = g_ptr_array_index(listing->entries, i);
 		const ImapNamespace *namespace = find_namespace(self, entry->name);
@@ -311,8 +318,18 @@ tell_mailboxes(ImapBackend *self, ImapTask *task)
 			info.attributes |= MAILBOX_PERSONAL;
 		if (namespace != NULL && namespace->personal)
 			info.prefix = namespace->prefix;
-		task->request->events->mailbox(task->request->user, &info);
+		if (!each(user, &info))
+			return;
 	}
+}
+
+static gboolean
+tell_mailbox(gpointer user, const MailboxInfo *info)
+{
+	const ImapTask *task = user;
+
+	task->request->events->mailbox(task->request->user, info);
+	return TRUE;
 }
 
 static void
@@ -327,36 +344,70 @@ list_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command,
 		imap_task_fail(task,
 			       imap_refusal(self, tagged, "LIST", MAILFS_ERROR_PROTOCOL, TRUE));
 	if (task->commands == 0 && task->error == NULL)
-		tell_mailboxes(self, task);
+		imap_listing_each(self, task->own, tell_mailbox, task);
 }
 
-static void
-list_free(ImapTask *task)
+ImapListing *
+imap_listing_new(void)
 {
-	Listing *listing = task->own;
+	Listing *listing = g_new0(Listing, 1);
 
+	listing->entries = g_ptr_array_new_with_free_func(entry_free);
+	listing->names = g_hash_table_new(g_str_hash, g_str_equal);
+	listing->subscribed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	return listing;
+}
+
+void
+imap_listing_free(ImapListing *listing)
+{
+	if (listing == NULL)
+		return;
 	g_hash_table_unref(listing->names);
 	g_hash_table_unref(listing->subscribed);
 	g_ptr_array_unref(listing->entries);
 	g_free(listing);
 }
 
+GList *
+imap_listing_subscribed(const ImapListing *listing)
+{
+	return g_hash_table_get_keys(listing->subscribed);
+}
+
+void
+imap_listing_subscribe(ImapListing *listing, const char *name)
+{
+	g_hash_table_add(listing->subscribed, g_strdup(name));
+}
+
+gboolean
+imap_backend_is_listing(const ImapBackend *self)
+{
+	for (GList *link = self->tasks.head; link != NULL; link = link->next)
+		if (((const ImapTask *)link->data)->ops->lists)
+			return TRUE;
+	return FALSE;
+}
+
+static void
+list_free(ImapTask *task)
+{
+	imap_listing_free(task->own);
+}
+
 static const ImapTaskOps list_ops = {
 	.data = list_data,
 	.completed = list_completed,
 	.free = list_free,
+	.lists = TRUE,
 };
 
 void
 imap_task_start_list(ImapBackend *self, Request *request)
 {
-	Listing *listing = g_new0(Listing, 1);
-	ImapTask *task;
+	ImapTask *task = imap_task_new(self, request, &list_ops, imap_listing_new());
 
-	listing->entries = g_ptr_array_new_with_free_func(entry_free);
-	listing->names = g_hash_table_new(g_str_hash, g_str_equal);
-	listing->subscribed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	task = imap_task_new(self, request, &list_ops, listing);
 	submit_lists(self, task, imap_backend_can(self, "LIST-EXTENDED"));
 	imap_task_settle(self, task);
 }

@@ -8,6 +8,7 @@
 #include "base/util.h"
 
 #define SHOWN_TEXT 300
+#define MAX_RANGES 500000
 
 gboolean
 imap_code_is(const char *code, const char *name)
@@ -30,6 +31,54 @@ imap_code_number(const char *code, const char *name, guint64 max, guint64 *out)
 	return imap_parse_number(number, strcspn(number, " "), max, out);
 }
 
+guint32
+imap_code_uidvalidity(const char *code)
+{
+	const char *number = strchr(code, ' ');
+	guint64 value = 0;
+
+	if (number == NULL)
+		return 0;
+	number += strspn(number, " ");
+	return imap_parse_number(number, strcspn(number, " "), G_MAXUINT32, &value) ? (guint32)value
+										    : 0;
+}
+
+/* "3,5:7", of which uidset_parse() has made sure: does each number rise above the one before? */
+static gboolean
+is_ascending(const char *text, gsize len)
+{
+	guint64 before = 0;
+	guint64 number = 0;
+
+	for (gsize i = 0; i <= len; i++) {
+		if (i < len && g_ascii_isdigit(text[i])) {
+			number = number * 10 + (guint64)(text[i] - '0');
+			continue;
+		}
+		if (number <= before)
+			return FALSE;
+		before = number;
+		number = 0;
+	}
+	return TRUE;
+}
+
+UidSet *
+imap_code_uids(const char *code, guint index)
+{
+	gsize len;
+
+	for (guint i = 0; i < index + 2; i++) {
+		code += strcspn(code, " ");
+		code += strspn(code, " ");
+	}
+	len = strcspn(code, " ");
+	if (len == 0 || strspn(code, "0123456789:,") != len || !is_ascending(code, len))
+		return NULL;
+	return uidset_parse(code, len, MAX_RANGES);
+}
+
 static const struct {
 	const char *code;
 	MailfsError error;
@@ -50,6 +99,8 @@ static const struct {
 	{"NOPERM", MAILFS_ERROR_DENIED},
 	{"OVERQUOTA", MAILFS_ERROR_QUOTA},
 	{"TOOBIG", MAILFS_ERROR_TOO_BIG},
+	{"ALREADYEXISTS", MAILFS_ERROR_EXISTS},
+	{"HASCHILDREN", MAILFS_ERROR_NOT_EMPTY},
 	{"READ-ONLY", MAILFS_ERROR_READ_ONLY},
 	{"CANNOT", MAILFS_ERROR_INVALID},
 };
@@ -65,6 +116,7 @@ static const struct {
 	{"connection limit", MAILFS_ERROR_LIMIT},
 	{"throttled", MAILFS_ERROR_LIMIT},
 	{"authenticated but not connected", MAILFS_ERROR_LIMIT},
+	{"server unavailable. 15", MAILFS_ERROR_QUOTA},
 	{"server unavailable", MAILFS_ERROR_LIMIT},
 	{"temporarily", MAILFS_ERROR_LIMIT},
 	{"try again later", MAILFS_ERROR_LIMIT},
@@ -75,6 +127,9 @@ static const struct {
 	{"mailbox not found", MAILFS_ERROR_NOT_FOUND},
 	{"permission denied", MAILFS_ERROR_DENIED},
 	{"quota exceeded", MAILFS_ERROR_QUOTA},
+	{"over quota", MAILFS_ERROR_QUOTA},
+	{"maximum size of appendable", MAILFS_ERROR_TOO_BIG},
+	{"already exists", MAILFS_ERROR_EXISTS},
 };
 
 static MailfsError

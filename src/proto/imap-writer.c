@@ -87,10 +87,10 @@ refuse(ImapWriter *writer, const char *why)
 			    "%s was not sent: one of its arguments %s", writer->verb, why);
 }
 
-static gboolean
-has_line_break(const char *text)
+gboolean
+imap_is_string(const char *text)
 {
-	return strpbrk(text, "\r\n") != NULL;
+	return strpbrk(text, "\r\n") == NULL;
 }
 
 /* RFC 3501 ATOM-CHAR. */
@@ -100,8 +100,8 @@ is_atom_char(char c)
 	return g_ascii_isgraph(c) && strchr("(){%*\"\\]", c) == NULL;
 }
 
-static gboolean
-is_atom(const char *text)
+gboolean
+imap_is_atom(const char *text)
 {
 	if (*text == '\0')
 		return FALSE;
@@ -115,7 +115,8 @@ is_atom(const char *text)
 static gboolean
 is_safe_atom(const char *text)
 {
-	return is_atom(text) && strchr("+~", *text) == NULL && g_ascii_strcasecmp(text, "NIL") != 0;
+	return imap_is_atom(text) && strchr("+~", *text) == NULL &&
+	       g_ascii_strcasecmp(text, "NIL") != 0;
 }
 
 static gboolean
@@ -158,7 +159,7 @@ append_literal(ImapWriter *writer, const char *text)
 static void
 append_string(ImapWriter *writer, const char *text, gboolean atom_allowed)
 {
-	if (has_line_break(text)) {
+	if (!imap_is_string(text)) {
 		refuse(writer, "holds a line break, which IMAP cannot carry");
 		return;
 	}
@@ -200,7 +201,7 @@ imap_writer_free(ImapWriter *writer)
 void
 imap_writer_atom(ImapWriter *writer, const char *atom)
 {
-	if (!is_atom(atom)) {
+	if (!imap_is_atom(atom)) {
 		refuse(writer, "is no IMAP atom (ASCII letters, digits and some signs)");
 		return;
 	}
@@ -223,12 +224,24 @@ imap_writer_mailbox(ImapWriter *writer, const char *raw_name)
 void
 imap_writer_raw(ImapWriter *writer, const char *text)
 {
-	if (has_line_break(text)) {
+	if (!imap_is_string(text)) {
 		refuse(writer, "holds a line break, which IMAP cannot carry");
 		return;
 	}
 	append_text(writer, " ");
 	append_text(writer, text);
+}
+
+guint
+imap_writer_literal(ImapWriter *writer, guint64 size, gboolean waits)
+{
+	g_autofree char *header =
+		g_strdup_printf(" {%" G_GUINT64_FORMAT "%s}\r\n", size, waits ? "" : "+");
+
+	append_text(writer, header);
+	end_piece(writer);
+	writer->piece = piece_new();
+	return writer->pieces->len - 1;
 }
 
 GPtrArray *

@@ -27,9 +27,18 @@ void
 imap_writer_raw(ImapWriter *writer,
 		const char *text); /* SP text written by us, never from outside: "(UID FLAGS)" */
 
-/* The finished command in pieces: each but the last ends in a synchronising literal header
- * "{n}CRLF" and must be followed by the server's "+" before the next is sent. One piece when
- * literal_plus or nothing needed a literal. (transfer full): GPtrArray of GBytes. Errors:
+/* SP {n}, or {n+} unless it @waits for the server's "+"; the n octets are the caller's to send
+ * behind the piece that this ends. Returns that piece's index. */
+guint imap_writer_literal(ImapWriter *writer, guint64 size, gboolean waits);
+
+/* RFC 3501 ATOM-CHARs, at least one. */
+gboolean imap_is_atom(const char *text);
+/* Without CR and LF: a string that a command can carry. */
+gboolean imap_is_string(const char *text);
+
+/* The finished command in pieces: each but the last ends in a literal header. Behind "{n}CRLF" the
+ * server's "+" must come before the next is sent. One piece when literal_plus or nothing needed a
+ * literal. (transfer full): GPtrArray of GBytes. Errors:
  * MAILFS_ERROR_INVALID. Ends the writer's use. */
 GPtrArray *imap_writer_finish(ImapWriter *writer, GError **error);
 

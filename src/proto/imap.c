@@ -33,95 +33,6 @@ imap_backend_clear_capabilities(ImapBackend *self)
 	self->capabilities_told = FALSE;
 }
 
-/* Commands
- * --------------------------------------------------------------------------------------------------------
- */
-
-ImapCommand *
-imap_command_new(ImapBackend *self, const char *verb)
-{
-	ImapCommand *command = g_new0(ImapCommand, 1);
-
-	g_snprintf(command->tag, sizeof command->tag, "m%u", ++self->next_tag);
-	command->verb = verb;
-	command->writer = imap_writer_new(command->tag, verb, self->literal_plus);
-	return command;
-}
-
-void
-imap_command_free(ImapCommand *command)
-{
-	if (command == NULL)
-		return;
-	imap_writer_free(command->writer);
-	if (command->pieces != NULL)
-		g_ptr_array_unref(command->pieces);
-	g_free(command);
-}
-
-/* Writes what may be written: nothing behind a literal that waits for its "+", nothing into IDLE.
- */
-static void
-write_unsent(ImapBackend *self)
-{
-	ImapCommand *command;
-
-	while (!self->wants_continue && (command = g_queue_peek_head(&self->unsent)) != NULL) {
-		gsize len;
-		gconstpointer data;
-
-		if (self->idle == IMAP_IDLE_ASKED)
-			return;
-		if (self->idle == IMAP_IDLE_ON) {
-			wire_send(self->base.wire, "DONE\r\n", 6);
-			self->idle = IMAP_IDLE_ENDING;
-		}
-		data = g_bytes_get_data(g_ptr_array_index(command->pieces, command->sent++), &len);
-		wire_send(self->base.wire, data, len);
-		if (command->sent < command->pieces->len) {
-			self->wants_continue = TRUE;
-			return;
-		}
-		g_queue_pop_head(&self->unsent);
-		g_ptr_array_set_size(command->pieces, 0); /* there may be a password inside */
-		if (command->is_idle)
-			self->idle = IMAP_IDLE_ASKED;
-	}
-}
-
-gboolean
-imap_backend_submit(ImapBackend *self, ImapCommand *command, GError **error)
-{
-	command->pieces = imap_writer_finish(command->writer, error);
-	g_clear_pointer(&command->writer, imap_writer_free);
-	if (command->pieces == NULL) {
-		imap_command_free(command);
-		return FALSE;
-	}
-	g_debug("imap %s: %s %s", self->config->host, command->tag, command->verb);
-	if (command->task != NULL)
-		command->task->commands++;
-	if (g_queue_is_empty(&self->commands) || self->idle == IMAP_IDLE_ON)
-		self->waiting_since = g_get_monotonic_time();
-	g_queue_push_tail(&self->commands, command);
-	g_queue_push_tail(&self->unsent, command);
-	write_unsent(self);
-	return TRUE;
-}
-
-gboolean
-imap_task_submit(ImapBackend *self, ImapTask *task, guint step, const char *verb,
-		 const char *arguments, GError **error)
-{
-	ImapCommand *command = imap_command_new(self, verb);
-
-	command->task = task;
-	command->step = step;
-	if (arguments != NULL)
-		imap_writer_raw(command->writer, arguments);
-	return imap_backend_submit(self, command, error);
-}
-
 /* Tasks
  * -----------------------------------------------------------------------------------------------------------
  */
@@ -189,6 +100,13 @@ sync_task(const ImapBackend *self)
  * -------------------------------------------------------------------------------------------------------
  */
 
+/* Copying out of a mailbox does not change it. */
+static gboolean
+writes(const Request *request)
+{
+	return request_kind_changes(request->kind) && request->kind != REQUEST_COPY;
+}
+
 gboolean
 imap_backend_is_selected(const ImapBackend *self, const Request *request)
 {
@@ -197,24 +115,31 @@ imap_backend_is_selected(const ImapBackend *self, const Request *request)
 
 	if (g_strcmp0(self->base.selected, request->mailbox) != 0)
 		return FALSE;
+	if (writes(request) && !self->writable)
+		return FALSE;
 	/* Another numbering than the line's: a new EXAMINE tells who is right. */
 	return self->examine != NULL || wanted == self->mailbox.uidvalidity ||
 	       (request->kind == REQUEST_SYNC && wanted == 0);
 }
 
-gboolean
-imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, const char *parameters,
-		     GError **error)
+void
+imap_backend_unselect(ImapBackend *self)
 {
-	ImapCommand *command;
+	g_clear_pointer(&self->base.selected, g_free);
+	self->base.told = FALSE;
+	self->writable = FALSE;
+}
 
-	if (imap_backend_is_selected(self, task->request))
-		return TRUE;
-	command = imap_command_new(self, "EXAMINE");
+static gboolean
+open_mailbox(ImapBackend *self, ImapTask *task, guint step, const char *mailbox, gboolean writable,
+	     const char *parameters, GError **error)
+{
+	ImapCommand *command = imap_command_new(self, writable ? "SELECT" : "EXAMINE");
+
 	command->task = task;
 	command->step = step;
 	command->is_examine = TRUE;
-	imap_writer_mailbox(command->writer, task->request->mailbox);
+	imap_writer_mailbox(command->writer, mailbox);
 	if (parameters != NULL)
 		imap_writer_raw(command->writer, parameters);
 	if (!imap_backend_submit(self, command, error))
@@ -223,7 +148,9 @@ imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, const char *
 	self->previous = g_steal_pointer(&self->base.selected);
 	self->previous_changed = self->changed;
 	self->changed = FALSE;
-	self->base.selected = g_strdup(task->request->mailbox);
+	self->base.selected = g_strdup(mailbox);
+	self->writable = writable;
+	g_clear_pointer(&self->permanent_flags, g_free);
 	self->base.told = FALSE;
 	self->mailbox = (MailboxState){0};
 	self->uidvalidity_told = FALSE;
@@ -232,11 +159,29 @@ imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, const char *
 	return TRUE;
 }
 
-static void
-unselect(ImapBackend *self)
+gboolean
+imap_backend_examine(ImapBackend *self, ImapTask *task, guint step, const char *parameters,
+		     GError **error)
 {
-	g_clear_pointer(&self->base.selected, g_free);
-	self->base.told = FALSE;
+	const Request *request = task->request;
+
+	if (imap_backend_is_selected(self, request))
+		return TRUE;
+	if (writes(request) && g_strcmp0(self->changes, request->mailbox) != 0) {
+		g_free(self->changes);
+		self->changes = g_strdup(request->mailbox);
+	}
+	/* What was changed once will be again: a sync in between must not cost another SELECT. */
+	return open_mailbox(self, task, step, request->mailbox,
+			    !self->config->read_only &&
+				    g_strcmp0(self->changes, request->mailbox) == 0,
+			    parameters, error);
+}
+
+gboolean
+imap_backend_examine_inbox(ImapBackend *self, ImapTask *task, guint step, GError **error)
+{
+	return open_mailbox(self, task, step, "INBOX", FALSE, NULL, error);
 }
 
 /* A mailbox that was deleted and made anew under a line that has it selected goes on being shown
@@ -247,7 +192,7 @@ renew_selection(ImapBackend *self)
 {
 	if (self->tasks.length == 0 && self->examine == NULL &&
 	    g_get_monotonic_time() - self->examined_at > RENEW_SELECTION_US)
-		unselect(self);
+		imap_backend_unselect(self);
 }
 
 /* An untagged NO about an open mailbox: Dovecot says so, and nothing more, when that was deleted
@@ -291,14 +236,14 @@ examine_completed(ImapBackend *self, const ImapResponse *tagged)
 									 : MAILFS_ERROR_PROTOCOL;
 
 		refusal = imap_refusal(self, tagged, "EXAMINE", otherwise, TRUE);
-		unselect(self);
+		imap_backend_unselect(self);
 	} else if (sync_task(self) == NULL)
 		imap_notify_take_selected(self);
 	for (GList *link = self->tasks.head; link != NULL; link = link->next) {
 		ImapTask *task = link->data;
 		const Request *request = task->request;
 
-		if (request->mailbox == NULL || request->kind == REQUEST_QUOTA)
+		if (!request_kind_selects(request->kind))
 			continue;
 		if (refusal != NULL)
 			imap_task_fail(task, g_error_copy(refusal));
@@ -348,6 +293,7 @@ take_mailbox_code(ImapBackend *self, const char *code, GError **error)
 		self->examine != NULL && g_queue_peek_head(&self->commands) == self->examine;
 	guint64 number;
 
+	imap_change_take_code(self, code, opening);
 	if (imap_code_number(code, "UIDVALIDITY", G_MAXUINT32, &number)) {
 		if (opening) {
 			self->mailbox.uidvalidity = (guint32)number;
@@ -450,10 +396,11 @@ take_count(ImapBackend *self, const ImapResponse *response)
 		return FALSE;
 	if (imap_token_is_atom(word, "EXISTS"))
 		count_moved(self, (gint64)number - (gint64)self->mailbox.count);
-	else if (imap_token_is_atom(word, "EXPUNGE"))
+	else if (imap_token_is_atom(word, "EXPUNGE")) {
 		/* During EXAMINE it can only be a late word about the mailbox before. */
 		count_moved(self, self->examine != NULL ? 0 : -1);
-	else
+		self->expunges++;
+	} else
 		return imap_token_is_atom(word, "RECENT");
 	return TRUE;
 }
@@ -515,31 +462,13 @@ continuation(ImapBackend *self, const ImapResponse *response, GError **error)
 	if (self->idle == IMAP_IDLE_ASKED) {
 		self->idle = IMAP_IDLE_ON;
 		self->idle_since = g_get_monotonic_time();
-		write_unsent(self);
+		imap_backend_write(self);
 	} else if (self->wants_continue) {
 		self->wants_continue = FALSE;
-		write_unsent(self);
+		imap_backend_write(self);
 	} else if (head != NULL && head->more != NULL)
 		return head->more(self, head->more_user, response->text, error);
 	return TRUE;
-}
-
-static ImapCommand *
-take_command(ImapBackend *self, const char *tag)
-{
-	for (GList *link = self->commands.head; link != NULL; link = link->next) {
-		ImapCommand *command = link->data;
-
-		if (strcmp(command->tag, tag) != 0)
-			continue;
-		if (command->sent == 0)
-			return NULL; /* answered before it was asked */
-		if (g_queue_remove(&self->unsent, command))
-			self->wants_continue = FALSE;
-		g_queue_delete_link(&self->commands, link);
-		return command;
-	}
-	return NULL;
 }
 
 static void
@@ -555,7 +484,7 @@ task_command_completed(ImapBackend *self, const ImapCommand *command, const Imap
 static gboolean
 tagged(ImapBackend *self, const ImapResponse *response, GError **error)
 {
-	ImapCommand *command = take_command(self, response->tag);
+	ImapCommand *command = imap_backend_take_command(self, response->tag);
 
 	if (command == NULL)
 		return protocol_error(error, self, "answers a command that was not sent");
@@ -577,8 +506,11 @@ tagged(ImapBackend *self, const ImapResponse *response, GError **error)
 	}
 	if (command->is_notify)
 		imap_notify_completed(self, response);
-	if (command == self->examine)
+	if (command == self->examine) {
+		if (response->status == IMAP_STATUS_OK && response->code != NULL)
+			imap_change_take_code(self, response->code, TRUE);
 		examine_completed(self, response);
+	}
 	if (command->answer != NULL) {
 		command->answer->done = TRUE;
 		command->answer->status = response->status;
@@ -588,8 +520,9 @@ tagged(ImapBackend *self, const ImapResponse *response, GError **error)
 	if (command->task != NULL)
 		task_command_completed(self, command, response);
 	imap_command_free(command);
+	self->expunges = 0;
 	self->quiet_since = self->waiting_since = g_get_monotonic_time();
-	write_unsent(self);
+	imap_backend_write(self);
 	return TRUE;
 }
 
@@ -640,16 +573,23 @@ backend_can_start(const Backend *base, const Request *request)
 
 	if (base->under_way >= WINDOW)
 		return FALSE;
-	if (request->kind == REQUEST_LIST || request->kind == REQUEST_QUOTA ||
-	    request->kind == REQUEST_STATUS)
+	if (request->kind == REQUEST_QUOTA || request->kind == REQUEST_STATUS)
 		return TRUE;
+	if (request->kind == REQUEST_LIST)
+		return !imap_backend_is_listing(self);
+	if (request->kind == REQUEST_APPEND)
+		return imap_append_can_start(self, request);
+	if (request_kind_changes(request->kind) && !request_kind_selects(request->kind))
+		return imap_folders_can_start(self, request);
 	if (!imap_backend_is_selected(self, request))
 		return base->under_way == 0;
+	if (request_kind_changes(request->kind))
+		return imap_change_can_start(self, request);
 	/* Two syncs or searches at once could not tell whose answers are whose, and a sync must
 	 * know the numbering it starts from. */
 	return (request->kind != REQUEST_SYNC && request->kind != REQUEST_SEARCH) ||
 	       (sync_task(self) == NULL && !imap_backend_is_searching(self) &&
-		self->examine == NULL);
+		!imap_backend_is_changing(self) && self->examine == NULL);
 }
 
 static void
@@ -682,6 +622,20 @@ backend_start(Backend *base, Request *request)
 		break;
 	case REQUEST_SEARCH:
 		imap_task_start_search(self, request);
+		break;
+	case REQUEST_CREATE:
+	case REQUEST_DELETE:
+	case REQUEST_RENAME:
+		imap_task_start_folders(self, request);
+		break;
+	case REQUEST_STORE:
+	case REQUEST_COPY:
+	case REQUEST_MOVE:
+	case REQUEST_EXPUNGE:
+		imap_task_start_change(self, request);
+		break;
+	case REQUEST_APPEND:
+		imap_task_start_append(self, request);
 		break;
 	}
 }
@@ -743,15 +697,18 @@ backend_free(Backend *base, const GError *error)
 		error = lost;
 	imap_backend_drop_body(self, error);
 	while ((task = g_queue_peek_head(&self->tasks)) != NULL) {
-		imap_task_fail(task, g_error_copy(error));
+		if (task->ops->lost == NULL || !task->ops->lost(self, task, error))
+			imap_task_fail(task, g_error_copy(error));
 		end_task(self, task);
 	}
-	g_queue_clear(&self->unsent);
-	g_queue_clear_full(&self->commands, (GDestroyNotify)imap_command_free);
+	imap_backend_clear_commands(self);
 	imap_parser_free(self->parser);
 	wire_free(base->wire);
 	g_free(base->selected);
 	g_free(self->previous);
+	g_free(self->changes);
+	g_free(self->permanent_flags);
+	g_clear_error(&self->broken);
 	g_ptr_array_unref(base->capabilities);
 	if (self->namespaces != NULL)
 		g_ptr_array_unref(self->namespaces);

@@ -24,7 +24,48 @@ typedef enum {
 			 */
 	REQUEST_QUOTA,	/* GETQUOTAROOT of `mailbox`: quota */
 	REQUEST_SEARCH, /* the messages of `mailbox` that fulfil all of `terms`: found */
+
+	/* What follows changes something. Before a byte is sent it is refused with READ_ONLY on a
+	 * read-only account and with INVALID where a name or keyword cannot be sent. When the line
+	 * is lost while the server may be at it, the error is UNKNOWN_OUTCOME, and nobody but the
+	 * requester tries again. Events that came before an error hold. */
+	REQUEST_CREATE,	 /* `mailbox`, and subscribe to it: mailbox (not when the server does not
+			    list it). EXISTS */
+	REQUEST_DELETE,	 /* `mailbox`, which the server has just said to hold no message, and
+			    unsubscribe from it. NOT_EMPTY also where there are mailboxes below it;
+			    DENIED for INBOX */
+	REQUEST_RENAME,	 /* `mailbox` to `target`, with all below it: mailbox for each of them.
+			    EXISTS; DENIED for INBOX */
+	REQUEST_STORE,	 /* `add` to the flags of `uids` and take `remove` away: stored. UNSUPPORTED
+			    when the mailbox cannot keep one of them */
+	REQUEST_COPY,	 /* `uids` to `target`: copied. NOT_FOUND when there is no target */
+	REQUEST_MOVE,	 /* `uids` to `target`: copied, then vanished or marked; as COPY */
+	REQUEST_EXPUNGE, /* delete `uids` for good: vanished or marked */
+	REQUEST_APPEND,	 /* `messages` to `mailbox`: appended. NOT_FOUND when there is no mailbox */
 } RequestKind;
+
+gboolean request_kind_changes(RequestKind kind);
+/* It works in the selected mailbox, by UIDs that are good for `uidvalidity` only. */
+gboolean request_kind_selects(RequestKind kind);
+
+/* Flags to be set or removed. */
+typedef struct {
+	guint32 flags;	/* MessageFlags without MESSAGE_RECENT */
+	char *keywords; /* space-separated atoms, owned; NULL: none */
+} RequestFlags;
+
+/* A message to be stored. Its bytes are sent as they are, exactly @size of them: CRLF line ends are
+ * the caller's business. */
+typedef struct {
+	int fd;	       /* owned, read from its beginning with pread(); -1: see bytes */
+	GBytes *bytes; /* owned; NULL where fd is given */
+	guint64 size;  /* octets, 1..2^32-1 */
+	RequestFlags flags;
+	gint64 date; /* INTERNALDATE, seconds since 1970 UTC; G_MININT64: when it arrives */
+} AppendMessage;
+
+AppendMessage *append_message_new(int fd, GBytes *bytes, guint64 size); /* takes both */
+void append_message_free(gpointer message);
 
 /* What a search asks of a message. */
 typedef enum {
@@ -70,8 +111,9 @@ typedef struct {
 						     after a void) */
 	void (*flags)(gpointer user, guint32 uid, guint32 flags,
 		      const char *keywords); /* a known message */
-	void (*vanished)(gpointer user,
-			 const UidSet *uids); /* these are gone; may name UIDs never known */
+	/* These are gone; may name UIDs never known. MOVE, EXPUNGE: of `uids`, once or several
+	 * times. */
+	void (*vanished)(gpointer user, const UidSet *uids);
 	void (*present)(gpointer user, const UidSet *uids); /* of the UIDs below known.uidnext
 							       exactly these are still there */
 	void (*batch)(gpointer user); /* the line ran dry, or 512 messages came: a good moment to
@@ -104,6 +146,25 @@ typedef struct {
 	/* SEARCH: the whole answer, once; may name UIDs that nobody knows. Never with an error. */
 	void (*found)(gpointer user, const UidSet *uids);
 
+	/* STORE: those of @uids that are still there have the flags now. Once for each part of a
+	 * large set. */
+	void (*stored)(gpointer user, const UidSet *uids);
+	/* COPY, MOVE: the copies of @source, in ascending order, are @target of the target mailbox
+	 * with @uidvalidity, in that order. @uidvalidity 0 and @target NULL: they were copied
+	 * as far as they were there, but as what the server does not say: to be searched for. UIDs
+	 * asked for and never named were not there. May come several times, and before an error. */
+	void (*copied)(gpointer user, const UidSet *source, guint32 uidvalidity,
+		       const UidSet *target);
+	/* MOVE, EXPUNGE: these carry \Deleted now and could not be removed without removing what
+	 * others have marked: to be hidden. A later EXPUNGE that names them all may succeed. */
+	void (*marked)(gpointer user, const UidSet *uids);
+	/* APPEND: the message at @index of `messages` is in the mailbox as @uid (both numbers 0
+	 * when the server does not say: to be searched for), or has failed by itself: QUOTA,
+	 * TOO_BIG, UNKNOWN_OUTCOME, DENIED … At most once for each. Those not told when done comes
+	 * are not in the mailbox, and done's error is why. */
+	void (*appended)(gpointer user, guint index, guint32 uidvalidity, guint32 uid,
+			 const GError *error);
+
 	/* SYNC: @state is what may be remembered from now on (NULL with an error). UIDs asked for
 	 * by FETCH or HEADERS that were not answered are gone or withheld: the requester knows
 	 * which it did not get. */
@@ -113,16 +174,19 @@ typedef struct {
 typedef struct {
 	RequestKind kind;
 	RequestUrgency urgency;
-	char *mailbox;	      /* raw server name, owned; NULL for LIST and STATUS */
-	GStrv mailboxes;      /* STATUS, owned */
-	guint32 uidvalidity;  /* FETCH, PART, HEADERS, SEARCH: fail with MAILFS_ERROR_STALE when the
-				 mailbox has  another */
-	MailboxState known;   /* SYNC */
-	gboolean want_header; /* SYNC: with the four header fields */
-	UidSet *uids;	      /* FETCH, PART, HEADERS, owned */
+	char *mailbox;		/* raw server name, owned; NULL for LIST and STATUS */
+	GStrv mailboxes;	/* STATUS, owned */
+	guint32 uidvalidity;	/* all that work by UID but SYNC: fail with MAILFS_ERROR_STALE when
+				   the mailbox has another, before anything is changed */
+	MailboxState known;	/* SYNC */
+	gboolean want_header;	/* SYNC: with the four header fields */
+	UidSet *uids;		/* FETCH, PART, HEADERS, STORE, COPY, MOVE, EXPUNGE, owned */
 	guint64 offset, length; /* PART: octets, below 2^32; length 0: the whole body, offset 0 */
 	guint64 probe; /* PART: two octets from here on are asked for as well, not `offset`; 0: none
 			*/
+	char *target;  /* RENAME, COPY, MOVE: raw server name, owned */
+	RequestFlags add, remove;    /* STORE */
+	GPtrArray *messages;	     /* APPEND, of AppendMessage (a free function set), owned */
 	GPtrArray *terms;	     /* SEARCH, of SearchTerm, owned, not empty */
 	const RequestEvents *events; /* slots that the kind never calls may be NULL */
 	gpointer user;

@@ -102,7 +102,7 @@ typedef struct {
 	guint lines, most_lines;
 	guint logouts;
 	guint selects; /* a line went to another mailbox */
-	guint requests[REQUEST_SEARCH + 1];
+	guint requests[REQUEST_APPEND + 1];
 	guint bodies;	/* or parts, sent whole */
 	guint64 octets; /* of bodies */
 	guint messages; /* listed */

@@ -652,6 +652,17 @@ fake_answer_new(FakeServer *server, const Request *request)
 		break;
 	case REQUEST_STATUS:
 		break; /* fake-backend.c tells */
+	case REQUEST_CREATE:
+	case REQUEST_DELETE:
+	case REQUEST_RENAME:
+	case REQUEST_STORE:
+	case REQUEST_COPY:
+	case REQUEST_MOVE:
+	case REQUEST_EXPUNGE:
+	case REQUEST_APPEND:
+		g_set_error(&answer->error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
+			    "this server changes nothing");
+		break;
 	case REQUEST_LIST:
 		answer_list(answer, server);
 		break;
