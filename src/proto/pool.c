@@ -138,6 +138,8 @@ pool_submit(Pool *pool, Request *request)
 	} else {
 		request->deadline =
 			g_get_monotonic_time() + pool->config->timeout_ms * G_TIME_SPAN_MILLISECOND;
+		if (request_kind_changes(request->kind))
+			request->urgency = REQUEST_NOW;
 		g_queue_push_tail(request->urgency == REQUEST_NOW ? &pool->now : &pool->soon,
 				  request);
 		wake_for(pool, request);
@@ -223,10 +225,30 @@ note_selected(Session *session, const char *selected)
 	view->selected = g_strdup(selected);
 }
 
+/* A change that needs its mailbox selected, or selected in another way, takes a moment with nothing
+ * under way. Unless it is given that, the reads of a scan, one behind the other, would keep it
+ * waiting for ever. */
+static gboolean
+runs_dry_for_change(const Pool *pool, const Backend *backend)
+{
+	for (GList *link = pool->now.head; link != NULL; link = link->next) {
+		const Request *request = link->data;
+
+		if (request_kind_changes(request->kind) && backend->under_way > 0 &&
+		    !backend->ops->can_start(backend, request))
+			return TRUE;
+	}
+	return FALSE;
+}
+
 static Request *
 take_best(Pool *pool, Session *session, Backend *backend)
 {
-	Request *request = take_from(pool, &pool->now, session, backend, TRUE);
+	Request *request;
+
+	if (runs_dry_for_change(pool, backend))
+		return NULL;
+	request = take_from(pool, &pool->now, session, backend, TRUE);
 
 	if (request == NULL)
 		request = take_from(pool, &pool->now, session, backend, FALSE);
@@ -250,7 +272,7 @@ pool_take(gpointer owner, Session *session, Backend *backend)
 	if (session_view(session)->up)
 		request = take_best(pool, session, backend);
 	note_view(session, backend, request != NULL);
-	if (request != NULL && request->mailbox != NULL)
+	if (request != NULL && request_kind_selects(request->kind))
 		note_selected(session, request->mailbox);
 	/* What is left needs another line: the keeper decides. */
 	if (pool->now.length + pool->soon.length > 0 && pool_count_alive(pool) < pool->limit)

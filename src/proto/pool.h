@@ -77,7 +77,8 @@ Pool *pool_new(BackendNew backend_new, const BackendConfig *config, guint connec
 gboolean pool_start(Pool *pool, GCancellable *cancel, GError **error);
 
 /* Takes ownership. Never blocks. A request that finds no session within the timeout fails with
- * MAILFS_ERROR_TIMEOUT. */
+ * MAILFS_ERROR_TIMEOUT. A request is given to one session once, whatever becomes of it: a change is
+ * never sent twice. Changes are always REQUEST_NOW. */
 void pool_submit(Pool *pool, Request *request);
 
 /* Somebody waits for what a REQUEST_SOON fetch of this UID will bring: if it is still queued, it

@@ -207,7 +207,8 @@ fake_can_start(const Backend *base, const Request *request)
 	if (request->kind == REQUEST_LIST || request->kind == REQUEST_QUOTA ||
 	    request->kind == REQUEST_STATUS)
 		return TRUE;
-	if (g_strcmp0(base->selected, request->mailbox) != 0)
+	/* As if each change had the mailbox selected anew. */
+	if (g_strcmp0(base->selected, request->mailbox) != 0 || request_kind_changes(request->kind))
 		return base->under_way == 0;
 	for (const GList *link = self->requests.head; link != NULL; link = link->next)
 		if (request->kind == REQUEST_SYNC &&

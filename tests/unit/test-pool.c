@@ -567,6 +567,63 @@ test_what_is_promoted_comes_first(Fixture *fixture, gconstpointer data)
 	g_assert_cmpint(soon[0].place, ==, 2);
 }
 
+static void
+submit_change(Pool *pool, Wish *wish, const char *mailbox)
+{
+	Request *request = request_new(REQUEST_EXPUNGE, mailbox, &events, wish);
+
+	request->urgency = REQUEST_SOON;
+	pool_submit(pool, request);
+}
+
+/* It needs a line with nothing under way, and there is but one, which a scan keeps busy. */
+static void
+test_a_change_is_not_kept_waiting_by_a_scan(Fixture *fixture, gconstpointer data)
+{
+	start(fixture);
+	FAKE_SET(fixture->server, window, 2);
+	FAKE_SET(fixture->server, delay_us, 2000); /* they end one by one */
+	for (guint round = 0; round < 2; round++) {
+		guint before = fake_server_counts(fixture->server).requests[REQUEST_FETCH];
+		Wish soon[6] = {0}, change = {0};
+		gint order = 0;
+
+		FAKE_SET(fixture->server, mute, TRUE);
+		for (guint i = 0; i < G_N_ELEMENTS(soon); i++) {
+			soon[i].order = &order;
+			submit_uids(fixture->pool, &soon[i], "INBOX", REQUEST_SOON, 1 + i, 1 + i);
+		}
+		FAKE_WAIT(fake_server_counts(fixture->server).requests[REQUEST_FETCH] ==
+			  before + 2);
+		change.order = &order;
+		submit_change(fixture->pool, &change, round == 0 ? "INBOX" : "A");
+		FAKE_SET(fixture->server, mute, FALSE);
+		for (guint i = 0; i < G_N_ELEMENTS(soon); i++)
+			FAKE_WAIT(is_done(&soon[i]));
+		FAKE_WAIT(is_done(&change));
+		g_assert_cmpint(change.place, ==, 2);
+		g_assert_cmpint(change.code, ==, MAILFS_ERROR_UNSUPPORTED);
+	}
+}
+
+/* Its outcome is not known: whoever asked has to look, and nobody else repeats it. */
+static void
+test_a_change_is_sent_once(Fixture *fixture, gconstpointer data)
+{
+	Wish change = {0};
+
+	start(fixture);
+	FAKE_SET(fixture->server, mute, TRUE);
+	submit_change(fixture->pool, &change, "INBOX");
+	FAKE_WAIT(fake_server_counts(fixture->server).requests[REQUEST_EXPUNGE] == 1);
+	fake_server_drop_lines(fixture->server);
+	FAKE_SET(fixture->server, mute, FALSE);
+	FAKE_WAIT(is_done(&change));
+	g_assert_cmpint(change.code, ==, MAILFS_ERROR_OFFLINE);
+	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, -1);
+	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_EXPUNGE], ==, 1);
+}
+
 /* --- news, status, the end --- */
 
 static void
@@ -727,6 +784,9 @@ main(int argc, char **argv)
 	     test_work_goes_to_the_line_that_has_the_mailbox);
 	TEST("who-waits-goes-before-who-will-want", 1, setup,
 	     test_who_waits_goes_before_who_will_want);
+	TEST("a-change-is-not-kept-waiting-by-a-scan", 1, setup,
+	     test_a_change_is_not_kept_waiting_by_a_scan);
+	TEST("a-change-is-sent-once", 1, setup, test_a_change_is_sent_once);
 	TEST("what-is-promoted-comes-first", 1, setup, test_what_is_promoted_comes_first);
 	TEST("news-of-a-line-come-up", 1, setup, test_news_of_a_line_come_up);
 	TEST("the-status-tells-what-is-going-on", 1, setup, test_the_status_tells_what_is_going_on);
