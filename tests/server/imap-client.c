@@ -136,6 +136,30 @@ log_vanished(gpointer user, const UidSet *uids)
 }
 
 static void
+log_stored(gpointer user, const UidSet *uids)
+{
+	log_set(user, "stored", uids);
+}
+
+static void
+log_marked(gpointer user, const UidSet *uids)
+{
+	log_set(user, "marked", uids);
+}
+
+static void
+log_copied(gpointer user, const UidSet *source, guint32 uidvalidity, const UidSet *target)
+{
+	guint next = 0;
+	guint next_target = 0;
+	g_autofree char *from = uidset_format(source, &next, 1000);
+	g_autofree char *to = target != NULL ? uidset_format(target, &next_target, 1000) : NULL;
+
+	g_assert_true((uidvalidity == 0) == (target == NULL));
+	log_event(user, "copied %s to %u %s", from, uidvalidity, to != NULL ? to : "unknown");
+}
+
+static void
 log_found(gpointer user, const UidSet *uids)
 {
 	if (uidset_is_empty(uids))
@@ -217,9 +241,30 @@ code_name(const GError *error)
 		return "DENIED";
 	case MAILFS_ERROR_UNSUPPORTED:
 		return "UNSUPPORTED";
+	case MAILFS_ERROR_READ_ONLY:
+		return "READ_ONLY";
+	case MAILFS_ERROR_QUOTA:
+		return "QUOTA";
+	case MAILFS_ERROR_TOO_BIG:
+		return "TOO_BIG";
+	case MAILFS_ERROR_EXISTS:
+		return "EXISTS";
+	case MAILFS_ERROR_NOT_EMPTY:
+		return "NOT_EMPTY";
+	case MAILFS_ERROR_UNKNOWN_OUTCOME:
+		return "UNKNOWN_OUTCOME";
 	default:
 		return "OTHER";
 	}
+}
+
+static void
+log_appended(gpointer user, guint index, guint32 uidvalidity, guint32 uid, const GError *error)
+{
+	if (error != NULL)
+		log_event(user, "appended %u %s", index, code_name(error));
+	else
+		log_event(user, "appended %u as %u %u", index, uidvalidity, uid);
 }
 
 static void
@@ -274,6 +319,10 @@ static const RequestEvents events = {
 	.vanished = log_vanished,
 	.present = log_present,
 	.found = log_found,
+	.stored = log_stored,
+	.copied = log_copied,
+	.marked = log_marked,
+	.appended = log_appended,
 	.body_open = log_body_open,
 	.body_data = log_body_data,
 	.body_done = log_body_done,
@@ -417,6 +466,19 @@ imap_client_fetch(ImapClient *client, const char *mailbox, guint32 uidvalidity, 
 	request->uidvalidity = uidvalidity;
 	request->uids = uidset_parse(uids, strlen(uids), 10000);
 	g_assert_nonnull(request->uids);
+	return request;
+}
+
+Request *
+imap_client_change(ImapClient *client, RequestKind kind, const char *mailbox, const char *uids,
+		   const char *target)
+{
+	Request *request = imap_client_request(client, kind, mailbox);
+
+	client->config.read_only = FALSE;
+	request->uidvalidity = 7;
+	request->uids = uids != NULL ? uidset_parse(uids, strlen(uids), 100000) : NULL;
+	request->target = g_strdup(target);
 	return request;
 }
 

@@ -51,6 +51,9 @@ void imap_client_must_login(ImapClient *client);
 Request *imap_client_request(ImapClient *client, RequestKind kind, const char *mailbox);
 Request *imap_client_fetch(ImapClient *client, const char *mailbox, guint32 uidvalidity,
 			   const char *uids);
+/* One that changes, for an account that may; with UIDVALIDITY 7. (transfer full) */
+Request *imap_client_change(ImapClient *client, RequestKind kind, const char *mailbox,
+			    const char *uids, const char *target);
 /* Takes the request; waits until it is done, or the line is lost, which ends it too. */
 void imap_client_run(ImapClient *client, Request *request);
 void imap_client_start(ImapClient *client, Request *request);
