@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* Changes: what a user does to messages and mailboxes that are on the server. Each becomes a request
- * of its kind (request.h); what arrives while a request of the same kind, source and target is under
- * way goes together in the next one, so that many become one command and a single one is never held
- * up. When the server has said OK the listing says so too, before the caller is told: the message
- * is gone from its directory, and is in the other one under the name it should have there.
+/* Changes: what a user does to messages and mailboxes that are on the server. Each becomes a
+ * request of its kind (request.h); what arrives while a request of the same kind, source and target
+ * is under way goes together in the next one, so that many become one command and a single one is
+ * never held up. When the server has said OK the listing says so too, before the caller is told:
+ * the message is gone from its directory, and is in the other one under the name it should have
+ * there.
  *
  * Runs of moves and removals: a program that moves or removes one message after the other would
- * wait a round trip for each. Once the server has said OK to one of a run (same source, same target,
- * seconds apart), the next ones are answered before they are sent, up to 1,000 of them, and the
- * listing shows them as done. They are written to a journal first, so that they are done even when
- * mailfs is killed; when the server refuses one later the message is back in its place and the log
- * says why. fsync() of the directory, and umount, wait for them.
+ * wait a round trip for each. Once the server has said OK to one of a run (same source, same
+ * target, seconds apart), the next ones are answered before they are sent, up to 1,000 of them, and
+ * the listing shows them as done. They are written to a journal first, so that they are done even
+ * when mailfs is killed; when the server refuses one later the message is back in its place and the
+ * log says why. fsync() of the directory, and umount, wait for them.
  *
- * Thread-safe. Nothing here waits for the network; `done` comes once, on any thread, also before the
- * function returns. Errors as in request.h; STALE, NOT_FOUND when the message is no more; READ_ONLY
- * at once for an account that is mounted so; OFFLINE at once when the line is known to be down. */
+ * Thread-safe. Nothing here waits for the network; `done` comes once, on any thread, also before
+ * the function returns. Errors as in request.h; STALE, NOT_FOUND when the message is no more;
+ * READ_ONLY at once for an account that is mounted so; OFFLINE at once when the line is known to be
+ * down. */
 #pragma once
 
 #include "mail/account.h"
@@ -33,8 +35,8 @@ typedef enum {
 typedef struct {
 	gboolean read_only;
 	DeletePolicy policy;
-	guint limit; /* removals a minute; 0: no guard */
-	const char *state_dir; /* for the journal: exists, 0700 */
+	guint limit;				      /* removals a minute; 0: no guard */
+	const char *state_dir;			      /* for the journal: exists, 0700 */
 	void (*log)(gpointer user, const char *text); /* a line for the user, printable */
 	gpointer user;
 } ChangesConfig;
@@ -42,9 +44,9 @@ typedef struct {
 Changes *changes_new(Account *account, const ChangesConfig *config, GError **error);
 void changes_free(Changes *changes); /* after account_stop(). NULL is fine */
 
-/* @name: the file name that the copy shall have in @target, kept as long as the index knows it; NULL:
- * the one it has by names v1. One that is there under that name is replaced once the new one is safe
- * (its removal follows the policy). */
+/* @name: the file name that the copy shall have in @target, kept as long as the index knows it;
+ * NULL: the one it has by names v1. One that is there under that name is replaced once the new one
+ * is safe (its removal follows the policy). */
 void changes_move(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid, Mailbox *target,
 		  const char *name, ChangeDone done, gpointer user);
 void changes_copy(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid, Mailbox *target,
@@ -53,14 +55,15 @@ void changes_copy(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 ui
 gboolean changes_rename(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid,
 			const char *name, GError **error);
 
-/* rm, by the policy. LIMIT: too many in a minute (the guard; the text names `mailfs allow-delete`). */
+/* rm, by the policy. LIMIT: too many in a minute (the guard; the text names `mailfs allow-delete`).
+ */
 void changes_remove(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid,
 		    ChangeDone done, gpointer user);
 /* The guard is lifted for so long. */
 void changes_allow(Changes *changes, gint64 time_us);
 
-/* Only what differs is sent: "\Seen work" as mailbox_flags_text() spells it, for one or many messages
- * (one STORE for each set of differences). Takes @uids. */
+/* Only what differs is sent: "\Seen work" as mailbox_flags_text() spells it, for one or many
+ * messages (one STORE for each set of differences). Takes @uids. */
 void changes_set_flags(Changes *changes, Mailbox *mailbox, guint32 serial, UidSet *uids,
 		       const char *text, ChangeDone done, gpointer user);
 /* Adds and removes, for many: mailfs flag +\Seen -work FILE… Takes @uids. */
@@ -87,8 +90,8 @@ void changes_rename_mailbox(Changes *changes, Mailbox *mailbox, Mailbox *parent,
 void changes_wait(Changes *changes, Mailbox *mailbox, ChangeDone done, gpointer user);
 
 typedef struct {
-	guint on_the_way;   /* messages answered for and not yet confirmed */
-	guint removals;	    /* in the last minute */
+	guint on_the_way;     /* messages answered for and not yet confirmed */
+	guint removals;	      /* in the last minute */
 	gint64 allowed_until; /* wall clock, seconds; 0: the guard is up */
 } ChangesStatus;
 ChangesStatus changes_status(Changes *changes);

@@ -172,10 +172,11 @@ GBytes *mailbox_stored_header(Mailbox *mailbox, guint32 serial, guint32 uid);
 /* --- what we changed ourselves (mailbox-changes.c) --- */
 
 /* The message that an APPEND, COPY or MOVE of ours has made: listed at once, without waiting for a
- * sync. @uidvalidity: of the new UID; when it is not the one that is known, or the mailbox was never
- * listed, only the name is remembered for when the listing comes. @size: exact. @crc: of the body.
- * @header: the fields of names v1, as MessageInfo. @name: its file name ("x.eml"), or NULL: by names
- * v1. Returns FALSE when it is not listed yet. */
+ * sync. @uidvalidity: of the new UID; when it is not the one that is known, or the mailbox was
+ * never listed, only the name is remembered for when the listing comes. @size: exact. @crc: of the
+ * body.
+ * @header: the fields of names v1, as MessageInfo. @name: its file name ("x.eml"), or NULL: by
+ * names v1. Returns FALSE when it is not listed yet. */
 gboolean mailbox_adopt(Mailbox *mailbox, guint32 uidvalidity, const MessageInfo *info,
 		       gboolean has_crc, guint32 crc, const char *name);
 /* The next message with this Message-ID (raw) and size that a listing brings gets this name: for

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Uploads: the files of an account that the server does not have yet, and their way there. An Upload
- * is a file in the directory of a mailbox: being written, or under a name that stays local (design:
- * names that begin with "." or "#", end in "~ .swp .swx .tmp .part .bak .lock", or look like an
- * editor's or a desktop's litter), or complete and waiting to be APPENDed. Its bytes are in the
- * spool; it can be read, written, renamed and removed there like any file.
+/* Uploads: the files of an account that the server does not have yet, and their way there. An
+ * Upload is a file in the directory of a mailbox: being written, or under a name that stays local
+ * (design: names that begin with "." or "#", end in "~ .swp .swx .tmp .part .bak .lock", or look
+ * like an editor's or a desktop's litter), or complete and waiting to be APPENDed. Its bytes are in
+ * the spool; it can be read, written, renamed and removed there like any file.
  *
- * Life: OPEN → (complete, a sendable name, no writer) QUEUED → STARTED → the server's OK: the message
- * is in the mailbox's listing under the file's name, the upload is over. A refusal leaves the file,
- * with the reason. A lost line leaves it STARTED: it is searched for (Message-ID, then size) before
- * it is sent again. What arrives together is sent together (one APPEND request per mailbox at a time,
- * many messages each). Offline: waits, and follows when the line is back.
+ * Life: OPEN → (complete, a sendable name, no writer) QUEUED → STARTED → the server's OK: the
+ * message is in the mailbox's listing under the file's name, the upload is over. A refusal leaves
+ * the file, with the reason. A lost line leaves it STARTED: it is searched for (Message-ID, then
+ * size) before it is sent again. What arrives together is sent together (one APPEND request per
+ * mailbox at a time, many messages each). Offline: waits, and follows when the line is back.
  *
  * Thread-safe. Nothing here waits for the network; functions marked "disk" block on local disk. */
 #pragma once
@@ -20,15 +20,17 @@
 G_BEGIN_DECLS
 
 typedef struct Uploads Uploads;
-typedef struct Upload Upload; /* atomic reference count; its file stays readable until the last one goes */
+typedef struct Upload
+	Upload; /* atomic reference count; its file stays readable until the last one goes */
 
 typedef struct {
-	guint32 id;   /* as in the spool: makes the inode number */
+	guint32 id; /* as in the spool: makes the inode number */
 	guint64 size;
 	gint64 mtime;
 	guint32 mode;
 	SpoolState state;
-	gboolean copied; /* its bytes are those of a message that is on the server: see upload_copy_of() */
+	gboolean copied; /* its bytes are those of a message that is on the server: see
+			    upload_copy_of() */
 } UploadView;
 
 /* What becomes of uploads, on any thread, with no lock held. Must not block. */
@@ -39,8 +41,8 @@ typedef struct {
 	void (*log)(gpointer user, const char *text); /* a line for the user, printable */
 } UploadsNews;
 
-/* @spool: borrowed; what it holds is taken up (entries of mailboxes that are not there any more stay
- * in status until their mailbox is back). @read_only: nothing can be added. Disk. */
+/* @spool: borrowed; what it holds is taken up (entries of mailboxes that are not there any more
+ * stay in status until their mailbox is back). @read_only: nothing can be added. Disk. */
 Uploads *uploads_new(Account *account, Spool *spool, gboolean read_only, const UploadsNews *news,
 		     gpointer user, GError **error);
 void uploads_stop(Uploads *uploads); /* no new request; before account_stop() */
@@ -58,9 +60,10 @@ guint uploads_count(Uploads *uploads, Mailbox *mailbox);
 Upload *upload_ref(Upload *upload);
 void upload_unref(Upload *upload);
 void upload_view(Upload *upload, UploadView *out);
-char *upload_name(Upload *upload);	  /* (transfer full) */
+char *upload_name(Upload *upload); /* (transfer full) */
 Mailbox *upload_mailbox(Upload *upload);
-char *upload_status(Upload *upload); /* for user.mailfs.status: "queued", "refused: …". (transfer full) */
+char *
+upload_status(Upload *upload); /* for user.mailfs.status: "queued", "refused: …". (transfer full) */
 
 /* --- writing --- */
 
@@ -80,14 +83,15 @@ void upload_set_mode(Upload *upload, guint32 mode);
 gboolean upload_set_flags(Upload *upload, const char *text, GError **error);
 char *upload_flags_text(Upload *upload); /* (transfer full) */
 
-/* The file is to become a copy of a message that is on the server, which a UID COPY makes: no byte of
- * it travels. Only for an empty upload; a later write makes it a file of its own again. */
+/* The file is to become a copy of a message that is on the server, which a UID COPY makes: no byte
+ * of it travels. Only for an empty upload; a later write makes it a file of its own again. */
 gboolean upload_copy_of(Upload *upload, Mailbox *mailbox, guint32 serial, guint32 uid,
 			GError **error);
 
 /**
- * upload_complete: what is written is all, as far as anybody knows (the last close of the program that
- * opened it): checked, made durable, and queued under a sendable name. Disk. Later writes undo that.
+ * upload_complete: what is written is all, as far as anybody knows (the last close of the program
+ * that opened it): checked, made durable, and queued under a sendable name. Disk. Later writes undo
+ * that.
  *
  * Errors: INVALID (no message: does not begin with a header; NUL; *why* in the text), TOO_BIG,
  * G_FILE_ERROR. The file stays in all cases.
@@ -119,7 +123,7 @@ void uploads_wait(Uploads *uploads, Mailbox *mailbox, UploadDone done, gpointer 
 
 typedef struct {
 	guint open, queued, started, refused;
-	guint64 bytes;	 /* of queued and started */
+	guint64 bytes;	  /* of queued and started */
 	guint64 uploaded; /* messages since the start */
 } UploadsStatus;
 UploadsStatus uploads_status(Uploads *uploads);

@@ -3,8 +3,8 @@
  * table (spool.db, SQLite, every commit on disk before it returns) and one file each (spool/<id>,
  * 0600). What the table says holds after SIGKILL and after a power failure: an entry is never seen
  * half, a file without an entry is left over from a creation that did not happen and is removed at
- * the next start. Uploads (mail/uploads.h) decide what the states mean. Thread-safe; blocks on local
- * disk only. */
+ * the next start. Uploads (mail/uploads.h) decide what the states mean. Thread-safe; blocks on
+ * local disk only. */
 #pragma once
 
 #include <glib.h>
@@ -32,17 +32,18 @@ typedef struct {
 	guint32 crc;	     /* CRC-32 of it, once it is complete */
 	guint32 flags;	     /* MessageFlags */
 	const char *keywords;
-	const char *message_id;	  /* raw header value, trimmed */
-	guint32 replaces_validity; /* UIDVALIDITY and UID of the message that goes once this one is */
-	guint32 replaces_uid;	  /* there; 0: none */
-	const char *reason;	  /* for people */
+	const char *message_id;	   /* raw header value, trimmed */
+	guint32 replaces_validity; /* UIDVALIDITY and UID of the message that goes once this one is
+				    */
+	guint32 replaces_uid;	   /* there; 0: none */
+	const char *reason;	   /* for people */
 	guint32 tries;
 	gint64 retry_at; /* wall clock, seconds; 0: at once */
 } SpoolEntry;
 
 /* @directory: exists, 0700, held by one process (the caller's lock). A damaged table is put aside
- * as spool.db.damaged-<time>, its files are listed anew as SPOOL_REFUSED with a reason: nothing that
- * was written is thrown away. Errors: G_FILE_ERROR. */
+ * as spool.db.damaged-<time>, its files are listed anew as SPOOL_REFUSED with a reason: nothing
+ * that was written is thrown away. Errors: G_FILE_ERROR. */
 Spool *spool_open(const char *directory, GError **error);
 void spool_close(Spool *spool); /* NULL is fine */
 
