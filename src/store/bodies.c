@@ -256,6 +256,32 @@ bodies_remove(Bodies *bodies, guint32 serial, guint32 uid)
 	remove_file(bodies, bodies_address(serial, uid), 0, 0);
 }
 
+void
+bodies_move(Bodies *bodies, guint32 serial, guint32 uid, guint32 new_serial, guint32 new_uid,
+	    gboolean keep)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+	guint64 from = bodies_address(serial, uid), to = bodies_address(new_serial, new_uid);
+	g_autofree char *folder = g_strdup_printf("%u", new_serial);
+	BodyPlace old, new;
+	struct stat status;
+
+	bodies_place(old, from);
+	bodies_place(new, to);
+	if (from == to || fstatat(bodies->generation, old, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+	    !S_ISREG(status.st_mode))
+		return;
+	remove_file(bodies, to, 0, 0);
+	bodies_make_directory(bodies->generation, folder);
+	if (keep && linkat(bodies->generation, old, bodies->generation, new, 0) != 0)
+		return;
+	if (!keep && renameat(bodies->generation, old, bodies->generation, new) != 0)
+		return;
+	bodies_account(bodies, to, 0, bodies_disk_bytes(&status));
+	if (!keep)
+		bodies_account(bodies, from, bodies_disk_bytes(&status), 0);
+}
+
 /* Put aside under a hidden name at once; the evictor deletes it. */
 void
 bodies_remove_serial(Bodies *bodies, guint32 serial)

@@ -30,6 +30,9 @@ void bodies_close(Bodies *bodies); /* NULL is fine */
 int bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 crc);
 gboolean bodies_has(Bodies *bodies, guint32 serial, guint32 uid); /* cheap, unproved */
 void bodies_remove(Bodies *bodies, guint32 serial, guint32 uid);
+/* The message is (also, @keep) at another address now, and so is its body, if it is here. */
+void bodies_move(Bodies *bodies, guint32 serial, guint32 uid, guint32 new_serial, guint32 new_uid,
+		 gboolean keep);
 void bodies_remove_serial(Bodies *bodies, guint32 serial); /* a UIDVALIDITY is over */
 
 /* Writing. The serial is known at once, the UID only when the server's response is complete.
