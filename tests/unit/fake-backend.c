@@ -81,6 +81,10 @@ tell_listing(const Request *request, const Event *event, const MailboxState *sta
 	case EVENT_HEADER:
 	case EVENT_QUOTA:
 	case EVENT_MAILBOX:
+	case EVENT_STORED:
+	case EVENT_COPIED:
+	case EVENT_MARKED:
+	case EVENT_APPENDED:
 		g_assert_not_reached();
 	}
 }
@@ -113,6 +117,20 @@ tell(FakeBackend *self, const Request *request, const Event *event)
 		break;
 	case EVENT_PROBED:
 		request->events->probed(request->user, event->used);
+		break;
+	case EVENT_STORED:
+		request->events->stored(request->user, event->uids);
+		break;
+	case EVENT_COPIED:
+		request->events->copied(request->user, event->uids, event->uidvalidity,
+					event->others);
+		break;
+	case EVENT_MARKED:
+		request->events->marked(request->user, event->uids);
+		break;
+	case EVENT_APPENDED:
+		request->events->appended(request->user, event->index, event->uidvalidity,
+					  event->info.uid, NULL);
 		break;
 	case EVENT_CUT:
 		break;
@@ -226,8 +244,11 @@ fake_start(Backend *base, Request *request)
 	g_assert_true(fake_can_start(base, request));
 	g_mutex_lock(&server->lock);
 	server->counts.requests[request->kind]++;
-	if (request->kind != REQUEST_LIST && request->kind != REQUEST_QUOTA &&
-	    request->kind != REQUEST_STATUS && g_strcmp0(base->selected, request->mailbox) != 0) {
+	server->counts.changed += request_kind_changes(request->kind) && request->uids != NULL
+					  ? uidset_count(request->uids)
+					  : 0;
+	if (request_kind_selects(request->kind) &&
+	    g_strcmp0(base->selected, request->mailbox) != 0) {
 		g_free(base->selected);
 		base->selected = g_strdup(request->mailbox);
 		base->told = FALSE;
@@ -433,8 +454,13 @@ fake_free(Backend *base, const GError *error)
 	g_ptr_array_remove(self->server->lines, self);
 	util_close_fd(&self->peer_fd);
 	g_mutex_unlock(&self->server->lock);
-	while ((request = g_queue_pop_head(&self->requests)) != NULL)
-		request_finish(request, NULL, error);
+	while ((request = g_queue_pop_head(&self->requests)) != NULL) {
+		g_autoptr(GError) unknown = g_error_new(MAILFS_ERROR, MAILFS_ERROR_UNKNOWN_OUTCOME,
+							"the line was lost on the way");
+
+		request_finish(request, NULL,
+			       request_kind_changes(request->kind) ? unknown : error);
+	}
 	fake_answer_free(self->answer);
 	wire_free(base->wire);
 	g_ptr_array_unref(self->noticed);

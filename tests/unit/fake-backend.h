@@ -57,6 +57,13 @@ void fake_server_spoil(FakeServer *server, const char *mailbox, guint32 uid, Fak
 
 /* --- how it behaves --- */
 
+typedef enum {
+	FAKE_LOSE_NOTHING,
+	FAKE_LOSE_BEFORE, /* the line is cut, and nothing is done */
+	FAKE_LOSE_AFTER,  /* it is done, and nothing of it is told */
+	FAKE_LOSE_MIDWAY, /* MOVE has copied and not removed, and nothing of it is told */
+} FakeLoss;
+
 typedef struct {
 	int login_code;		/* MailfsError that every login ends with; -1: it succeeds */
 	guint login_delay_ms;	/* honours cancellation */
@@ -74,6 +81,12 @@ typedef struct {
 	guint window;	     /* requests under way on one line */
 	guint32 late_flags;  /* this message's flags are told again, with \Flagged, right after it
 				was listed */
+	int change_code;     /* MailfsError that every change is refused with; -1: it is done */
+	FakeLoss lose;	     /* the next change, once */
+	gboolean no_copyuid; /* COPY, MOVE and APPEND do not tell the new UIDs */
+	gboolean no_uidplus; /* what is to be removed is marked and stays */
+	guint32 other_validity;		 /* what COPYUID says of the target; 0: the truth */
+	gboolean no_keywords;		 /* the mailboxes keep none */
 	guint64 quota_used, quota_limit; /* limit 0: no quota */
 	gboolean idle;	 /* lines made from now on tell of the mailbox they have selected */
 	gboolean notify; /* the same of all mailboxes, when they are asked to */
@@ -105,6 +118,7 @@ typedef struct {
 	guint requests[REQUEST_APPEND + 1];
 	guint bodies;	/* or parts, sent whole */
 	guint64 octets; /* of bodies */
+	guint changed;	/* messages that COPY, MOVE, EXPUNGE and STORE were asked for */
 	guint messages; /* listed */
 	guint flags;	/* told */
 	guint probes;

@@ -45,6 +45,7 @@ struct FakeServer {
 	GPtrArray *mailboxes; /* of FakeMailbox */
 	GPtrArray *lines;     /* of FakeBackend: logged in */
 	guint made;	      /* messages ever */
+	guint made_mailboxes; /* ever */
 	const char *alert;
 };
 
@@ -64,6 +65,10 @@ typedef enum {
 	EVENT_HEADER,
 	EVENT_QUOTA,
 	EVENT_MAILBOX,
+	EVENT_STORED,
+	EVENT_COPIED,
+	EVENT_MARKED,
+	EVENT_APPENDED,
 } EventKind;
 
 typedef struct {
@@ -71,7 +76,9 @@ typedef struct {
 	MessageInfo info; /* its pointers are NULL: see text and bytes */
 	char *text;	  /* keywords, name of a mailbox */
 	GBytes *bytes;	  /* header, piece of a body */
-	UidSet *uids;
+	UidSet *uids, *others;
+	guint32 uidvalidity;
+	guint index;
 	guint64 used, limit;
 	MailboxInfo mailbox;
 	char *prefix;
@@ -104,5 +111,17 @@ void fake_status(FakeServer *server, const char *mailbox, MailboxStatus *out);
 Answer *fake_answer_new(FakeServer *server, const Request *request);
 void fake_answer_free(Answer *answer); /* NULL is fine */
 void fake_event_free(gpointer event);
+Event *fake_push(Answer *answer, EventKind kind);
+void fake_push_mailbox(Answer *answer, const FakeMailbox *mailbox);
+FakeMailbox *fake_find_mailbox(FakeServer *server, const char *name);
+FakeMessage *fake_find_message(const FakeMailbox *mailbox, guint32 uid);
+FakeMailbox *fake_make_mailbox(FakeServer *server, const char *name, char separator,
+			       guint attributes, const char *prefix);
+GBytes *fake_header_fields(const char *raw);
+guint32 fake_put_message(FakeMailbox *mailbox, FakeMessage *message); /* takes it */
+void fake_take_message(FakeMailbox *mailbox, FakeMessage *message);   /* expunged */
+/* fake-changes.c. @mailbox may be NULL. */
+void fake_answer_change(Answer *answer, FakeServer *server, FakeMailbox *mailbox,
+			const Request *request);
 
 G_END_DECLS

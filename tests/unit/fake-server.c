@@ -64,7 +64,8 @@ fake_server_new(void)
 	server->config.tls = TLS_NONE;
 	server->config.timeout_ms = 2000;
 	server->config.secret.user = server;
-	server->knobs = (FakeKnobs){.login_code = -1, .drop_after = -1, .batch = 512, .window = 16};
+	server->knobs = (FakeKnobs){
+		.login_code = -1, .change_code = -1, .drop_after = -1, .batch = 512, .window = 16};
 	return server;
 }
 
@@ -106,8 +107,8 @@ fake_server_unlock(FakeServer *server)
 	g_mutex_unlock(&server->lock);
 }
 
-static FakeMailbox *
-find_mailbox(FakeServer *server, const char *name)
+FakeMailbox *
+fake_find_mailbox(FakeServer *server, const char *name)
 {
 	for (guint i = 0; i < server->mailboxes->len; i++) {
 		FakeMailbox *mailbox = server->mailboxes->pdata[i];
@@ -118,8 +119,8 @@ find_mailbox(FakeServer *server, const char *name)
 	return NULL;
 }
 
-static FakeMessage *
-find_message(const FakeMailbox *mailbox, guint32 uid)
+FakeMessage *
+fake_find_message(const FakeMailbox *mailbox, guint32 uid)
 {
 	for (guint i = 0; i < mailbox->messages->len; i++) {
 		FakeMessage *message = mailbox->messages->pdata[i];
@@ -130,9 +131,9 @@ find_message(const FakeMailbox *mailbox, guint32 uid)
 	return NULL;
 }
 
-void
-fake_server_mailbox_full(FakeServer *server, const char *name, char separator, guint attributes,
-			 const char *prefix)
+FakeMailbox *
+fake_make_mailbox(FakeServer *server, const char *name, char separator, guint attributes,
+		  const char *prefix)
 {
 	FakeMailbox *mailbox = g_new0(FakeMailbox, 1);
 
@@ -144,9 +145,17 @@ fake_server_mailbox_full(FakeServer *server, const char *name, char separator, g
 	mailbox->messages = g_ptr_array_new_with_free_func(message_free);
 	mailbox->expunged = g_array_new(FALSE, FALSE, sizeof(Expunged));
 	mailbox->asked = g_hash_table_new(NULL, NULL);
-	fake_server_lock(server);
-	mailbox->state.uidvalidity = 1000 + server->mailboxes->len;
+	mailbox->state.uidvalidity = 1000 + server->made_mailboxes++;
 	g_ptr_array_add(server->mailboxes, mailbox);
+	return mailbox;
+}
+
+void
+fake_server_mailbox_full(FakeServer *server, const char *name, char separator, guint attributes,
+			 const char *prefix)
+{
+	fake_server_lock(server);
+	fake_make_mailbox(server, name, separator, attributes, prefix);
 	fake_server_unlock(server);
 }
 
@@ -160,13 +169,13 @@ void
 fake_server_remove_mailbox(FakeServer *server, const char *name)
 {
 	fake_server_lock(server);
-	g_assert_true(g_ptr_array_remove(server->mailboxes, find_mailbox(server, name)));
+	g_assert_true(g_ptr_array_remove(server->mailboxes, fake_find_mailbox(server, name)));
 	fake_server_unlock(server);
 }
 
 /* What BODY.PEEK[HEADER.FIELDS (DATE FROM SUBJECT MESSAGE-ID)] would give. */
-static GBytes *
-header_fields(const char *raw)
+GBytes *
+fake_header_fields(const char *raw)
 {
 	static const char *const names[] = {"Date:", "From:", "Subject:", "Message-ID:"};
 	const char *end = strstr(raw, "\r\n\r\n");
@@ -183,6 +192,24 @@ header_fields(const char *raw)
 }
 
 guint32
+fake_put_message(FakeMailbox *mailbox, FakeMessage *message)
+{
+	message->uid = mailbox->state.uidnext++;
+	message->modseq = ++mailbox->state.highestmodseq;
+	g_ptr_array_add(mailbox->messages, message);
+	return message->uid;
+}
+
+void
+fake_take_message(FakeMailbox *mailbox, FakeMessage *message)
+{
+	Expunged expunged = {message->uid, ++mailbox->state.highestmodseq};
+
+	g_array_append_val(mailbox->expunged, expunged);
+	g_ptr_array_remove(mailbox->messages, message);
+}
+
+guint32
 fake_server_add_raw(FakeServer *server, const char *name, const char *raw, gint64 date)
 {
 	FakeMessage *message = g_new0(FakeMessage, 1);
@@ -192,14 +219,12 @@ fake_server_add_raw(FakeServer *server, const char *name, const char *raw, gint6
 	message->date = date;
 	message->keywords = g_strdup("");
 	message->body = g_bytes_new(raw, strlen(raw));
-	message->fields = header_fields(raw);
+	message->fields = fake_header_fields(raw);
 	message->claimed = strlen(raw);
 	fake_server_lock(server);
-	mailbox = find_mailbox(server, name);
+	mailbox = fake_find_mailbox(server, name);
 	g_assert_nonnull(mailbox);
-	uid = message->uid = mailbox->state.uidnext++;
-	message->modseq = ++mailbox->state.highestmodseq;
-	g_ptr_array_add(mailbox->messages, message);
+	uid = fake_put_message(mailbox, message);
 	fake_server_unlock(server);
 	return uid;
 }
@@ -239,16 +264,12 @@ fake_server_expunge(FakeServer *server, const char *name, guint32 first, guint32
 	FakeMailbox *mailbox;
 
 	fake_server_lock(server);
-	mailbox = find_mailbox(server, name);
+	mailbox = fake_find_mailbox(server, name);
 	for (guint i = mailbox->messages->len; i > 0; i--) {
 		FakeMessage *message = mailbox->messages->pdata[i - 1];
 
-		if (message->uid >= first && message->uid <= last) {
-			Expunged expunged = {message->uid, ++mailbox->state.highestmodseq};
-
-			g_array_append_val(mailbox->expunged, expunged);
-			g_ptr_array_remove_index(mailbox->messages, i - 1);
-		}
+		if (message->uid >= first && message->uid <= last)
+			fake_take_message(mailbox, message);
 	}
 	fake_server_unlock(server);
 }
@@ -261,8 +282,8 @@ fake_server_flag(FakeServer *server, const char *name, guint32 uid, guint32 flag
 	FakeMessage *message;
 
 	fake_server_lock(server);
-	mailbox = find_mailbox(server, name);
-	message = find_message(mailbox, uid);
+	mailbox = fake_find_mailbox(server, name);
+	message = fake_find_message(mailbox, uid);
 	g_assert_nonnull(message);
 	message->flags = flags;
 	g_free(message->keywords);
@@ -275,7 +296,7 @@ void
 fake_server_claim_size(FakeServer *server, const char *mailbox, guint32 uid, guint64 size)
 {
 	fake_server_lock(server);
-	find_message(find_mailbox(server, mailbox), uid)->claimed = size;
+	fake_find_message(fake_find_mailbox(server, mailbox), uid)->claimed = size;
 	fake_server_unlock(server);
 }
 
@@ -286,7 +307,7 @@ fake_server_renumber(FakeServer *server, const char *name)
 	guint n;
 
 	fake_server_lock(server);
-	mailbox = find_mailbox(server, name);
+	mailbox = fake_find_mailbox(server, name);
 	n = mailbox->messages->len;
 	for (guint i = 0; i < n / 2; i++) {
 		gpointer swap = mailbox->messages->pdata[i];
@@ -307,7 +328,7 @@ char *
 fake_server_listing(FakeServer *server, const char *name)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&server->lock);
-	const FakeMailbox *mailbox = find_mailbox(server, name);
+	const FakeMailbox *mailbox = fake_find_mailbox(server, name);
 	g_autoptr(GString) text = g_string_new(NULL);
 
 	for (guint i = 0; i < mailbox->messages->len; i++) {
@@ -325,7 +346,7 @@ fake_server_body(FakeServer *server, const char *mailbox, guint32 uid)
 	GBytes *body;
 
 	fake_server_lock(server);
-	body = g_bytes_ref(find_message(find_mailbox(server, mailbox), uid)->body);
+	body = g_bytes_ref(fake_find_message(fake_find_mailbox(server, mailbox), uid)->body);
 	fake_server_unlock(server);
 	return body;
 }
@@ -336,7 +357,7 @@ fake_server_spoil(FakeServer *server, const char *mailbox, guint32 uid, FakeBody
 	FakeMessage *message;
 
 	fake_server_lock(server);
-	message = find_message(find_mailbox(server, mailbox), uid);
+	message = fake_find_message(fake_find_mailbox(server, mailbox), uid);
 	message->spoil = how;
 	message->spoil_times = times;
 	fake_server_unlock(server);
@@ -381,7 +402,7 @@ fake_server_folders(FakeServer *server)
 void
 fake_status(FakeServer *server, const char *mailbox, MailboxStatus *out)
 {
-	const FakeMailbox *found = find_mailbox(server, mailbox);
+	const FakeMailbox *found = fake_find_mailbox(server, mailbox);
 
 	*out = (MailboxStatus){.messages = -1, .unseen = -1};
 	if (found == NULL)
@@ -415,7 +436,7 @@ guint
 fake_server_asked(FakeServer *server, const char *name, guint32 uid)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&server->lock);
-	FakeMailbox *mailbox = find_mailbox(server, name);
+	FakeMailbox *mailbox = fake_find_mailbox(server, name);
 
 	return GPOINTER_TO_UINT(g_hash_table_lookup(mailbox->asked, GUINT_TO_POINTER(uid)));
 }
@@ -431,6 +452,7 @@ fake_event_free(gpointer data)
 	g_free(event->prefix);
 	g_clear_pointer(&event->bytes, g_bytes_unref);
 	uidset_free(event->uids);
+	uidset_free(event->others);
 	g_free(event);
 }
 
@@ -444,8 +466,8 @@ fake_answer_free(Answer *answer)
 	g_free(answer);
 }
 
-static Event *
-push(Answer *answer, EventKind kind)
+Event *
+fake_push(Answer *answer, EventKind kind)
 {
 	Event *event = g_new0(Event, 1);
 
@@ -457,7 +479,7 @@ push(Answer *answer, EventKind kind)
 static Event *
 push_flags(Answer *answer, const FakeMessage *message)
 {
-	Event *event = push(answer, EVENT_FLAGS);
+	Event *event = fake_push(answer, EVENT_FLAGS);
 
 	event->info.uid = message->uid;
 	event->info.flags = message->flags;
@@ -465,10 +487,22 @@ push_flags(Answer *answer, const FakeMessage *message)
 	return event;
 }
 
+void
+fake_push_mailbox(Answer *answer, const FakeMailbox *mailbox)
+{
+	Event *event = fake_push(answer, EVENT_MAILBOX);
+
+	event->text = g_strdup(mailbox->name);
+	event->prefix = g_strdup(mailbox->prefix);
+	event->mailbox.separator = mailbox->separator;
+	event->mailbox.attributes = mailbox->attributes;
+	event->mailbox.messages = mailbox->messages->len;
+}
+
 static void
 push_message(Answer *answer, const FakeMessage *message, gboolean header)
 {
-	Event *event = push(answer, EVENT_MESSAGE);
+	Event *event = fake_push(answer, EVENT_MESSAGE);
 
 	event->info = (MessageInfo){.uid = message->uid,
 				    .flags = message->flags,
@@ -505,9 +539,9 @@ answer_known(Answer *answer, const FakeServer *server, const FakeMailbox *mailbo
 			uidset_add(vanished, expunged->uid, expunged->uid);
 	}
 	if (changes && !uidset_is_empty(vanished))
-		push(answer, EVENT_VANISHED)->uids = uidset_copy(vanished);
+		fake_push(answer, EVENT_VANISHED)->uids = uidset_copy(vanished);
 	if (!changes || known->count != n + uidset_count(vanished))
-		push(answer, EVENT_PRESENT)->uids = g_steal_pointer(&present);
+		fake_push(answer, EVENT_PRESENT)->uids = g_steal_pointer(&present);
 	return n;
 }
 
@@ -525,7 +559,7 @@ answer_sync(Answer *answer, const FakeServer *server, const FakeMailbox *mailbox
 	answer->state.count = n;
 	if (!server->knobs.qresync)
 		answer->state.highestmodseq = 0;
-	push(answer, EVENT_SELECTED);
+	fake_push(answer, EVENT_SELECTED);
 	if (known.uidnext > 1)
 		answer_known(answer, server, mailbox, &known);
 	for (guint i = 0; i < n; i++) {
@@ -538,9 +572,9 @@ answer_sync(Answer *answer, const FakeServer *server, const FakeMailbox *mailbox
 		if (message->uid == server->knobs.late_flags)
 			push_flags(answer, message)->info.flags = MESSAGE_FLAGGED;
 		if (++fresh % server->knobs.batch == 0)
-			push(answer, EVENT_BATCH);
+			fake_push(answer, EVENT_BATCH);
 	}
-	push(answer, EVENT_BATCH);
+	fake_push(answer, EVENT_BATCH);
 }
 
 /* @size octets of the body from @offset on. */
@@ -549,18 +583,18 @@ push_octets(Answer *answer, FakeMessage *message, gsize offset, gsize size, Fake
 {
 	gboolean whole = spoil == FAKE_SOUND || spoil == FAKE_LATE_UID;
 	gsize end = offset + (whole ? size : size / 2), third = size / 3 + 1;
-	Event *event = push(answer, EVENT_BODY_OPEN);
+	Event *event = fake_push(answer, EVENT_BODY_OPEN);
 
 	event->info.size = size;
 	event->info.uid = spoil == FAKE_LATE_UID ? 0 : message->uid;
 	for (gsize at = offset; at < end; at += third) {
-		event = push(answer, EVENT_BODY_DATA);
+		event = fake_push(answer, EVENT_BODY_DATA);
 		event->bytes =
 			g_bytes_new_from_bytes(message->body, at, MIN(third, offset + size - at));
 	}
-	event = push(answer, whole		   ? EVENT_BODY_DONE
-			     : spoil == FAKE_SHORT ? EVENT_BODY_SHORT
-						   : EVENT_CUT);
+	event = fake_push(answer, whole			? EVENT_BODY_DONE
+				  : spoil == FAKE_SHORT ? EVENT_BODY_SHORT
+							: EVENT_CUT);
 	event->info.uid = message->uid;
 }
 
@@ -582,7 +616,7 @@ push_body(Answer *answer, FakeMessage *message, const Request *request)
 	if (spoil == FAKE_WITHHELD)
 		return;
 	if (request->probe > 0)
-		push(answer, EVENT_PROBED)->used = MIN(size - MIN(request->probe, size), 2);
+		fake_push(answer, EVENT_PROBED)->used = MIN(size - MIN(request->probe, size), 2);
 	push_octets(answer, message, offset,
 		    request->length > 0 ? MIN(request->length, size - offset) : size, spoil);
 }
@@ -602,7 +636,7 @@ answer_fetch(Answer *answer, const FakeMailbox *mailbox, const Request *request)
 			push_body(answer, message, request);
 		} else {
 			const char *raw = g_bytes_get_data(message->body, NULL);
-			Event *event = push(answer, EVENT_HEADER);
+			Event *event = fake_push(answer, EVENT_HEADER);
 
 			event->info.uid = message->uid;
 			event->bytes = g_bytes_new_from_bytes(message->body, 0,
@@ -614,16 +648,8 @@ answer_fetch(Answer *answer, const FakeMailbox *mailbox, const Request *request)
 static void
 answer_list(Answer *answer, const FakeServer *server)
 {
-	for (guint i = 0; i < server->mailboxes->len; i++) {
-		const FakeMailbox *mailbox = server->mailboxes->pdata[i];
-		Event *event = push(answer, EVENT_MAILBOX);
-
-		event->text = g_strdup(mailbox->name);
-		event->prefix = g_strdup(mailbox->prefix);
-		event->mailbox.separator = mailbox->separator;
-		event->mailbox.attributes = mailbox->attributes;
-		event->mailbox.messages = mailbox->messages->len;
-	}
+	for (guint i = 0; i < server->mailboxes->len; i++)
+		fake_push_mailbox(answer, server->mailboxes->pdata[i]);
 }
 
 Answer *
@@ -631,8 +657,12 @@ fake_answer_new(FakeServer *server, const Request *request)
 {
 	Answer *answer = g_new0(Answer, 1);
 	FakeMailbox *mailbox =
-		request->mailbox != NULL ? find_mailbox(server, request->mailbox) : NULL;
+		request->mailbox != NULL ? fake_find_mailbox(server, request->mailbox) : NULL;
 
+	if (request_kind_changes(request->kind)) {
+		fake_answer_change(answer, server, mailbox, request);
+		return answer;
+	}
 	if (request->kind != REQUEST_LIST && request->kind != REQUEST_STATUS && mailbox == NULL) {
 		g_set_error(&answer->error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND, "no mailbox %s",
 			    request->mailbox);
@@ -660,9 +690,7 @@ fake_answer_new(FakeServer *server, const Request *request)
 	case REQUEST_MOVE:
 	case REQUEST_EXPUNGE:
 	case REQUEST_APPEND:
-		g_set_error(&answer->error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
-			    "this server changes nothing");
-		break;
+		break; /* answered above */
 	case REQUEST_LIST:
 		answer_list(answer, server);
 		break;
@@ -676,7 +704,7 @@ fake_answer_new(FakeServer *server, const Request *request)
 		break;
 	case REQUEST_QUOTA:
 		if (server->knobs.quota_limit > 0) {
-			Event *event = push(answer, EVENT_QUOTA);
+			Event *event = fake_push(answer, EVENT_QUOTA);
 
 			event->used = server->knobs.quota_used;
 			event->limit = server->knobs.quota_limit;

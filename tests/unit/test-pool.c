@@ -581,6 +581,7 @@ static void
 test_a_change_is_not_kept_waiting_by_a_scan(Fixture *fixture, gconstpointer data)
 {
 	start(fixture);
+	FAKE_SET(fixture->server, change_code, MAILFS_ERROR_UNSUPPORTED);
 	FAKE_SET(fixture->server, window, 2);
 	FAKE_SET(fixture->server, delay_us, 2000); /* they end one by one */
 	for (guint round = 0; round < 2; round++) {
