@@ -14,7 +14,7 @@
 static ScanPlace
 place_of(const Mailbox *mailbox)
 {
-	return (ScanPlace){mailbox->raw_name, mailbox->state.uidvalidity, mailbox->serial};
+	return (ScanPlace){mailbox_raw_name(mailbox), mailbox->state.uidvalidity, mailbox->serial};
 }
 
 /* The UID means another message, or none, by now. */
@@ -379,7 +379,7 @@ mailbox_header(Mailbox *mailbox, guint32 serial, guint32 uid, MailboxHeader done
 	wish = g_new0(HeaderWish, 1);
 	wish->done = done;
 	wish->user = user;
-	request = request_new(REQUEST_HEADERS, mailbox->raw_name, &header_events, wish);
+	request = request_new(REQUEST_HEADERS, mailbox_raw_name(mailbox), &header_events, wish);
 	request->uidvalidity = uidvalidity;
 	request->uids = uidset_new();
 	uidset_add(request->uids, uid, uid);

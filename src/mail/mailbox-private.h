@@ -15,8 +15,12 @@ typedef struct {
 
 struct Mailbox {
 	const MailboxHouse *house;
-	char *raw_name, *file_name, *prefix;
-	guint32 directory, parent;
+	/* Where it lies changes with a RENAME; readers take no lock, old texts stay as long as the
+	 * mailbox. */
+	char *raw_name, *file_name; /* atomic */
+	guint parent;		    /* atomic */
+	char *prefix;
+	guint32 directory;
 	char separator;
 
 	GMutex load_lock;    /* held over local disk only */
@@ -46,7 +50,39 @@ struct Mailbox {
 	IndexBatch *exact; /* bodies fetched of `serial` that the index was not told of yet; NULL:
 			      none */
 	guint n_exact;
+
+	/* What we changed ourselves; UIDs of `serial`. */
+	GPtrArray *texts; /* all raw and file names it ever had, owned */
+	UidSet *hidden;	  /* of messages that are here and not shown */
+	UidSet *deleted;  /* of `hidden`: as long as they carry \Deleted */
+	UidSet *ahead;	  /* adopted, at or above state.uidnext: state.count leaves them out */
+	UidSet *dropped;  /* while the SYNC under way may still tell of them */
+	GHashTable *names_to_come; /* "uidvalidity/uid" → file name without ".eml" */
+	GQueue expected;	   /* of MailboxExpected */
 };
+
+/* A message that will come under an unknown UID. */
+typedef struct {
+	char *message_id, *name;
+	guint64 size;
+	gint64 until; /* monotonic */
+} MailboxExpected;
+
+/* mailbox_set_place() without the index. Under the lock, or before there are threads. */
+void mailbox_put_place(Mailbox *mailbox, const char *raw_name, const char *file_name,
+		       guint32 parent);
+void mailbox_changes_init(Mailbox *mailbox);
+void mailbox_changes_clear(Mailbox *mailbox);
+/* UIDVALIDITY has changed. Under the lock. */
+void mailbox_changes_reset(Mailbox *mailbox);
+/* @uid has left the listing. Under the lock. */
+void mailbox_changes_forget(Mailbox *mailbox, guint32 uid);
+/* It is here, and not hidden. Under the lock. */
+const MessageEntry *mailbox_shown(const Mailbox *mailbox, guint32 uid);
+/* Puts a message into the listing and @batch, under the name that was given for it, else @name
+ * (without ".eml"). FALSE: it was there. Under the lock. */
+gboolean mailbox_add_message(Mailbox *mailbox, IndexBatch *batch, IndexMessage *row,
+			     const char *name);
 
 /* What the index keeps of this mailbox; borrows its strings. Under the lock. */
 IndexMailbox mailbox_row(const Mailbox *mailbox);

@@ -39,7 +39,8 @@ void
 mailbox_search(Mailbox *mailbox, GPtrArray *terms, MailboxFound done, gpointer user)
 {
 	Search *search = g_new0(Search, 1);
-	Request *request = request_new(REQUEST_SEARCH, mailbox->raw_name, &search_events, search);
+	Request *request =
+		request_new(REQUEST_SEARCH, mailbox_raw_name(mailbox), &search_events, search);
 
 	search->done = done;
 	search->user = user;

@@ -45,11 +45,12 @@ sync_free(Sync *sync)
 static MailboxState
 known_now(const Mailbox *mailbox)
 {
-	guint count = messages_count(mailbox->messages);
+	guint count = messages_count(mailbox->messages) - (guint)uidset_count(mailbox->ahead);
 	MailboxState known = mailbox->state;
 
 	if (count == known.count)
 		return known;
+	count = messages_count(mailbox->messages);
 	known.uidnext = count > 0 ? messages_at(mailbox->messages, count - 1)->uid + 1 : 1;
 	known.highestmodseq = 0;
 	known.count = count;
@@ -68,7 +69,9 @@ is_founded(Sync *sync)
 		sync->assumed = FALSE;
 		mailbox_load(mailbox);
 		g_rw_lock_reader_lock(&mailbox->lock);
-		sync->unfounded = messages_count(mailbox->messages) != mailbox->state.count;
+		sync->unfounded =
+			messages_count(mailbox->messages) - (guint)uidset_count(mailbox->ahead) !=
+			mailbox->state.count;
 		g_rw_lock_reader_unlock(&mailbox->lock);
 	}
 	return !sync->unfounded;
@@ -79,7 +82,7 @@ static void
 sync_submit(Mailbox *mailbox, const MailboxState *known, gboolean assumed)
 {
 	Sync *sync = g_new0(Sync, 1);
-	Request *request = request_new(REQUEST_SYNC, mailbox->raw_name, &sync_events, sync);
+	Request *request = request_new(REQUEST_SYNC, mailbox_raw_name(mailbox), &sync_events, sync);
 	MailboxState anew = {.uidnext = 1};
 
 	/* A line that has the mailbox selected may go on showing one that is no more: to ask with
@@ -129,6 +132,7 @@ mailbox_refresh(Mailbox *mailbox, gint64 max_age_us)
 		start = mailbox->syncing = TRUE;
 		mailbox->sync_began = now;
 		mailbox->tried = FALSE;
+		uidset_remove(mailbox->dropped, 1, G_MAXUINT32);
 		known = loaded ? known_now(mailbox) : mailbox->state;
 	}
 	g_rw_lock_writer_unlock(&mailbox->lock);
@@ -161,25 +165,34 @@ publish(Sync *sync)
 
 	if (sync->arrived->len > 0) {
 		IndexBatch *batch = batch_of(sync);
+		g_autoptr(GArray) marked = g_array_new(FALSE, FALSE, sizeof(guint32));
 
 		g_rw_lock_writer_lock(&mailbox->lock);
 		for (guint i = 0; i < sync->arrived->len; i++) {
 			Arrived *arrived = &g_array_index(sync->arrived, Arrived, i);
-			const MessageEntry *entry;
 			IndexMessage row = {.info = arrived->info};
 
 			row.info.keywords = sync->text->str + arrived->keywords;
 			if (row.info.header != NULL)
 				row.info.header = sync->text->str + arrived->header;
-			entry = messages_add(mailbox->messages, &row.info,
-					     sync->text->str + arrived->name);
-			if (entry == NULL)
+			if (uidset_contains(mailbox->dropped, row.info.uid))
 				continue;
-			row.name = messages_name(mailbox->messages, entry);
-			index_batch_add(batch, &row);
-			sync->changed = TRUE;
+			if (mailbox_add_message(mailbox, batch, &row,
+						sync->text->str + arrived->name))
+				sync->changed = TRUE;
+			else if (messages_set_flags(mailbox->messages, row.info.uid, row.info.flags,
+						    row.info.keywords)) {
+				index_batch_flags(batch, row.info.uid, row.info.flags,
+						  row.info.keywords);
+				g_array_append_val(marked, row.info.uid);
+			}
 		}
+		mailbox->marks += marked->len > 0;
 		g_rw_lock_writer_unlock(&mailbox->lock);
+		for (guint i = 0; i < marked->len; i++)
+			mailbox->house->news->changed(mailbox->house->user, mailbox,
+						      mailbox->serial,
+						      g_array_index(marked, guint32, i));
 		g_array_set_size(sync->arrived, 0);
 		g_string_set_size(sync->text, 0);
 	}
@@ -221,6 +234,7 @@ on_selected(gpointer user, const MailboxState *now)
 	if (!mailbox->house->names_uid)
 		messages_reserve(mailbox->messages, now->count);
 	g_array_set_size(mailbox->former, 0);
+	mailbox_changes_reset(mailbox);
 	mailbox->serial = serial;
 	mailbox->state = (MailboxState){.uidvalidity = now->uidvalidity, .uidnext = 1};
 	mailbox->listed = FALSE;
@@ -291,6 +305,12 @@ on_flags(gpointer user, guint32 uid, guint32 flags, const char *keywords)
 	entry = messages_get(mailbox->messages, uid);
 	before = entry != NULL ? entry->flags : flags;
 	changed = messages_set_flags(mailbox->messages, uid, flags, keywords);
+	/* Somebody has saved it after all. */
+	if (!(flags & MESSAGE_DELETED) && uidset_contains(mailbox->deleted, uid)) {
+		uidset_remove(mailbox->deleted, uid, uid);
+		uidset_remove(mailbox->hidden, uid, uid);
+		sync->changed = TRUE;
+	}
 	if (before != flags) {
 		mailbox_note_former(mailbox, uid, before);
 		mailbox->marks++;
@@ -342,6 +362,7 @@ remove_messages(Sync *sync, const UidSet *uids, gboolean are_present)
 	g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(guint32));
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 	Removed removed = {gone, names};
+	g_autoptr(UidSet) dropped = NULL;
 
 	if (!is_founded(sync))
 		return;
@@ -349,10 +370,15 @@ remove_messages(Sync *sync, const UidSet *uids, gboolean are_present)
 	g_rw_lock_writer_lock(&mailbox->lock);
 	if (are_present) {
 		messages_keep(mailbox->messages, uids, sync->below, note_removed, &removed);
-		sync->holes = messages_rank(mailbox->messages, sync->below) < uidset_count(uids);
+		/* What we have removed since it was asked may still be in the answer. */
+		dropped = uidset_intersect(mailbox->dropped, uids);
+		sync->holes = messages_rank(mailbox->messages, sync->below) <
+			      uidset_count(uids) - uidset_count(dropped);
 	} else {
 		messages_remove(mailbox->messages, uids, note_removed, &removed);
 	}
+	for (guint i = 0; i < gone->len; i++)
+		mailbox_changes_forget(mailbox, g_array_index(gone, guint32, i));
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	tell_removed(sync, &removed);
 }
@@ -392,7 +418,10 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 		start = TRUE;
 	} else if (error == NULL) {
 		mailbox->state = *state;
-		mailbox->state.count = messages_count(mailbox->messages);
+		if (state->uidnext > 1)
+			uidset_remove(mailbox->ahead, 1, state->uidnext - 1);
+		mailbox->state.count =
+			messages_count(mailbox->messages) - (guint)uidset_count(mailbox->ahead);
 		mailbox->listed = TRUE;
 		mailbox->synced_at = g_get_monotonic_time();
 		mailbox->known_at = mailbox->sync_began;
@@ -412,6 +441,7 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	}
 	mailbox->again = FALSE;
 	mailbox->syncing = start;
+	uidset_remove(mailbox->dropped, 1, G_MAXUINT32);
 	if (start)
 		mailbox->sync_began = g_get_monotonic_time();
 	known = known_now(mailbox);

@@ -24,7 +24,8 @@ in_use(Mailbox *mailbox, gint now)
 
 	if (g_atomic_int_get(&mailbox->promised) > now)
 		return TRUE;
-	return used != 0 && (now - used < USED_S || strcmp(mailbox->raw_name, "INBOX") == 0);
+	return used != 0 &&
+	       (now - used < USED_S || strcmp(mailbox_raw_name(mailbox), "INBOX") == 0);
 }
 
 void
@@ -47,7 +48,8 @@ is_told(const Mailbox *mailbox, gboolean *settled_out)
 
 	if (mailbox->stale || mailbox->again || mailbox->known_at == 0)
 		return FALSE;
-	since = pool_told_since(mailbox->house->pool, mailbox->raw_name, personal, settled_out);
+	since = pool_told_since(mailbox->house->pool, mailbox_raw_name(mailbox), personal,
+				settled_out);
 	return since != 0 && mailbox->known_at >= since;
 }
 
@@ -90,7 +92,7 @@ mailbox_watch(Mailbox *mailbox, PoolWatch *out, gint *used_out, gboolean *promis
 	*used_out = g_atomic_int_get(&mailbox->used);
 	*promised_out = g_atomic_int_get(&mailbox->promised) > now_s();
 	*out = (PoolWatch){
-		.name = g_strdup(mailbox->raw_name),
+		.name = g_strdup(mailbox_raw_name(mailbox)),
 		.personal = (mailbox->attributes & MAILBOX_PERSONAL) != 0,
 		.numbered = mailbox->state.highestmodseq != 0,
 		.known_at = mailbox->known_at,

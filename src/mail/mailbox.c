@@ -26,11 +26,12 @@ mailbox_new(const MailboxHouse *house, const IndexMailbox *row, const char *file
 	Mailbox *mailbox = g_new0(Mailbox, 1);
 
 	mailbox->house = house;
-	mailbox->raw_name = g_strdup(row->name);
-	mailbox->file_name = g_strdup(file_name);
+	g_mutex_init(&mailbox->load_lock);
+	g_rw_lock_init(&mailbox->lock);
+	mailbox_changes_init(mailbox);
+	mailbox_put_place(mailbox, row->name, file_name, parent);
 	mailbox->prefix = g_strdup(row->prefix);
 	mailbox->directory = row->directory;
-	mailbox->parent = parent;
 	mailbox->separator = row->separator;
 	mailbox->attributes = row->attributes;
 	mailbox->serial = row->messages;
@@ -40,8 +41,6 @@ mailbox_new(const MailboxHouse *house, const IndexMailbox *row, const char *file
 	mailbox->former = g_array_new(FALSE, FALSE, sizeof(MailboxFormer));
 	mailbox->changed = row->changed;
 	mailbox->unseen = -1;
-	g_mutex_init(&mailbox->load_lock);
-	g_rw_lock_init(&mailbox->lock);
 	return mailbox;
 }
 
@@ -58,22 +57,21 @@ mailbox_free(Mailbox *mailbox)
 	g_clear_error(&mailbox->error);
 	g_rw_lock_clear(&mailbox->lock);
 	g_mutex_clear(&mailbox->load_lock);
-	g_free(mailbox->raw_name);
-	g_free(mailbox->file_name);
 	g_free(mailbox->prefix);
+	mailbox_changes_clear(mailbox);
 	g_free(mailbox);
 }
 
 const char *
 mailbox_raw_name(const Mailbox *mailbox)
 {
-	return mailbox->raw_name;
+	return g_atomic_pointer_get(&((Mailbox *)mailbox)->raw_name);
 }
 
 const char *
 mailbox_file_name(const Mailbox *mailbox)
 {
-	return mailbox->file_name;
+	return g_atomic_pointer_get(&((Mailbox *)mailbox)->file_name);
 }
 
 guint32
@@ -85,13 +83,19 @@ mailbox_directory(const Mailbox *mailbox)
 guint32
 mailbox_parent(const Mailbox *mailbox)
 {
-	return mailbox->parent;
+	return g_atomic_int_get(&mailbox->parent);
 }
 
 char
 mailbox_separator(const Mailbox *mailbox)
 {
 	return mailbox->separator;
+}
+
+const char *
+mailbox_prefix(const Mailbox *mailbox)
+{
+	return mailbox->prefix;
 }
 
 guint
@@ -176,8 +180,10 @@ load_message(gpointer user, const IndexMessage *stored)
 	Messages *messages = user;
 	const MessageEntry *entry = messages_add(messages, &stored->info, stored->name);
 
-	if (entry != NULL && stored->size_exact)
+	if (entry != NULL && stored->has_crc)
 		messages_set_exact(messages, stored->info.uid, stored->info.size, stored->crc);
+	else if (entry != NULL && stored->size_exact)
+		messages_set_size(messages, stored->info.uid, stored->info.size);
 }
 
 void
@@ -237,7 +243,7 @@ mailbox_view(Mailbox *mailbox, MailboxView *out)
 		.marked = mailbox->marked,
 		.uidvalidity = mailbox->state.uidvalidity,
 		.messages = mailbox->serial,
-		.count = messages_count(mailbox->messages),
+		.count = messages_count(mailbox->messages) - (guint)uidset_count(mailbox->hidden),
 	};
 }
 
@@ -267,8 +273,7 @@ gboolean
 mailbox_get(Mailbox *mailbox, guint32 serial, guint32 uid, MessageView *out)
 {
 	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
-	const MessageEntry *entry =
-		serial == mailbox->serial ? messages_get(mailbox->messages, uid) : NULL;
+	const MessageEntry *entry = serial == mailbox->serial ? mailbox_shown(mailbox, uid) : NULL;
 
 	if (entry == NULL)
 		return FALSE;
@@ -285,8 +290,10 @@ mailbox_find(Mailbox *mailbox, const char *file_name, MessageView *out)
 
 	if (g_str_has_suffix(file_name, ".eml"))
 		entry = messages_find(mailbox->messages, file_name, strlen(file_name) - 4);
+	if (entry != NULL)
+		entry = mailbox_shown(mailbox, entry->uid);
 	if (entry == NULL && uid != 0)
-		entry = messages_get(mailbox->messages, uid);
+		entry = mailbox_shown(mailbox, uid);
 	if (entry == NULL)
 		return FALSE;
 	*out = view_of(mailbox, entry);
@@ -322,7 +329,7 @@ mailbox_flags_text(Mailbox *mailbox, guint32 uid)
 		{MESSAGE_DRAFT, "\\Draft"},
 	};
 	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
-	const MessageEntry *entry = messages_get(mailbox->messages, uid);
+	const MessageEntry *entry = mailbox_shown(mailbox, uid);
 	g_autoptr(GString) text = g_string_new(NULL);
 	const char *keywords;
 
@@ -383,8 +390,8 @@ char *
 mailbox_name_of(Mailbox *mailbox, guint32 uid)
 {
 	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
-	const MessageEntry *entry = messages_get(mailbox->messages, uid);
-	char name[NAME_MAX_MESSAGE + 32];
+	const MessageEntry *entry = mailbox_shown(mailbox, uid);
+	char name[MAILBOX_NAME_MAX + 1];
 
 	if (entry == NULL)
 		return NULL;
@@ -401,8 +408,10 @@ mailbox_each(Mailbox *mailbox, guint32 first, MailboxEach func, gpointer user)
 	     rank < messages_count(mailbox->messages); rank++) {
 		const MessageEntry *entry = messages_at(mailbox->messages, rank);
 		MessageView view = view_of(mailbox, entry);
-		char name[NAME_MAX_MESSAGE + 32];
+		char name[MAILBOX_NAME_MAX + 1];
 
+		if (uidset_contains(mailbox->hidden, entry->uid))
+			continue;
 		format_name(mailbox, entry, name, sizeof name);
 		if (!func(user, &view, name))
 			return;

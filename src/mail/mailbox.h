@@ -12,6 +12,8 @@
 
 G_BEGIN_DECLS
 
+#define MAILBOX_NAME_MAX 255 /* bytes of a message's file name */
+
 typedef struct Mailbox Mailbox;
 
 /* What a mailbox tells upwards, on whatever thread found out, with no lock held. Must not block. */
@@ -50,8 +52,12 @@ const char *mailbox_file_name(const Mailbox *mailbox); /* one path component */
 guint32 mailbox_directory(const Mailbox *mailbox);     /* serial of the directory */
 guint32 mailbox_parent(const Mailbox *mailbox);	       /* serial of the directory above */
 char mailbox_separator(const Mailbox *mailbox);
-guint mailbox_attributes(Mailbox *mailbox); /* MailboxAttributes */
+const char *mailbox_prefix(const Mailbox *mailbox); /* of its namespace, as MailboxInfo */
+guint mailbox_attributes(Mailbox *mailbox);	    /* MailboxAttributes */
 void mailbox_set_attributes(Mailbox *mailbox, guint attributes);
+/* It lies elsewhere now: the server has renamed it, or a mailbox above it. */
+void mailbox_set_place(Mailbox *mailbox, const char *raw_name, const char *file_name,
+		       guint32 parent);
 
 /* --- the listing --- */
 
@@ -176,7 +182,8 @@ GBytes *mailbox_stored_header(Mailbox *mailbox, guint32 serial, guint32 uid);
  * never listed, only the name is remembered for when the listing comes. @size: exact. @crc: of the
  * body.
  * @header: the fields of names v1, as MessageInfo. @name: its file name ("x.eml"), or NULL: by
- * names v1. Returns FALSE when it is not listed yet. */
+ * names v1. A message that has the given name gives it up and becomes x~2.eml. Blocks on local
+ * disk. Returns FALSE when it is not listed yet. */
 gboolean mailbox_adopt(Mailbox *mailbox, guint32 uidvalidity, const MessageInfo *info,
 		       gboolean has_crc, guint32 crc, const char *name);
 /* The next message with this Message-ID (raw) and size that a listing brings gets this name: for
@@ -189,9 +196,42 @@ void mailbox_hide(Mailbox *mailbox, guint32 serial, guint32 uid, gboolean hidden
 /* As a STORE of ours has left them. Not counted as another client's change. */
 void mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, guint32 add,
 		       const char *add_keywords, guint32 remove, const char *remove_keywords);
-/* Another file name, kept in the index. INVALID (not a .eml name), EXISTS. */
+/* These carry \Deleted by our hand and could not be removed: hidden as long as they carry it. */
+void mailbox_mark(Mailbox *mailbox, guint32 serial, const UidSet *uids);
+UidSet *mailbox_marked(Mailbox *mailbox, guint32 serial); /* those of them. (transfer full) */
+/* Another file name, kept in the index. INVALID (not a .eml name, or another message's <uid>.eml),
+ * EXISTS, NOT_FOUND. */
 gboolean mailbox_set_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name,
 			  GError **error);
+/* As above, but whoever has that name gives it up: returns its UID, 0: nobody had it. */
+guint32 mailbox_take_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name);
+gboolean mailbox_name_is_valid(const char *name, guint32 uid); /* for that message. Pure */
+
+gboolean mailbox_has(Mailbox *mailbox, guint32 serial, guint32 uid); /* hidden or not */
+
+/* All that is known of a message, for its copy in another mailbox. */
+typedef struct {
+	MessageInfo info; /* its texts are owned by this */
+	gboolean exact, has_crc;
+	guint32 crc;
+	char *name;	  /* file name */
+	char *message_id; /* raw, trimmed; "" none, or not asked for */
+} MessageCopy;
+
+/* Hidden or not. NULL: there is no such message. Blocks on local disk. (transfer full) */
+MessageCopy *mailbox_copy_of(Mailbox *mailbox, guint32 serial, guint32 uid);
+void message_copy_free(MessageCopy *copy); /* NULL is fine */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MessageCopy, message_copy_free)
+/* mailbox_adopt() of such a copy, which is @uid there. */
+gboolean mailbox_adopt_copy(Mailbox *mailbox, guint32 uidvalidity, guint32 uid,
+			    const MessageCopy *copy, const char *name);
+
+/* The newest message with that Message-ID, of at least that UID; @message_id "": one with none, and
+ * of that size. 0: none is known. Blocks on local disk. */
+guint32 mailbox_find_like(Mailbox *mailbox, guint32 serial, const char *message_id, guint64 size,
+			  guint32 first);
+/* The lowest UID that a message may have which is not listed yet. 0: never listed. */
+guint32 mailbox_next_uid(Mailbox *mailbox, guint32 *uidvalidity_out);
 
 /* --- searching --- */
 

@@ -417,6 +417,48 @@ goes(const UidSet *set, gboolean inverted, guint32 below, guint32 uid)
 	return inverted ? uid < below && !uidset_contains(set, uid) : uidset_contains(set, uid);
 }
 
+static void
+rename_entry(Messages *messages, MessageEntry *entry, const char *name)
+{
+	const char *old = messages_name(messages, entry);
+
+	table_remove(messages, old, entry->uid);
+	messages->holes += *old != '\0' ? strlen(old) + 1 : 0;
+	if (messages->table_used * 4 >= messages->table_size * 3)
+		table_resize(messages, messages->entries->len);
+	entry->name = keep_name(messages, name, entry->uid);
+	if (messages->holes > 65536 && messages->holes > messages->names->len / 2)
+		names_compact(messages);
+}
+
+gboolean
+messages_set_name(Messages *messages, guint32 uid, const char *name)
+{
+	MessageEntry *entry = find_uid(messages, uid);
+	const MessageEntry *holder = messages_find(messages, name, strlen(name));
+
+	if (entry == NULL || *name == '\0')
+		return FALSE;
+	if (holder == entry)
+		return TRUE;
+	if (holder != NULL)
+		return FALSE;
+	rename_entry(messages, entry, name);
+	return TRUE;
+}
+
+void
+messages_yield_name(Messages *messages, guint32 uid)
+{
+	MessageEntry *entry = find_uid(messages, uid);
+	g_autofree char *other = NULL;
+
+	if (entry == NULL || entry->name == 0)
+		return;
+	other = numbered_name(messages, messages_name(messages, entry));
+	rename_entry(messages, entry, other);
+}
+
 static guint
 remove_where(Messages *messages, const UidSet *set, gboolean inverted, guint32 below,
 	     MessagesRemoved removed, gpointer user)

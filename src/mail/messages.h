@@ -57,6 +57,11 @@ void messages_set_exact(Messages *messages, guint32 uid, guint64 size, guint32 c
 gboolean messages_set_flags(Messages *messages, guint32 uid, guint32 flags,
 			    const char *keywords); /* TRUE: something changed */
 
+/* Another name (not ""), which no message has; FALSE: it is taken, or there is no such message. */
+gboolean messages_set_name(Messages *messages, guint32 uid, const char *name);
+/* Gives its name up: it is called name~2 (or ~3 …) from now on. */
+void messages_yield_name(Messages *messages, guint32 uid);
+
 /* Removes these UIDs, in one pass; tells each one that was there, before it goes. */
 typedef void (*MessagesRemoved)(gpointer user, guint32 uid, const char *name);
 guint messages_remove(Messages *messages, const UidSet *uids, MessagesRemoved removed,

@@ -454,6 +454,36 @@ test_it_does_what_a_naive_model_does(void)
 	}
 }
 
+static void
+test_names_change_hands_and_are_found_again(void)
+{
+	g_autoptr(Messages) messages = messages_new();
+
+	add(messages, 1, "a");
+	add(messages, 2, "b");
+	add(messages, 3, "");
+	g_assert_false(messages_set_name(messages, 1, "b"));
+	g_assert_false(messages_set_name(messages, 9, "c"));
+	g_assert_false(messages_set_name(messages, 1, ""));
+	g_assert_true(messages_set_name(messages, 1, "a"));
+	messages_yield_name(messages, 2);
+	g_assert_cmpstr(name_of(messages, 2), ==, "b~2");
+	g_assert_true(messages_set_name(messages, 1, "b"));
+	g_assert_cmpuint(find(messages, "a"), ==, 0);
+	g_assert_cmpuint(find(messages, "b"), ==, 1);
+	g_assert_cmpuint(find(messages, "b~2"), ==, 2);
+	g_assert_true(messages_set_name(messages, 3, "a"));
+	g_assert_cmpuint(find(messages, "a"), ==, 3);
+	for (guint i = 0; i < 20000; i++) {
+		g_autofree char *name = g_strdup_printf("name-%u", i);
+
+		g_assert_true(messages_set_name(messages, 2, name));
+		g_assert_cmpuint(find(messages, name), ==, 2);
+	}
+	g_assert_cmpuint(find(messages, "name-1"), ==, 0);
+	g_assert_cmpuint(messages_memory(messages), <, 1024 * 1024);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -483,5 +513,6 @@ main(int argc, char **argv)
 	TEST("a-hundred-thousand-equal-names-are-quick",
 	     test_a_hundred_thousand_equal_names_are_quick);
 	TEST("it-does-what-a-naive-model-does", test_it_does_what_a_naive_model_does);
+	TEST("names-change-hands-and-are-found-again", test_names_change_hands_and_are_found_again);
 	return g_test_run();
 }
