@@ -18,6 +18,7 @@ typedef struct {
 typedef struct {
 	Account *account;
 	GPtrArray *listed; /* of Listed */
+	guint64 own;	   /* account's, when it was asked */
 } Listing;
 
 static void
@@ -103,8 +104,30 @@ tree_add(Account *account, const IndexMailbox *row, guint32 parent, const char *
 	return mailbox;
 }
 
-static void
-tree_remove(Account *account, Mailbox *mailbox)
+void
+account_tree_move(Account *account, Mailbox *mailbox, guint32 parent, const char *raw_name,
+		  const char *file_name)
+{
+	GPtrArray *old = account_children_of(account, mailbox_parent(mailbox));
+	GPtrArray *siblings = account_children_of(account, parent);
+
+	g_hash_table_remove(account->by_raw, mailbox_raw_name(mailbox));
+	mailbox_set_place(mailbox, raw_name, file_name, parent);
+	g_hash_table_replace(account->by_raw, (char *)mailbox_raw_name(mailbox), mailbox);
+	if (old == siblings)
+		return;
+	if (old != NULL)
+		g_ptr_array_remove(old, mailbox);
+	if (siblings == NULL) {
+		siblings = g_ptr_array_new();
+		g_hash_table_insert(account->children, serial_key(parent), siblings);
+	}
+	g_ptr_array_add(siblings, mailbox);
+	g_ptr_array_sort(siblings, by_serial);
+}
+
+void
+account_tree_remove(Account *account, Mailbox *mailbox)
 {
 	GPtrArray *siblings = account_children_of(account, mailbox_parent(mailbox));
 
@@ -210,10 +233,12 @@ by_depth(gconstpointer a, gconstpointer b)
 	return strcmp(left->name, right->name);
 }
 
-/* The whole LIST answer becomes the tree; what is not in it leaves. */
-static void
-apply_listing(Account *account, GPtrArray *listed)
+/* The whole LIST answer becomes the tree; what is not in it leaves. FALSE: it was asked before we
+ * changed the tree ourselves, and is void. */
+static gboolean
+apply_listing(Account *account, const Listing *listing)
 {
+	GPtrArray *listed = listing->listed;
 	g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
 	g_autoptr(GPtrArray) gone = g_ptr_array_new();
 	guint before;
@@ -222,6 +247,10 @@ apply_listing(Account *account, GPtrArray *listed)
 	/* Parents first, and the same order on every machine. */
 	g_ptr_array_sort(listed, by_depth);
 	g_rw_lock_writer_lock(&account->lock);
+	if (listing->own != account->own) {
+		g_rw_lock_writer_unlock(&account->lock);
+		return FALSE;
+	}
 	before = account->all->len;
 	for (guint i = 0; i < listed->len; i++) {
 		Listed *one = listed->pdata[i];
@@ -247,7 +276,7 @@ apply_listing(Account *account, GPtrArray *listed)
 		if (!g_hash_table_contains(seen, mailbox) &&
 		    g_hash_table_lookup(account->by_directory,
 					serial_key(mailbox_directory(mailbox))) == mailbox) {
-			tree_remove(account, mailbox);
+			account_tree_remove(account, mailbox);
 			g_ptr_array_add(gone, mailbox);
 		}
 	}
@@ -268,6 +297,7 @@ apply_listing(Account *account, GPtrArray *listed)
 	}
 	if (grown || gone->len > 0)
 		account->news->folders(account->user);
+	return TRUE;
 }
 
 /* --- LIST
@@ -291,10 +321,11 @@ on_list_done(gpointer user, const MailboxState *state, const GError *error)
 {
 	Listing *listing = user;
 	Account *account = listing->account;
+	gboolean again = FALSE;
 
 	/* A server that lists nothing at all is believed only by a tree that has nothing. */
 	if (error == NULL && listing->listed->len > 0)
-		apply_listing(account, listing->listed);
+		again = !apply_listing(account, listing);
 	g_mutex_lock(&account->list_lock);
 	account->listing = FALSE;
 	g_clear_error(&account->list_error);
@@ -308,6 +339,8 @@ on_list_done(gpointer user, const MailboxState *state, const GError *error)
 	g_mutex_unlock(&account->list_lock);
 	g_ptr_array_unref(listing->listed);
 	g_free(listing);
+	if (again)
+		account_list(account, 0);
 }
 
 static const RequestEvents list_events = {.mailbox = on_mailbox, .done = on_list_done};
@@ -329,6 +362,9 @@ account_list(Account *account, gint64 max_age_us)
 		return;
 	listing = g_new0(Listing, 1);
 	listing->account = account;
+	g_rw_lock_reader_lock(&account->lock);
+	listing->own = account->own;
+	g_rw_lock_reader_unlock(&account->lock);
 	listing->listed = g_ptr_array_new_with_free_func(listed_free);
 	pool_submit(account->pool, request_new(REQUEST_LIST, NULL, &list_events, listing));
 }

@@ -30,6 +30,7 @@ struct Account {
 	gint64 changed;		  /* wall clock, seconds: of the tree */
 	GHashTable
 		*children; /* parent's directory serial → GPtrArray of Mailbox, by rising serial */
+	guint64 own;	   /* changes of the tree by our own hand */
 	gboolean listing;
 	gboolean list_wanted; /* the server has told of a change among the mailboxes */
 	gint64 listed_at;     /* monotonic; 0 never */
@@ -56,6 +57,10 @@ void account_put_root(Account *account);
 /* Finds or makes the mailbox and the directories above it, adding each to @seen (nullable). @row:
  * as stored, or with serial 0 for one just listed. NULL when the numbers are used up. */
 Mailbox *account_ensure(Account *account, const IndexMailbox *row, GHashTable *seen);
+void account_tree_remove(Account *account, Mailbox *mailbox); /* and from the index */
+/* Under another parent, keeping the order of serials. */
+void account_tree_move(Account *account, Mailbox *mailbox, guint32 parent, const char *raw_name,
+		       const char *file_name);
 
 /* account-watch.c: what a pool tells of mailboxes. Not under the lock. */
 void account_watch_news(PoolNews *news);

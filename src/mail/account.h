@@ -63,6 +63,19 @@ guint account_n_children(Account *account, guint32 directory);
 GPtrArray *account_children(Account *account, guint32 directory, guint32 first);
 GPtrArray *account_mailboxes(Account *account);
 char *account_path(Account *account, Mailbox *mailbox); /* "INBOX/Projects". (transfer full) */
+Mailbox *account_mailbox_named(Account *account, const char *raw_name);
+
+/* --- what we changed ourselves: the tree says so before the next LIST --- */
+
+/* The raw name of what is to be called @file_name in @parent (NULL: the top). INVALID: no such name
+ * can be; UNSUPPORTED: there can be no mailbox in there. (transfer full) */
+char *account_raw_name(Account *account, Mailbox *parent, const char *file_name, GError **error);
+/* Is there now. NULL when the numbers are used up. */
+Mailbox *account_put_mailbox(Account *account, const MailboxInfo *info);
+void account_drop_mailbox(Account *account, Mailbox *mailbox); /* is no more */
+/* Lies elsewhere now, with all below it; caches and serials stay. */
+void account_move_mailbox(Account *account, Mailbox *mailbox, const char *raw_name, Mailbox *parent,
+			  const char *file_name);
 
 typedef struct {
 	gboolean known;
