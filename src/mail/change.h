@@ -42,7 +42,10 @@ typedef struct {
 } ChangesConfig;
 
 Changes *changes_new(Account *account, const ChangesConfig *config, GError **error);
-void changes_free(Changes *changes); /* after account_stop(). NULL is fine */
+/* Tries no more: what is not confirmed stays in the journal. Before account_stop(). */
+void changes_stop(Changes *changes);
+void changes_free(Changes *changes);  /* after account_stop(). NULL is fine */
+void changes_retry(Changes *changes); /* the line is back: do not wait for the next try */
 
 /* @name: the file name that the copy shall have in @target, kept as long as the index knows it;
  * NULL: the one it has by names v1. One that is there under that name is replaced once the new one
@@ -70,8 +73,10 @@ void changes_set_flags(Changes *changes, Mailbox *mailbox, guint32 serial, UidSe
 void changes_edit_flags(Changes *changes, Mailbox *mailbox, guint32 serial, UidSet *uids,
 			guint32 add, const char *add_keywords, guint32 remove,
 			const char *remove_keywords, ChangeDone done, gpointer user);
-/* "+\Seen", "-work", several separated by spaces, into the arguments above. INVALID. */
-gboolean changes_parse_flags(const char *text, guint32 *flags, char **keywords, GError **error);
+/* "+\Seen", "+seen", "-work", several separated by spaces, into the arguments above (keywords owned
+ * by the caller). INVALID. */
+gboolean changes_parse_flags(const char *text, guint32 *add, char **add_keywords, guint32 *remove,
+			     char **remove_keywords, GError **error);
 
 /* --- mailboxes --- */
 
@@ -86,8 +91,17 @@ void changes_rename_mailbox(Changes *changes, Mailbox *mailbox, Mailbox *parent,
 			    ChangeDone done, gpointer user);
 
 /* Calls back when nothing of @mailbox (NULL: of the account) is on its way any more; with the first
- * error since the last such call. */
+ * error since the last such call, or OFFLINE when something waits for the line to come back. What
+ * was answered for is on disk when this returns. */
 void changes_wait(Changes *changes, Mailbox *mailbox, ChangeDone done, gpointer user);
+
+/* TRUE: a message that was answered for early is on its way into @target, under @name (NULL: under
+ * any) and is not listed there yet: whoever looks for it waits. */
+gboolean changes_coming(Changes *changes, Mailbox *target, const char *name);
+/* Calls back once, on some thread, when nothing of @mailbox is on its way any more, or the line is
+ * lost; FALSE (no call) when that is so now. Errors stay for changes_wait(). */
+gboolean changes_await(Changes *changes, Mailbox *mailbox, void (*wake)(gpointer user),
+		       gpointer user);
 
 typedef struct {
 	guint on_the_way;     /* messages answered for and not yet confirmed */
