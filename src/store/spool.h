@@ -29,38 +29,53 @@ typedef struct {
 	guint32 mode;	     /* permission bits as the program set them */
 	gint64 mtime;	     /* seconds since 1970 UTC: becomes INTERNALDATE */
 	guint64 size;	     /* octets, of what is complete */
-	guint32 crc;	     /* CRC-32 of it, once it is complete */
+	guint32 crc;	     /* checksum() of it, once it is complete */
 	guint32 flags;	     /* MessageFlags */
 	const char *keywords;
 	const char *message_id;	   /* raw header value, trimmed */
 	guint32 replaces_validity; /* UIDVALIDITY and UID of the message that goes once this one is
 				    */
 	guint32 replaces_uid;	   /* there; 0: none */
-	const char *reason;	   /* for people */
+	guint32 before_validity;   /* STARTED: how the mailbox was numbered before, so that older */
+	guint32 before_uidnext;	   /* messages are not taken for this one; 0: not known */
+	const char *source_mailbox; /* its bytes are those of this message, which is to be */
+	guint32 source_validity;    /* copied on the server; the file is empty. "": of its own */
+	guint32 source_uid;
+	const char *reason; /* for people */
 	guint32 tries;
 	gint64 retry_at; /* wall clock, seconds; 0: at once */
 } SpoolEntry;
 
 /* @directory: exists, 0700, held by one process (the caller's lock). A damaged table is put aside
- * as spool.db.damaged-<time>, its files are listed anew as SPOOL_REFUSED with a reason: nothing
- * that was written is thrown away. Errors: G_FILE_ERROR. */
+ * as spool.db.damaged-<time>, its files are listed anew as SPOOL_REFUSED in INBOX with a reason, as
+ * is the file of a damaged row: nothing that was written is thrown away. Errors: G_FILE_ERROR. */
 Spool *spool_open(const char *directory, GError **error);
 void spool_close(Spool *spool); /* NULL is fine */
 
+/* By id. @each must not call into the spool. An entry's file may be missing or shorter than it
+ * says: spool_file() and fstat() tell. */
 typedef void (*SpoolEach)(gpointer user, const SpoolEntry *entry);
-gboolean spool_each(Spool *spool, SpoolEach each, gpointer user, GError **error); /* by id */
+gboolean spool_each(Spool *spool, SpoolEach each, gpointer user, GError **error);
 
-/* A new entry and its empty file; entry->id is ignored. *@fd_out: read and write, owned by the
- * caller. Returns its id, 0 with an error (ENOSPC, EIO, EDQUOT as G_FILE_ERROR). Not yet durable:
- * spool_put() is. */
-guint32 spool_add(Spool *spool, const SpoolEntry *entry, int *fd_out, GError **error);
-int spool_file(Spool *spool, guint32 id, GError **error); /* another descriptor of it */
+/* The number of a new entry and its empty file. *@fd_out: read and write, owned by the caller. 0
+ * with an error (ENOSPC, EIO, EDQUOT as G_FILE_ERROR). Nothing is durable before spool_put(). */
+guint32 spool_add(Spool *spool, int *fd_out, GError **error);
+int spool_file(Spool *spool, guint32 id, GError **error); /* another descriptor of it, or -1 */
 
-/* Makes the file's bytes, and then this entry, durable. When it fails nothing of the entry has
- * changed; after a failed fsync the spool refuses to promise anything any more (EIO). @fd -1: only
- * the entry. */
-gboolean spool_put(Spool *spool, const SpoolEntry *entry, int fd, GError **error);
-gboolean spool_remove(Spool *spool, guint32 id, GError **error); /* entry, then file */
+/* Makes the file's bytes durable (and its name in the folder): before the entry that speaks of
+ * them. After a failed fsync the spool refuses to promise anything any more (EIO); after one that
+ * found the disk full, anything of this file. */
+gboolean spool_sync(Spool *spool, guint32 id, int fd, GError **error);
+/* Makes these entries durable, new ones and such with other values: all of them or none, for the
+ * price of one. */
+gboolean spool_put(Spool *spool, const SpoolEntry *entries, guint n, GError **error);
+/* The entries, then the files; numbers that are not there are passed over. */
+gboolean spool_remove(Spool *spool, const guint32 *ids, guint n, GError **error);
+
+/* Other contents: an empty file beside that of @id (read and write, owned by the caller; -1 with an
+ * error), which takes its place, durably, with spool_rewritten() and is void otherwise. */
+int spool_rewrite(Spool *spool, guint32 id, GError **error);
+gboolean spool_rewritten(Spool *spool, guint32 id, int fd, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Spool, spool_close)
 

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* SpoolDb: the table of the spool, used by spool.c alone. Every commit is on disk before it
+ * returns. Return codes are SQLite's. Not thread-safe. */
+#pragma once
+
+#include <sqlite3.h>
+
+#include "store/spool.h"
+
+G_BEGIN_DECLS
+
+typedef struct SpoolDb SpoolDb;
+
+/* Opens or makes the file at @path. SQLITE_CORRUPT, SQLITE_NOTADB: it is not one of ours, or
+ * damaged. *@err_out: the system's errno, 0 none. */
+int spool_db_open(const char *path, SpoolDb **db_out, int *err_out);
+void spool_db_close(SpoolDb *db); /* NULL is fine */
+
+/* In one transaction. */
+int spool_db_put(SpoolDb *db, const SpoolEntry *entries, guint n);
+int spool_db_remove(SpoolDb *db, const guint32 *ids, guint n);
+int spool_db_reserve(SpoolDb *db, guint32 end); /* numbers below @end are used up */
+guint32 spool_db_end(const SpoolDb *db);	/* as reserved before */
+
+/* By id. A damaged row is told with its id alone, all else zero or NULL. */
+int spool_db_each(SpoolDb *db, SpoolEach each, gpointer user);
+
+int spool_db_errno(SpoolDb *db); /* of the last failure, 0 none */
+
+G_END_DECLS
