@@ -20,8 +20,9 @@
 G_BEGIN_DECLS
 
 typedef struct Uploads Uploads;
-typedef struct Upload
-	Upload; /* atomic reference count; its file stays readable until the last one goes */
+/* Thread-safe reference count; its file stays readable until the last reference goes. All are to be
+ * given back before uploads_free(). */
+typedef struct Upload Upload;
 
 typedef struct {
 	guint32 id; /* as in the spool: makes the inode number */
@@ -29,8 +30,8 @@ typedef struct {
 	gint64 mtime;
 	guint32 mode;
 	SpoolState state;
-	gboolean copied; /* its bytes are those of a message that is on the server: see
-			    upload_copy_of() */
+	gboolean copied; /* its bytes are those of a message on the server: see upload_source() */
+	gboolean over;	 /* the message is in the mailbox, or the file was removed */
 } UploadView;
 
 /* What becomes of uploads, on any thread, with no lock held. Must not block. */
@@ -45,8 +46,11 @@ typedef struct {
  * stay in status until their mailbox is back). @read_only: nothing can be added. Disk. */
 Uploads *uploads_new(Account *account, Spool *spool, gboolean read_only, const UploadsNews *news,
 		     gpointer user, GError **error);
-void uploads_stop(Uploads *uploads); /* no new request; before account_stop() */
-void uploads_free(Uploads *uploads); /* NULL is fine */
+/* No new request; who waits is told OFFLINE. Before account_stop(). Disk. */
+void uploads_stop(Uploads *uploads);
+/* After account_stop(), which ends what is under way, and before account_free(). Disk. NULL is fine
+ */
+void uploads_free(Uploads *uploads);
 
 gboolean uploads_name_is_local(const char *name); /* never sent under this name. Pure */
 
@@ -60,8 +64,8 @@ guint uploads_count(Uploads *uploads, Mailbox *mailbox);
 Upload *upload_ref(Upload *upload);
 void upload_unref(Upload *upload);
 void upload_view(Upload *upload, UploadView *out);
-char *upload_name(Upload *upload); /* (transfer full) */
-Mailbox *upload_mailbox(Upload *upload);
+char *upload_name(Upload *upload);	 /* (transfer full) */
+Mailbox *upload_mailbox(Upload *upload); /* NULL: it is not there any more */
 char *
 upload_status(Upload *upload); /* for user.mailfs.status: "queued", "refused: …". (transfer full) */
 
@@ -73,10 +77,15 @@ Upload *uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, gui
 		       GError **error);
 /* One more writer of a file that is not on its way. BUSY when it is. */
 gboolean upload_open_write(Upload *upload, GError **error);
-int upload_fd(Upload *upload); /* borrowed, good as long as the reference: pread() */
-/* Disk. Errors: G_FILE_ERROR; TOO_BIG (the server's APPENDLIMIT, when it is known). */
+/* Borrowed, good as long as the reference: pread(). -1 when it cannot be opened (too many open
+ * files), and for copies of messages. Opens the file the first time: disk. */
+int upload_fd(Upload *upload);
+/* Disk. Errors: G_FILE_ERROR; TOO_BIG (the server's APPENDLIMIT, when it is known); NOT_FOUND when
+ * it is over; UNSUPPORTED: it is a copy of a message whose body is not here. */
 gboolean upload_write(Upload *upload, const void *data, gsize len, guint64 offset, GError **error);
 gboolean upload_truncate(Upload *upload, guint64 size, GError **error);
+/* Kept with the next thing that is made durable, within a second at most. A refused file is tried
+ * again. Once the message is on the server nothing happens. */
 void upload_set_time(Upload *upload, gint64 mtime);
 void upload_set_mode(Upload *upload, guint32 mode);
 /* user.mailfs.flags, as mailbox_flags_text() spells them. INVALID: no flag or atom. */
@@ -84,9 +93,14 @@ gboolean upload_set_flags(Upload *upload, const char *text, GError **error);
 char *upload_flags_text(Upload *upload); /* (transfer full) */
 
 /* The file is to become a copy of a message that is on the server, which a UID COPY makes: no byte
- * of it travels. Only for an empty upload; a later write makes it a file of its own again. */
+ * of it travels; flags and date are the message's. Only for an empty upload (else UNSUPPORTED);
+ * STALE, NOT_FOUND when there is no such message. A later write makes it a file of its own again,
+ * with the message's bytes, when they are in the disk cache. Disk. */
 gboolean upload_copy_of(Upload *upload, Mailbox *mailbox, guint32 serial, guint32 uid,
 			GError **error);
+/* The message it is a copy of, for reading; FALSE: its bytes are its own. */
+gboolean upload_source(Upload *upload, Mailbox **mailbox_out, guint32 *serial_out,
+		       guint32 *uid_out);
 
 /**
  * upload_complete: what is written is all, as far as anybody knows (the last close of the program
@@ -103,20 +117,23 @@ gboolean upload_sync(Upload *upload, GError **error);
  * refusal is then seen in its status. Disk. */
 void upload_close(Upload *upload);
 
-/* Another name, perhaps in another mailbox; a file of that name is replaced. A sendable name queues
- * what is complete. Disk. */
+/* Another name, perhaps in another mailbox; a file of that name is replaced. A sendable name
+ * completes it, as above, unless it is open for writing. On its way to the server it may have
+ * another name in its mailbox, which the message will get; another mailbox is BUSY. Errors: those
+ * of upload_complete(), BUSY, UNSUPPORTED; the file keeps its name then. Disk. */
 gboolean upload_rename(Upload *upload, Mailbox *mailbox, const char *name, GError **error);
 /* Takes it back. BUSY: it is on its way to the server at this moment. Disk. */
 gboolean upload_remove(Upload *upload, GError **error);
 
-/* The message this one takes the place of: removed for good once this one is on the server. */
+/* The message of the same mailbox that this one takes the place of: removed for good once this one
+ * is on the server. Forgotten when the file goes to another mailbox. */
 void upload_replaces(Upload *upload, guint32 serial, guint32 uid);
 
 /* --- waiting --- */
 
 typedef void (*UploadDone)(gpointer user, const GError *error);
-/* Calls back once: when the server has it (error NULL), or has refused it. At once for a file that
- * stays local. */
+/* Calls back once: when the server has it (error NULL), or has refused it. At once for what is not
+ * on its way: a file that stays local, or is open for writing. */
 void upload_wait(Upload *upload, UploadDone done, gpointer user);
 /* When nothing of @mailbox (NULL: of the account) is on its way any more. */
 void uploads_wait(Uploads *uploads, Mailbox *mailbox, UploadDone done, gpointer user);

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: MIT */
+/* One thread decides what is sent when, and does what costs disk: rows that say STARTED before the
+ * first byte goes out, bodies into the cache, rows away at the end. The sessions' threads only put
+ * down what the server has said, and wake it. A mailbox has one batch at a time; what comes in
+ * meanwhile makes the next one. */
+#include "mail/uploads-private.h"
+
+#include <string.h>
+
+#include "base/util.h"
+
+#define BATCH_MESSAGES 200
+#define BATCH_BYTES    (16 * 1024 * 1024)
+#define BATCH_NUMBERS  1000			      /* of those whose bytes do not travel */
+#define TURN_US	       (50 * G_TIME_SPAN_MILLISECOND) /* thousands of closes, one look */
+#define EARLY_US       (100 * G_TIME_SPAN_MILLISECOND)
+#define ABSENT_US      (2 * G_TIME_SPAN_SECOND) /* between two looks for a mailbox */
+#define LONG_WAIT_US   (60 * G_TIME_SPAN_SECOND)
+
+void
+batch_push(Batch *batch)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&batch->uploads->lock);
+
+	g_queue_push_tail(&batch->uploads->finished, batch);
+	uploads_stir(batch->uploads, TRUE);
+}
+
+Batch *
+batch_new(Uploads *uploads, Folder *folder, BatchKind kind)
+{
+	Batch *batch = g_new0(Batch, 1);
+
+	batch->uploads = uploads;
+	batch->folder = folder;
+	batch->mailbox = folder->mailbox;
+	batch->kind = kind;
+	batch->list = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
+	return batch;
+}
+
+void
+batch_free(Batch *batch)
+{
+	for (guint i = 0; batch->outcomes != NULL && i < batch->list->len; i++)
+		g_clear_error(&batch->outcomes[i].error);
+	g_free(batch->outcomes);
+	g_clear_pointer(&batch->by_source, g_hash_table_unref);
+	uidset_free(batch->marked);
+	g_clear_error(&batch->error);
+	g_ptr_array_unref(batch->list);
+	g_free(batch);
+}
+
+/* --- choosing, under the lock --- */
+
+/* Microseconds until it may be sent; 0: now; -1: not by itself. @early: it goes with others that
+ * are ready, and need not wait for all of its pause. */
+static gint64
+wait_of(const Upload *upload, gint64 now, gint64 clock, gboolean early)
+{
+	gint64 pause = upload->ready_at - now - (early ? EARLY_US : 0);
+	gint64 wait;
+
+	if (upload->over || upload->writers > 0 || uploads_name_is_local(upload->name) ||
+	    (upload->state != SPOOL_QUEUED && upload->state != SPOOL_STARTED))
+		return -1;
+	wait = MAX((upload->retry_at - clock) * G_USEC_PER_SEC, upload->not_before - now);
+	return MAX(MAX(wait, upload->hurry ? 0 : pause), 0);
+}
+
+static BatchKind
+kind_of(const Folder *folder, const Upload *upload)
+{
+	MailboxView view;
+
+	if (upload->sent_uid != 0)
+		return BATCH_EXPUNGE;
+	if (upload->state == SPOOL_STARTED)
+		return BATCH_LOOK;
+	mailbox_view(folder->mailbox, &view);
+	if (view.uidvalidity == 0 && !folder->listed)
+		return BATCH_LIST;
+	return upload->source_raw != NULL ? BATCH_COPY : BATCH_APPEND;
+}
+
+static gboolean
+fits(const Batch *batch, const Upload *upload, guint64 bytes)
+{
+	const Upload *first;
+
+	if (batch->list->len == 0)
+		return TRUE;
+	first = batch->list->pdata[0];
+	switch (batch->kind) {
+	case BATCH_APPEND:
+		return batch->list->len < BATCH_MESSAGES && bytes + upload->size <= BATCH_BYTES;
+	case BATCH_COPY:
+		return batch->list->len < BATCH_NUMBERS &&
+		       strcmp(first->source_raw, upload->source_raw) == 0 &&
+		       first->source_validity == upload->source_validity &&
+		       !g_hash_table_contains(batch->by_source, upload_key(upload->source_uid));
+	case BATCH_EXPUNGE:
+		return batch->list->len < BATCH_NUMBERS &&
+		       first->replaces_validity == upload->replaces_validity;
+	case BATCH_LIST:
+	case BATCH_LOOK:
+		return batch->list->len < BATCH_NUMBERS;
+	}
+	return FALSE;
+}
+
+static Batch *
+pick(Uploads *uploads, Folder *folder, gint64 now, gint64 *next)
+{
+	gint64 clock = g_get_real_time() / G_USEC_PER_SEC;
+	Batch *batch = NULL;
+	guint64 bytes = 0;
+
+	for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
+	     node = g_tree_node_next(node)) {
+		Upload *upload = g_tree_node_value(node);
+		gint64 wait = wait_of(upload, now, clock, batch != NULL);
+		BatchKind kind;
+
+		if (wait != 0) {
+			if (wait > 0)
+				*next = MIN(*next, now + wait);
+			continue;
+		}
+		kind = kind_of(folder, upload);
+		if (batch == NULL)
+			batch = batch_new(uploads, folder, kind);
+		if (batch->by_source == NULL)
+			batch->by_source = g_hash_table_new(NULL, NULL);
+		if (kind != batch->kind || !fits(batch, upload, bytes))
+			continue;
+		bytes += upload->size;
+		upload->refs++;
+		upload->under_way = TRUE;
+		g_ptr_array_add(batch->list, upload);
+		if (kind == BATCH_COPY)
+			g_hash_table_insert(batch->by_source, upload_key(upload->source_uid),
+					    GUINT_TO_POINTER(batch->list->len));
+	}
+	if (batch != NULL)
+		batch->outcomes = g_new0(Outcome, batch->list->len);
+	folder->batch = batch;
+	return batch;
+}
+
+/* Mailboxes come and go, and may have another name than the rows say. @renamed: takes the folders'
+ * uploads, whose rows are to be written anew. */
+static void
+bind(Uploads *uploads, Folder *folder, GPtrArray *renamed)
+{
+	const char *raw;
+
+	if (folder->mailbox == NULL)
+		folder->mailbox = uploads_mailbox_named(uploads, folder->raw);
+	raw = folder->mailbox != NULL ? mailbox_raw_name(folder->mailbox) : folder->raw;
+	if (strcmp(raw, folder->raw) == 0)
+		return;
+	g_free(folder->raw);
+	folder->raw = g_strdup(raw);
+	for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
+	     node = g_tree_node_next(node)) {
+		Upload *upload = g_tree_node_value(node);
+
+		upload->refs++;
+		g_ptr_array_add(renamed, upload);
+	}
+}
+
+/* Chooses for each mailbox without a batch. */
+static GPtrArray *
+pick_all(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *renamed)
+{
+	GPtrArray *batches = g_ptr_array_new();
+	guint64 version = account_folders_version(uploads->account);
+
+	for (guint i = 0; i < uploads->folders->len; i++) {
+		Folder *folder = uploads->folders->pdata[i];
+		Batch *batch = NULL;
+
+		if (version != uploads->folders_version)
+			bind(uploads, folder, renamed);
+		if (folder->mailbox == NULL && g_tree_nnodes(folder->by_id) > 0)
+			*next = MIN(*next, now + ABSENT_US);
+		if (folder->mailbox != NULL && folder->batch == NULL)
+			batch = pick(uploads, folder, now, next);
+		if (batch != NULL)
+			g_ptr_array_add(batches, batch);
+	}
+	uploads->folders_version = version;
+	return batches;
+}
+
+/* What is to be looked at once more, and rows that are older than what is known. */
+static void
+collect(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *again, GPtrArray *unsaved)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		Upload *upload = value;
+		GPtrArray *list = NULL;
+
+		if (upload->over || upload->under_way)
+			continue;
+		if (upload->again && upload->writers == 0)
+			list = again;
+		else if (upload->unsaved && upload->stored && upload->state != SPOOL_OPEN) {
+			if (upload->ready_at <= now)
+				list = unsaved;
+			else
+				*next = MIN(*next, upload->ready_at);
+		}
+		if (list == NULL)
+			continue;
+		upload->refs++;
+		g_ptr_array_add(list, upload);
+	}
+}
+
+static void
+complete_again(GPtrArray *list)
+{
+	for (guint i = 0; i < list->len; i++) {
+		Upload *upload = list->pdata[i];
+		g_autoptr(GError) error = NULL;
+
+		g_mutex_lock(&upload->uploads->lock);
+		upload->again = FALSE;
+		g_mutex_unlock(&upload->uploads->lock);
+		if (!upload_complete(upload, &error))
+			g_debug("upload %u: %s", upload->id, error->message);
+	}
+}
+
+static void
+save_all(Uploads *uploads, GPtrArray *list)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (list->len > 0 && !uploads_save(uploads, (Upload **)list->pdata, list->len, &error)) {
+		g_debug("uploads: %s", error->message);
+		/* Not at once again. */
+		g_mutex_lock(&uploads->lock);
+		for (guint i = 0; i < list->len; i++)
+			((Upload *)list->pdata[i])->ready_at =
+				g_get_monotonic_time() + LONG_WAIT_US;
+		g_mutex_unlock(&uploads->lock);
+	}
+}
+
+static void
+free_list(GPtrArray *list)
+{
+	for (guint i = 0; i < list->len; i++)
+		upload_unref(list->pdata[i]);
+	g_ptr_array_unref(list);
+}
+
+/* One look at everything, under the lock, which it gives up meanwhile. */
+static gint64
+turn(Uploads *uploads)
+{
+	gint64 now = g_get_monotonic_time();
+	gint64 next = now + LONG_WAIT_US;
+	GPtrArray *again = g_ptr_array_new();
+	GPtrArray *unsaved = g_ptr_array_new();
+	g_autoptr(GPtrArray) batches = NULL;
+
+	uploads->stirred = uploads->urgent = FALSE;
+	collect(uploads, now, &next, again, unsaved);
+	batches = pick_all(uploads, now, &next, unsaved);
+	g_mutex_unlock(&uploads->lock);
+	for (guint i = 0; i < batches->len; i++)
+		batch_start(batches->pdata[i]);
+	complete_again(again);
+	save_all(uploads, unsaved);
+	free_list(again);
+	free_list(unsaved);
+	g_mutex_lock(&uploads->lock);
+	return next;
+}
+
+/* Under the lock, which it gives up meanwhile. */
+static void
+finish_all(Uploads *uploads)
+{
+	Batch *batch;
+
+	while ((batch = g_queue_pop_head(&uploads->finished)) != NULL) {
+		g_mutex_unlock(&uploads->lock);
+		batch_finish(batch);
+		g_mutex_lock(&uploads->lock);
+	}
+}
+
+gpointer
+uploads_work(gpointer data)
+{
+	Uploads *uploads = data;
+
+	g_mutex_lock(&uploads->lock);
+	while (!uploads->stop) {
+		gint64 next;
+		gint64 soon;
+
+		finish_all(uploads);
+		next = turn(uploads);
+		soon = g_get_monotonic_time() + TURN_US;
+		while (!uploads->stop && !uploads->urgent &&
+		       g_get_monotonic_time() < (uploads->stirred ? MIN(soon, next) : next))
+			g_cond_wait_until(&uploads->wake, &uploads->lock,
+					  uploads->stirred ? MIN(soon, next) : next);
+	}
+	g_mutex_unlock(&uploads->lock);
+	return NULL;
+}
+
+void
+uploads_drain(Uploads *uploads)
+{
+	g_mutex_lock(&uploads->lock);
+	finish_all(uploads);
+	g_mutex_unlock(&uploads->lock);
+}
+
+/* --- the end of one --- */
+
+gboolean
+uploads_end(Uploads *uploads, GPtrArray *list, const GError *reason, GError **error)
+{
+	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+	gboolean removed;
+
+	g_mutex_lock(&uploads->lock);
+	for (guint i = 0; i < list->len; i++) {
+		Upload *upload = list->pdata[i];
+
+		upload_mark_over(upload);
+		g_array_append_val(ids, upload->id);
+	}
+	g_mutex_unlock(&uploads->lock);
+	g_mutex_lock(&uploads->rows);
+	removed =
+		ids->len == 0 || spool_remove(uploads->spool, (gpointer)ids->data, ids->len, error);
+	g_mutex_unlock(&uploads->rows);
+	for (guint i = 0; i < list->len; i++) {
+		Upload *upload = list->pdata[i];
+		g_autofree char *name = NULL;
+		Mailbox *mailbox;
+		gboolean listed;
+
+		g_mutex_lock(&uploads->lock);
+		listed = g_hash_table_contains(uploads->by_id, upload_key(upload->id));
+		if (listed)
+			upload_detach(upload);
+		name = g_strdup(upload->name);
+		mailbox = upload->folder->mailbox;
+		g_mutex_unlock(&uploads->lock);
+		if (!listed)
+			continue;
+		if (mailbox != NULL)
+			uploads->news->gone(uploads->user, mailbox, upload->id, name);
+		upload_tell_waiters(upload, reason);
+		upload_unref(upload);
+	}
+	uploads_tell_idle(uploads);
+	return removed;
+}
+
+/* --- waiting --- */
+
+void
+upload_tell_waiters(Upload *upload, const GError *error)
+{
+	g_autoptr(GArray) waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
+
+	g_mutex_lock(&upload->uploads->lock);
+	if (upload->waiters->len > 0) {
+		GArray *empty = g_steal_pointer(&waiters);
+
+		waiters = upload->waiters;
+		upload->waiters = empty;
+	}
+	g_mutex_unlock(&upload->uploads->lock);
+	for (guint i = 0; i < waiters->len; i++) {
+		const Waiter *waiter = &g_array_index(waiters, Waiter, i);
+
+		waiter->done(waiter->user, error);
+	}
+}
+
+void
+upload_wait(Upload *upload, UploadDone done, gpointer user)
+{
+	Uploads *uploads = upload->uploads;
+	g_autoptr(GError) refused = NULL;
+	Waiter waiter = {NULL, done, user};
+	gboolean waits;
+
+	g_mutex_lock(&uploads->lock);
+	waits = uploads->worker != NULL && upload_is_busy(upload) &&
+		(upload->writers == 0 || upload->under_way);
+	if (waits) {
+		g_array_append_val(upload->waiters, waiter);
+		upload->hurry = TRUE;
+		uploads_stir(uploads, TRUE);
+	} else if (!upload->over && upload->state == SPOOL_REFUSED) {
+		refused = g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_INVALID, upload->reason);
+	}
+	g_mutex_unlock(&uploads->lock);
+	if (!waits)
+		done(user, refused);
+}
+
+/* Under the lock. */
+static gboolean
+is_idle(Uploads *uploads, Mailbox *mailbox, gboolean hurry)
+{
+	GHashTableIter iter;
+	gpointer value;
+	gboolean idle = TRUE;
+
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		Upload *upload = value;
+
+		if (!upload_is_busy(upload))
+			continue;
+		if (upload->folder->mailbox == NULL)
+			upload->folder->mailbox =
+				uploads_mailbox_named(uploads, upload->folder->raw);
+		/* What has no mailbox to go to would be waited for in vain. */
+		if (upload->folder->mailbox == NULL ||
+		    (mailbox != NULL && upload->folder->mailbox != mailbox))
+			continue;
+		idle = FALSE;
+		upload->hurry = upload->hurry || hurry;
+	}
+	return idle;
+}
+
+void
+uploads_tell_idle(Uploads *uploads)
+{
+	g_autoptr(GArray) ready = g_array_new(FALSE, FALSE, sizeof(Waiter));
+
+	g_mutex_lock(&uploads->lock);
+	for (guint i = uploads->waiters->len; i > 0; i--) {
+		Waiter waiter = g_array_index(uploads->waiters, Waiter, i - 1);
+
+		if (!is_idle(uploads, waiter.mailbox, FALSE))
+			continue;
+		g_array_append_val(ready, waiter);
+		g_array_remove_index(uploads->waiters, i - 1);
+	}
+	g_mutex_unlock(&uploads->lock);
+	for (guint i = 0; i < ready->len; i++) {
+		const Waiter *waiter = &g_array_index(ready, Waiter, i);
+
+		waiter->done(waiter->user, NULL);
+	}
+}
+
+void
+uploads_wait(Uploads *uploads, Mailbox *mailbox, UploadDone done, gpointer user)
+{
+	Waiter waiter = {mailbox, done, user};
+	gboolean idle;
+
+	g_mutex_lock(&uploads->lock);
+	idle = uploads->worker == NULL || is_idle(uploads, mailbox, TRUE);
+	if (!idle)
+		g_array_append_val(uploads->waiters, waiter);
+	uploads_stir(uploads, FALSE);
+	g_mutex_unlock(&uploads->lock);
+	if (idle)
+		done(user, NULL);
+}
+
+void
+uploads_retry(Uploads *uploads)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value))
+		((Upload *)value)->retry_at = 0;
+	uploads_stir(uploads, FALSE);
+}
+
+/* Under the lock: takes the waiters of all. */
+static GArray *
+steal_waiters(Uploads *uploads)
+{
+	GArray *all = g_array_new(FALSE, FALSE, sizeof(Waiter));
+	GHashTableIter iter;
+	gpointer value;
+
+	g_array_append_vals(all, uploads->waiters->data, uploads->waiters->len);
+	g_array_set_size(uploads->waiters, 0);
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		GArray *own = ((Upload *)value)->waiters;
+
+		g_array_append_vals(all, own->data, own->len);
+		g_array_set_size(own, 0);
+	}
+	return all;
+}
+
+void
+uploads_tell_stopped(Uploads *uploads)
+{
+	g_autoptr(GError) error =
+		g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_OFFLINE,
+				    "mailfs is shutting down; the file is kept, and follows");
+	g_autoptr(GArray) waiters = NULL;
+
+	g_mutex_lock(&uploads->lock);
+	waiters = steal_waiters(uploads);
+	g_mutex_unlock(&uploads->lock);
+	for (guint i = 0; i < waiters->len; i++) {
+		const Waiter *waiter = &g_array_index(waiters, Waiter, i);
+
+		waiter->done(waiter->user, error);
+	}
+}

@@ -1,0 +1,694 @@
+/* SPDX-License-Identifier: MIT */
+/* What programs do to a file that the server does not have yet. Each step leaves the spool so that
+ * a crash right after it sends nothing half: bytes change only while the row says OPEN, and the row
+ * says QUEUED only when the bytes are on disk. */
+#include "mail/uploads-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "mail/name.h"
+#include "mail/upload-check.h"
+
+#define LIMIT_STEP (1024 * 1024) /* octets between two looks at the server's limit */
+
+static gboolean
+fail(GError **error, MailfsError code, const char *text)
+{
+	g_set_error_literal(error, MAILFS_ERROR, code, text);
+	return FALSE;
+}
+
+/* --- making one --- */
+
+Upload *
+uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, guint32 mode, GError **error)
+{
+	Upload *upload;
+	g_auto(UtilFd) fd = -1;
+	guint32 id;
+	Folder *folder;
+
+	if (uploads->read_only && !fail(error, MAILFS_ERROR_READ_ONLY, "mounted read-only"))
+		return NULL;
+	if ((mailbox_attributes(mailbox) & MAILBOX_NOSELECT) &&
+	    !fail(error, MAILFS_ERROR_UNSUPPORTED, "this mailbox can hold no messages"))
+		return NULL;
+	id = spool_add(uploads->spool, &fd, error);
+	if (id == 0)
+		return NULL;
+	g_mutex_lock(&uploads->lock);
+	folder = uploads_folder(uploads, mailbox);
+	if (g_hash_table_contains(folder->by_name, name)) {
+		g_mutex_unlock(&uploads->lock);
+		spool_remove(uploads->spool, &id, 1, NULL);
+		fail(error, MAILFS_ERROR_EXISTS, "a file of that name is on its way already");
+		return NULL;
+	}
+	upload = upload_new(uploads, id);
+	upload->refs = 2;
+	upload->writers = 1;
+	upload->fd = util_steal_fd(&fd);
+	upload->mode = mode;
+	upload->state = SPOOL_OPEN;
+	upload_attach(upload, folder, name);
+	g_mutex_unlock(&uploads->lock);
+	return upload;
+}
+
+gboolean
+upload_open_write(Upload *upload, GError **error)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	if (upload->over)
+		return fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more");
+	if (upload->under_way)
+		return fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
+	upload->writers++;
+	return TRUE;
+}
+
+/* --- its bytes --- */
+
+/* A copy of a message becomes a file of its own, with the message's bytes. Under `disk`. */
+static gboolean
+take_bytes(Upload *upload, gboolean all, GError **error)
+{
+	Uploads *uploads = upload->uploads;
+	g_auto(UtilFd) from = -1;
+	g_autofree char *piece = NULL;
+	Mailbox *mailbox;
+	guint32 serial;
+	guint32 uid;
+	guint64 size = 0;
+	int fd;
+
+	if (!upload_source(upload, &mailbox, &serial, &uid))
+		return TRUE;
+	if (all && mailbox != NULL)
+		from = mailbox_open_cached(mailbox, serial, uid, &size);
+	if (all && from < 0)
+		return fail(error, MAILFS_ERROR_UNSUPPORTED,
+			    "it is a copy of a message that is not here: read that one first");
+	g_mutex_lock(&uploads->lock);
+	g_clear_pointer(&upload->source_raw, g_free);
+	upload->source_uid = upload->source_validity = 0;
+	upload->size = 0;
+	upload->dirty = TRUE;
+	fd = upload_open(upload);
+	g_mutex_unlock(&uploads->lock);
+	piece = g_malloc(LIMIT_STEP);
+	for (guint64 at = 0; at < size;) {
+		gssize n = pread(from, piece, LIMIT_STEP, (off_t)at);
+
+		if (n <= 0 || !upload_check_write(fd, piece, (gsize)n, at, error))
+			return n > 0 ? FALSE
+				     : fail(error, MAILFS_ERROR_NOT_FOUND, "its bytes are gone");
+		at += (guint64)n;
+	}
+	g_mutex_lock(&uploads->lock);
+	upload->size = size;
+	g_mutex_unlock(&uploads->lock);
+	return TRUE;
+}
+
+/* From here on its bytes may change. Under `disk`. *@fd_out: borrowed. */
+static gboolean
+begin_change(Upload *upload, gboolean keeps_bytes, int *fd_out, GError **error)
+{
+	Uploads *uploads = upload->uploads;
+	gboolean was_open;
+	gboolean stored;
+
+	g_mutex_lock(&uploads->lock);
+	if (upload->over || upload->under_way) {
+		gboolean over = upload->over;
+
+		g_mutex_unlock(&uploads->lock);
+		return over ? fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more")
+			    : fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
+	}
+	was_open = upload->state == SPOOL_OPEN;
+	stored = upload->stored;
+	upload->state = SPOOL_OPEN;
+	upload->again = FALSE;
+	upload->dirty = TRUE;
+	upload_set_reason(upload, "");
+	g_mutex_unlock(&uploads->lock);
+	if ((!was_open && stored && !uploads_save(uploads, &upload, 1, error)) ||
+	    !take_bytes(upload, keeps_bytes, error))
+		return FALSE;
+	*fd_out = upload_fd(upload);
+	if (*fd_out >= 0)
+		return TRUE;
+	g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "spool: %s",
+		    g_strerror(errno));
+	return FALSE;
+}
+
+static gboolean
+is_within_limit(Upload *upload, guint64 size, GError **error)
+{
+	guint64 limit = uploads_limit(upload->uploads);
+	g_autofree char *text = util_format_size(limit);
+
+	if (limit == 0 || size <= limit)
+		return TRUE;
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_TOO_BIG,
+		    "the server takes messages of %s at most", text);
+	return FALSE;
+}
+
+static void
+set_size(Upload *upload, guint64 size)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	upload->size = size;
+	upload->mtime = g_get_real_time() / G_USEC_PER_SEC;
+	upload->unsaved = TRUE;
+}
+
+gboolean
+upload_write(Upload *upload, const void *data, gsize len, guint64 offset, GError **error)
+{
+	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
+	guint64 end = offset + len;
+	int fd;
+
+	if (end / LIMIT_STEP != offset / LIMIT_STEP && !is_within_limit(upload, end, error))
+		return FALSE;
+	if (!begin_change(upload, TRUE, &fd, error) ||
+	    !upload_check_write(fd, data, len, offset, error))
+		return FALSE;
+	set_size(upload, MAX(upload->size, end));
+	return TRUE;
+}
+
+gboolean
+upload_truncate(Upload *upload, guint64 size, GError **error)
+{
+	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
+	int fd;
+
+	/* What cp does after it has copied. */
+	if (size == upload->size)
+		return TRUE;
+	if (!is_within_limit(upload, size, error) || !begin_change(upload, size > 0, &fd, error))
+		return FALSE;
+	if (ftruncate(fd, (off_t)size) != 0) {
+		g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "spool: %s",
+			    g_strerror(errno));
+		return FALSE;
+	}
+	set_size(upload, size);
+	return TRUE;
+}
+
+/* --- what is said of it --- */
+
+void
+upload_set_time(Upload *upload, gint64 mtime)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	if (upload->over)
+		return;
+	upload->mtime = mtime;
+	upload->unsaved = TRUE;
+	upload->again = upload->state == SPOOL_REFUSED;
+	uploads_stir(upload->uploads, FALSE);
+}
+
+void
+upload_set_mode(Upload *upload, guint32 mode)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	upload->mode = mode;
+	upload->unsaved = TRUE;
+	uploads_stir(upload->uploads, FALSE);
+}
+
+static const struct {
+	guint32 flag;
+	const char *word;
+} words[] = {
+	{MESSAGE_SEEN, "\\Seen"},	{MESSAGE_ANSWERED, "\\Answered"},
+	{MESSAGE_FLAGGED, "\\Flagged"}, {MESSAGE_DELETED, "\\Deleted"},
+	{MESSAGE_DRAFT, "\\Draft"},
+};
+
+static guint32
+flag_of(const char *word)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(words); i++)
+		if (g_ascii_strcasecmp(words[i].word, word) == 0)
+			return words[i].flag;
+	return 0;
+}
+
+/* RFC 3501: atom. */
+static gboolean
+is_atom(const char *word)
+{
+	for (const char *p = word; *p != '\0'; p++)
+		if (*p <= ' ' || *p >= 127 || strchr("(){%*\"\\]", *p) != NULL)
+			return FALSE;
+	return *word != '\0';
+}
+
+gboolean
+upload_set_flags(Upload *upload, const char *text, GError **error)
+{
+	g_auto(GStrv) list = g_strsplit_set(text, " \t\n", -1);
+	g_autoptr(GString) keywords = g_string_new(NULL);
+	guint32 flags = 0;
+
+	for (guint i = 0; list[i] != NULL; i++) {
+		guint32 flag = flag_of(list[i]);
+
+		flags |= flag;
+		if (flag != 0 || *list[i] == '\0')
+			continue;
+		if (!is_atom(list[i]))
+			return fail(error, MAILFS_ERROR_INVALID, "no flag and no keyword");
+		g_string_append_printf(keywords, "%s%s", keywords->len > 0 ? " " : "", list[i]);
+	}
+	g_mutex_lock(&upload->uploads->lock);
+	upload->flags = flags;
+	g_free(upload->keywords);
+	upload->keywords = g_strdup(keywords->str);
+	upload->unsaved = TRUE;
+	uploads_stir(upload->uploads, FALSE);
+	g_mutex_unlock(&upload->uploads->lock);
+	return TRUE;
+}
+
+char *
+upload_flags_text(Upload *upload)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	for (guint i = 0; i < G_N_ELEMENTS(words); i++)
+		if (upload->flags & words[i].flag)
+			g_string_append_printf(text, "%s%s", text->len > 0 ? " " : "",
+					       words[i].word);
+	if (*upload->keywords != '\0')
+		g_string_append_printf(text, "%s%s", text->len > 0 ? " " : "", upload->keywords);
+	return g_strdup(text->str);
+}
+
+void
+upload_replaces(Upload *upload, guint32 serial, guint32 uid)
+{
+	Mailbox *mailbox = upload_mailbox(upload);
+	MailboxView view;
+
+	if (mailbox == NULL)
+		return;
+	mailbox_view(mailbox, &view);
+	g_mutex_lock(&upload->uploads->lock);
+	upload->replaces_validity = view.messages == serial ? view.uidvalidity : 0;
+	upload->replaces_uid = view.messages == serial ? uid : 0;
+	upload->unsaved = TRUE;
+	g_mutex_unlock(&upload->uploads->lock);
+}
+
+/* --- copies of messages --- */
+
+gboolean
+upload_copy_of(Upload *upload, Mailbox *mailbox, guint32 serial, guint32 uid, GError **error)
+{
+	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
+	g_autoptr(GMutexLocker) locker = NULL;
+	g_autoptr(GBytes) header = NULL;
+	NameHeaders headers = {0};
+	MessageView message;
+	MailboxView view;
+	const char *text = "";
+	gsize len = 0;
+
+	mailbox_view(mailbox, &view);
+	if (view.messages != serial)
+		return fail(error, MAILFS_ERROR_STALE, "the server has renumbered its messages");
+	if (!mailbox_get(mailbox, serial, uid, &message))
+		return fail(error, MAILFS_ERROR_NOT_FOUND, "no such message");
+	header = mailbox_stored_header(mailbox, serial, uid);
+	if (header != NULL)
+		text = g_bytes_get_data(header, &len);
+	name_headers_parse(text, len, &headers);
+	locker = g_mutex_locker_new(&upload->uploads->lock);
+	if (upload->over || upload->under_way || upload->size > 0) {
+		name_headers_clear(&headers);
+		return fail(error, MAILFS_ERROR_UNSUPPORTED, "only an empty file can be a copy");
+	}
+	g_free(upload->message_id);
+	upload->message_id = g_strdup(headers.message_id != NULL ? headers.message_id : "");
+	name_headers_clear(&headers);
+	g_free(upload->source_raw);
+	upload->source_raw = g_strdup(mailbox_raw_name(mailbox));
+	upload->source_validity = view.uidvalidity;
+	upload->source_uid = uid;
+	upload->size = message.size;
+	upload->mtime = message.date;
+	upload->flags = message.flags;
+	upload->dirty = TRUE;
+	return TRUE;
+}
+
+gboolean
+upload_source(Upload *upload, Mailbox **mailbox_out, guint32 *serial_out, guint32 *uid_out)
+{
+	g_autofree char *raw = NULL;
+	guint32 validity;
+	MailboxView view = {0};
+
+	g_mutex_lock(&upload->uploads->lock);
+	raw = g_strdup(upload->source_raw);
+	validity = upload->source_validity;
+	*uid_out = upload->source_uid;
+	g_mutex_unlock(&upload->uploads->lock);
+	if (raw == NULL)
+		return FALSE;
+	*mailbox_out = uploads_mailbox_named(upload->uploads, raw);
+	if (*mailbox_out != NULL)
+		mailbox_view(*mailbox_out, &view);
+	*serial_out = view.uidvalidity == validity ? view.messages : 0;
+	return TRUE;
+}
+
+/* --- the end of writing --- */
+
+static gboolean
+convert(Upload *upload, int fd, UploadChecked *checked, GError **error)
+{
+	Spool *spool = upload->uploads->spool;
+	g_auto(UtilFd) fresh = spool_rewrite(spool, upload->id, error);
+
+	if (fresh < 0 || !upload_check_convert(fd, fresh, checked, error) ||
+	    !spool_rewritten(spool, upload->id, fresh, error))
+		return FALSE;
+	/* The number stays: readers have borrowed it. */
+	if (dup3(fresh, fd, O_CLOEXEC) >= 0)
+		return TRUE;
+	g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "spool: %s",
+		    g_strerror(errno));
+	return FALSE;
+}
+
+/* Its bytes are a message, and on disk. */
+static gboolean
+prove(Upload *upload, UploadChecked *checked, char **message_id_out, GError **error)
+{
+	NameHeaders headers;
+	g_autofree char *header = NULL;
+	gsize len;
+	int fd = upload_fd(upload);
+
+	if (fd < 0)
+		return fail(error, MAILFS_ERROR_NOT_FOUND, "its file is gone");
+	if (!upload_check(fd, checked, error))
+		return FALSE;
+	if (checked->bare_lf ? !convert(upload, fd, checked, error)
+			     : !spool_sync(upload->uploads->spool, upload->id, fd, error))
+		return FALSE;
+	if (!is_within_limit(upload, checked->size, error))
+		return FALSE;
+	header = upload_check_header(fd, &len, error);
+	if (header == NULL)
+		return FALSE;
+	name_headers_parse(header, len, &headers);
+	*message_id_out = g_strdup(headers.message_id != NULL ? headers.message_id : "");
+	name_headers_clear(&headers);
+	return TRUE;
+}
+
+/* Under the lock: to be sent as it is. */
+static void
+enqueue(Upload *upload)
+{
+	upload->state = SPOOL_QUEUED;
+	upload->dirty = upload->again = FALSE;
+	upload->tries = 0;
+	upload->retry_at = 0;
+	upload->ready_at = g_get_monotonic_time() + UPLOAD_PAUSE_US;
+	upload_set_reason(upload, "");
+	uploads_stir(upload->uploads, FALSE);
+}
+
+static void
+refuse(Upload *upload, const GError *error)
+{
+	Uploads *uploads = upload->uploads;
+
+	g_mutex_lock(&uploads->lock);
+	/* An empty one was perhaps only made, and will be written. */
+	upload->again = FALSE;
+	if (upload->size > 0) {
+		upload->state = SPOOL_REFUSED;
+		upload_set_reason(upload, error->message);
+	}
+	g_mutex_unlock(&uploads->lock);
+	if (upload->size > 0 && !uploads_save(uploads, &upload, 1, NULL))
+		g_debug("uploads: a reason was not saved");
+	uploads_tell_changed(upload);
+	upload_tell_waiters(upload, error);
+	uploads_tell_idle(uploads);
+}
+
+static void
+store_proved(Upload *upload, const UploadChecked *checked, char *message_id)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	if (message_id != NULL) {
+		upload->size = checked->size;
+		upload->crc = checked->crc;
+		g_free(upload->message_id);
+		upload->message_id = message_id;
+		upload->proved = TRUE;
+	}
+	enqueue(upload);
+}
+
+/* Under `disk`. */
+static gboolean
+complete(Upload *upload, const char *name, GError **error)
+{
+	Uploads *uploads = upload->uploads;
+	UploadChecked checked;
+	char *message_id = NULL;
+	g_autoptr(GError) problem = NULL;
+	gboolean copied;
+	gboolean settled;
+
+	g_mutex_lock(&uploads->lock);
+	copied = upload->source_raw != NULL;
+	settled = upload->over || upload->under_way ||
+		  (!upload->dirty &&
+		   (upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED));
+	g_mutex_unlock(&uploads->lock);
+	if (settled)
+		return TRUE;
+	if (uploads_name_is_local(name))
+		return upload->size == 0 || uploads_save(uploads, &upload, 1, error);
+	if (!copied && !prove(upload, &checked, &message_id, &problem)) {
+		refuse(upload, problem);
+		g_propagate_error(error, g_steal_pointer(&problem));
+		return FALSE;
+	}
+	store_proved(upload, &checked, message_id);
+	if (uploads_save(uploads, &upload, 1, error)) {
+		uploads_tell_changed(upload);
+		return TRUE;
+	}
+	g_mutex_lock(&uploads->lock);
+	if (upload->state == SPOOL_QUEUED && !upload->under_way) {
+		upload->state = SPOOL_OPEN;
+		upload->dirty = TRUE;
+	}
+	g_mutex_unlock(&uploads->lock);
+	return FALSE;
+}
+
+gboolean
+upload_complete(Upload *upload, GError **error)
+{
+	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
+	g_autofree char *name = upload_name(upload);
+
+	return complete(upload, name, error);
+}
+
+gboolean
+upload_sync(Upload *upload, GError **error)
+{
+	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
+	Uploads *uploads = upload->uploads;
+	int fd = upload_fd(upload);
+	gboolean saved;
+
+	g_mutex_lock(&uploads->lock);
+	saved = upload->over || (upload->stored && !upload->unsaved && !upload->dirty);
+	g_mutex_unlock(&uploads->lock);
+	return saved || ((fd < 0 || spool_sync(uploads->spool, upload->id, fd, error)) &&
+			 uploads_save(uploads, &upload, 1, error));
+}
+
+void
+upload_close(Upload *upload)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
+	Uploads *uploads = upload->uploads;
+	g_autofree char *name = NULL;
+	gboolean unfinished;
+
+	g_mutex_lock(&uploads->lock);
+	upload->writers--;
+	name = g_strdup(upload->name);
+	unfinished = upload->writers == 0 && !upload->over && upload->dirty &&
+		     upload->state == SPOOL_OPEN && upload->size > 0;
+	if (upload->writers == 0 && upload->state == SPOOL_QUEUED)
+		upload->ready_at = g_get_monotonic_time() + UPLOAD_PAUSE_US;
+	uploads_stir(uploads, FALSE);
+	g_mutex_unlock(&uploads->lock);
+	if (unfinished && !complete(upload, name, &error))
+		uploads_log(uploads, upload, error->message);
+}
+
+/* --- names --- */
+
+/* Under the lock. */
+static gboolean
+may_move(Upload *upload, const Folder *folder, const char *name, GError **error)
+{
+	const Upload *there = g_hash_table_lookup(folder->by_name, name);
+	gboolean sent = upload->under_way || upload->state == SPOOL_STARTED;
+
+	if (upload->over)
+		return fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more");
+	if (sent && (folder != upload->folder || uploads_name_is_local(name)))
+		return fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
+	if (there != NULL && there != upload && there->under_way)
+		return fail(error, MAILFS_ERROR_BUSY,
+			    "the file of that name is on its way to the server");
+	return TRUE;
+}
+
+/* Under the lock. */
+static void
+move(Upload *upload, Folder *folder, const char *name)
+{
+	upload_detach(upload);
+	if (folder != upload->folder)
+		upload->replaces_uid = upload->replaces_validity = 0;
+	upload_attach(upload, folder, name);
+	if (uploads_name_is_local(name) && upload->state != SPOOL_OPEN) {
+		upload->state = SPOOL_OPEN;
+		upload->dirty = TRUE;
+	}
+	upload->unsaved = TRUE;
+	uploads_stir(upload->uploads, FALSE);
+}
+
+/* @removed: takes what had that name. */
+static gboolean
+move_and_save(Upload *upload, Mailbox *mailbox, const char *name, GPtrArray *removed,
+	      GError **error)
+{
+	Uploads *uploads = upload->uploads;
+	g_autofree char *former = NULL;
+	Folder *folder;
+	Folder *from;
+	Upload *there;
+	gboolean stored;
+
+	g_mutex_lock(&uploads->lock);
+	folder = uploads_folder(uploads, mailbox);
+	if (!may_move(upload, folder, name, error)) {
+		g_mutex_unlock(&uploads->lock);
+		return FALSE;
+	}
+	from = upload->folder;
+	former = g_strdup(upload->name);
+	there = g_hash_table_lookup(folder->by_name, name);
+	if (there != NULL && there != upload) {
+		there->refs++;
+		g_ptr_array_add(removed, there);
+		upload_mark_over(there);
+		g_hash_table_remove(folder->by_name, name);
+	}
+	move(upload, folder, name);
+	stored = upload->stored;
+	g_mutex_unlock(&uploads->lock);
+	if (!stored || uploads_save(uploads, &upload, 1, error))
+		return TRUE;
+	g_mutex_lock(&uploads->lock);
+	move(upload, from, former);
+	for (guint i = 0; i < removed->len; i++) {
+		there = removed->pdata[i];
+		there->over = FALSE;
+		g_hash_table_insert(folder->by_name, there->name, there);
+	}
+	g_mutex_unlock(&uploads->lock);
+	return FALSE;
+}
+
+gboolean
+upload_rename(Upload *upload, Mailbox *mailbox, const char *name, GError **error)
+{
+	Uploads *uploads = upload->uploads;
+	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
+	g_autoptr(GPtrArray) removed = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
+	gboolean possible;
+	gboolean ended;
+
+	if ((mailbox_attributes(mailbox) & MAILBOX_NOSELECT) != 0)
+		return fail(error, MAILFS_ERROR_UNSUPPORTED, "this mailbox can hold no messages");
+	g_mutex_lock(&uploads->lock);
+	possible = may_move(upload, uploads_folder(uploads, mailbox), name, error);
+	ended = upload->writers == 0 && upload->size > 0;
+	g_mutex_unlock(&uploads->lock);
+	if (!possible || (ended && !complete(upload, name, error)) ||
+	    !move_and_save(upload, mailbox, name, removed, error))
+		return FALSE;
+	if (removed->len > 0 && !uploads_end(uploads, removed, NULL, NULL))
+		g_debug("uploads: what was replaced is still in the spool");
+	return TRUE;
+}
+
+gboolean
+upload_remove(Upload *upload, GError **error)
+{
+	Uploads *uploads = upload->uploads;
+	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
+	g_autoptr(GPtrArray) removed = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
+	g_autoptr(GError) gone =
+		g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND, "the file was removed");
+	gboolean doubtful;
+
+	g_mutex_lock(&uploads->lock);
+	if (upload->over || upload->under_way) {
+		gboolean over = upload->over;
+
+		g_mutex_unlock(&uploads->lock);
+		return over ? fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more")
+			    : fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
+	}
+	upload->refs++;
+	g_ptr_array_add(removed, upload);
+	doubtful = upload->state == SPOOL_STARTED;
+	upload_mark_over(upload);
+	g_mutex_unlock(&uploads->lock);
+	if (doubtful)
+		uploads_log(uploads, upload,
+			    "removed while nobody knows whether the server has it already");
+	return uploads_end(uploads, removed, gone, error);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* The inside of Uploads, for uploads.c (life, tables, looking), upload-write.c (what programs do to
+ * a file), upload-queue.c (what is sent when, and what becomes of it) and upload-send.c (how).
+ *
+ * Locks, in this order: an Upload's `disk` (one change of its file at a time), `rows` (what the
+ * spool is told of it, in order), `lock` (all memory). Only the last one is never held over the
+ * disk. */
+#pragma once
+
+#include "mail/uploads.h"
+
+G_BEGIN_DECLS
+
+#define UPLOAD_PAUSE_US                                                                            \
+	(300 * G_TIME_SPAN_MILLISECOND) /* a time may still be set after the close */
+
+typedef struct Batch Batch;
+
+/* The files of one mailbox. */
+typedef struct {
+	Mailbox *mailbox;    /* NULL: it is not there */
+	char *raw;	     /* as the spool knows the mailbox */
+	GHashTable *by_name; /* name → Upload */
+	GTree *by_id;	     /* id → Upload, owned reference */
+	Batch *batch;	     /* under way; NULL none */
+	gboolean listed;     /* its numbering was asked for, since nothing was known of it */
+	GHashTable *claimed; /* UIDs that files of ours have become; */
+	guint32 claimed_validity;
+} Folder;
+
+struct Upload {
+	Uploads *uploads;
+	guint32 id;
+	GMutex disk;
+
+	/* Guarded by the lock of Uploads. */
+	guint refs, writers;
+	int fd; /* -1: not open */
+	Folder *folder;
+	char *name;
+	SpoolState state;
+	gboolean stored;   /* the spool has a row of it */
+	gboolean unsaved;  /* the row is older than this */
+	gboolean dirty;	   /* not known to be a message as it is */
+	gboolean proved;   /* size and crc were seen to be right since the start */
+	gboolean again;	   /* refused, and to be looked at once more */
+	gboolean hurry;	   /* somebody waits */
+	gboolean over;	   /* out of the tables */
+	gboolean accepted; /* the server has said OK, but not under which UID */
+	gboolean under_way;
+	guint32 mode, crc, flags, tries;
+	gint64 mtime, retry_at;
+	guint64 size;
+	char *keywords, *message_id, *reason;
+	guint32 replaces_validity, replaces_uid;
+	guint32 before_validity, before_uidnext;
+	char *source_raw; /* NULL: its bytes are its own */
+	guint32 source_validity, source_uid;
+	gint64 ready_at;		 /* monotonic; does not count for who is in a hurry */
+	gint64 not_before;		 /* monotonic; counts for all */
+	guint32 sent_validity, sent_uid; /* what it is on the server; 0: not known */
+	GArray *waiters;		 /* of Waiter */
+};
+
+typedef struct {
+	Mailbox *mailbox; /* uploads_wait(): NULL all */
+	UploadDone done;
+	gpointer user;
+} Waiter;
+
+struct Uploads {
+	Account *account;
+	Spool *spool;
+	gboolean read_only;
+	const UploadsNews *news;
+	gpointer user;
+	GThread *worker; /* NULL: nothing is sent. Changes only in new and stop, under the lock */
+
+	GMutex rows;
+
+	GMutex lock; /* guards all below, and what is said above */
+	GCond wake;
+	gboolean stop;
+	gboolean stirred, urgent; /* the worker has something to look at: soon, at once */
+	GPtrArray *folders;	  /* of Folder, owned */
+	GHashTable *by_id;	  /* id → Upload */
+	GQueue finished;	  /* of Batch */
+	GArray *waiters;	  /* of Waiter */
+	guint64 uploaded;
+	guint64 folders_version;
+};
+
+static inline gpointer
+upload_key(guint32 id)
+{
+	return GUINT_TO_POINTER(id);
+}
+
+/* --- under the lock --- */
+
+Folder *uploads_folder(Uploads *uploads, Mailbox *mailbox); /* found or made */
+void upload_attach(Upload *upload, Folder *folder, const char *name);
+void
+upload_detach(Upload *upload); /* out of its folder's tables; their reference is the caller's */
+Upload *upload_new(Uploads *uploads, guint32 id); /* with one reference */
+void uploads_stir(Uploads *uploads, gboolean urgent);
+gboolean upload_is_busy(const Upload *upload); /* on its way, or to be */
+void upload_set_reason(Upload *upload, const char *reason);
+int upload_open(Upload *upload);       /* its descriptor, opened when need be; -1 */
+void upload_mark_over(Upload *upload); /* nobody begins anything with it any more */
+
+/* --- without it --- */
+
+/* Tells the spool how these are now: one commit. */
+gboolean uploads_save(Uploads *uploads, Upload *const *list, guint n, GError **error);
+/* On the server, or removed: out of tables and spool, waiters told @reason. FALSE: the spool still
+ * has them, and will have them after a restart. */
+gboolean uploads_end(Uploads *uploads, GPtrArray *list, const GError *reason, GError **error);
+void upload_tell_waiters(Upload *upload, const GError *error);
+void uploads_tell_idle(Uploads *uploads);    /* those who wait for an empty queue */
+void uploads_tell_stopped(Uploads *uploads); /* all who wait */
+void uploads_log(Uploads *uploads, Upload *upload, const char *what);
+void uploads_tell_changed(Upload *upload);
+Mailbox *uploads_mailbox_named(Uploads *uploads, const char *raw);
+guint64 uploads_limit(Uploads *uploads); /* octets a message, 0 not known */
+
+/* --- sending: by the worker alone --- */
+
+typedef enum {
+	BATCH_LIST,    /* nothing is known of the mailbox's numbering: ask */
+	BATCH_LOOK,    /* are they there already? */
+	BATCH_APPEND,  /* send them */
+	BATCH_COPY,    /* have them copied */
+	BATCH_EXPUNGE, /* they are there: what they replace goes */
+} BatchKind;
+
+typedef struct {
+	gboolean told;
+	guint32 validity, uid;
+	GError *error;
+} Outcome;
+
+struct Batch {
+	Uploads *uploads;
+	Folder *folder;
+	Mailbox *mailbox;
+	BatchKind kind;
+	GPtrArray *list;       /* of Upload, references */
+	Outcome *outcomes;     /* one each */
+	GHashTable *by_source; /* COPY: UID → index + 1 */
+	UidSet *marked;	       /* EXPUNGE */
+	guint32 serial;	       /* EXPUNGE: of the mailbox's messages */
+	GError *error;
+};
+
+Batch *batch_new(Uploads *uploads, Folder *folder, BatchKind kind);
+void batch_free(Batch *batch);
+void batch_start(Batch *batch);	 /* comes back through `finished` */
+void batch_finish(Batch *batch); /* frees it */
+void batch_push(Batch *batch);	 /* any thread: it is done */
+void batch_match(Batch *batch);	 /* LOOK: finds them in the listing */
+
+/* The message is on the server as upload->sent_uid: listed under its name, with its body. */
+void upload_adopt(Upload *upload);
+
+gpointer uploads_work(gpointer uploads); /* the worker's thread */
+void uploads_drain(Uploads *uploads);	 /* what has come in since the worker ended */
+
+G_END_DECLS

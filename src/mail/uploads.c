@@ -1,0 +1,767 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables: which files there are, and what is told of them. */
+#include "mail/uploads-private.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+
+/* --- names --- */
+
+static gboolean
+is_sed_name(const char *name)
+{
+	if (strlen(name) != 9 || !g_str_has_prefix(name, "sed"))
+		return FALSE;
+	for (const char *p = name + 3; *p != '\0'; p++)
+		if (!g_ascii_isalnum(*p))
+			return FALSE;
+	return TRUE;
+}
+
+gboolean
+uploads_name_is_local(const char *name)
+{
+	static const char *const tails[] = {"~", ".swp", ".swx", ".tmp", ".part", ".bak", ".lock"};
+	static const char *const litter[] = {"4913", "Thumbs.db", "desktop.ini"};
+	gsize len = strlen(name);
+
+	if (name[0] == '.' || name[0] == '#' || is_sed_name(name))
+		return TRUE;
+	for (guint i = 0; i < G_N_ELEMENTS(tails); i++)
+		if (len >= strlen(tails[i]) &&
+		    g_ascii_strcasecmp(name + len - strlen(tails[i]), tails[i]) == 0)
+			return TRUE;
+	for (guint i = 0; i < G_N_ELEMENTS(litter); i++)
+		if (g_ascii_strcasecmp(name, litter[i]) == 0)
+			return TRUE;
+	return FALSE;
+}
+
+/* --- an upload --- */
+
+Upload *
+upload_new(Uploads *uploads, guint32 id)
+{
+	Upload *upload = g_new0(Upload, 1);
+
+	upload->uploads = uploads;
+	upload->id = id;
+	upload->refs = 1;
+	upload->fd = -1;
+	upload->mode = 0600;
+	upload->mtime = g_get_real_time() / G_USEC_PER_SEC;
+	upload->keywords = g_strdup("");
+	upload->message_id = g_strdup("");
+	upload->reason = g_strdup("");
+	upload->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
+	g_mutex_init(&upload->disk);
+	return upload;
+}
+
+Upload *
+upload_ref(Upload *upload)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	upload->refs++;
+	return upload;
+}
+
+void
+upload_unref(Upload *upload)
+{
+	Uploads *uploads;
+	g_auto(UtilFd) fd = -1;
+	gboolean last;
+
+	if (upload == NULL)
+		return;
+	uploads = upload->uploads;
+	g_mutex_lock(&uploads->lock);
+	last = --upload->refs == 0;
+	/* Thousands may wait: only those that somebody looks at have a descriptor. */
+	if (last || (upload->refs == 1 && !upload->over))
+		fd = util_steal_fd(&upload->fd);
+	g_mutex_unlock(&uploads->lock);
+	if (!last)
+		return;
+	g_array_unref(upload->waiters);
+	g_free(upload->name);
+	g_free(upload->keywords);
+	g_free(upload->message_id);
+	g_free(upload->reason);
+	g_free(upload->source_raw);
+	g_mutex_clear(&upload->disk);
+	g_free(upload);
+}
+
+void
+upload_set_reason(Upload *upload, const char *reason)
+{
+	g_free(upload->reason);
+	upload->reason = g_strdup(reason);
+}
+
+gboolean
+upload_is_busy(const Upload *upload)
+{
+	return !upload->over &&
+	       (upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED || upload->again);
+}
+
+int
+upload_open(Upload *upload)
+{
+	if (upload->fd < 0 && !upload->over && upload->source_raw == NULL)
+		upload->fd = spool_file(upload->uploads->spool, upload->id, NULL);
+	return upload->fd;
+}
+
+void
+upload_mark_over(Upload *upload)
+{
+	/* Who looks at it can go on reading. */
+	if (upload->refs > 1)
+		upload_open(upload);
+	upload->over = TRUE;
+}
+
+int
+upload_fd(Upload *upload)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	return upload->source_raw == NULL ? upload_open(upload) : -1;
+}
+
+void
+upload_view(Upload *upload, UploadView *out)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	*out = (UploadView){
+		.id = upload->id,
+		.size = upload->size,
+		.mtime = upload->mtime,
+		.mode = upload->mode,
+		.state = upload->state,
+		.copied = upload->source_raw != NULL,
+		.over = upload->over,
+	};
+}
+
+char *
+upload_name(Upload *upload)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	return g_strdup(upload->name);
+}
+
+Mailbox *
+upload_mailbox(Upload *upload)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	return upload->folder != NULL ? upload->folder->mailbox : NULL;
+}
+
+/* Under the lock. */
+static char *
+status_text(const Upload *upload)
+{
+	g_autofree char *reason = util_printable(upload->reason, -1, 500);
+	g_autoptr(GDateTime) when = NULL;
+	g_autofree char *clock = NULL;
+
+	switch (upload->state) {
+	case SPOOL_OPEN:
+		return g_strdup(uploads_name_is_local(upload->name) ? "local" : "being written");
+	case SPOOL_REFUSED:
+		return g_strdup_printf("refused: %s", reason);
+	case SPOOL_STARTED:
+		if (upload->under_way)
+			return g_strdup("on its way");
+		break;
+	case SPOOL_QUEUED:
+		break;
+	}
+	if (*reason == '\0')
+		return g_strdup("queued");
+	when = g_date_time_new_from_unix_local(upload->retry_at);
+	clock = when != NULL ? g_date_time_format(when, "%H:%M:%S") : NULL;
+	return g_strdup_printf("retry %s (%s)", clock != NULL ? clock : "soon", reason);
+}
+
+char *
+upload_status(Upload *upload)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	return upload->over ? g_strdup("over") : status_text(upload);
+}
+
+/* --- the tables --- */
+
+static int
+compare_ids(gconstpointer a, gconstpointer b, gpointer user)
+{
+	guint32 left = GPOINTER_TO_UINT(a);
+	guint32 right = GPOINTER_TO_UINT(b);
+
+	return left < right ? -1 : left > right;
+}
+
+static Folder *
+folder_new(Uploads *uploads, Mailbox *mailbox, const char *raw)
+{
+	Folder *folder = g_new0(Folder, 1);
+
+	folder->mailbox = mailbox;
+	folder->raw = g_strdup(raw);
+	folder->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+	folder->by_id = g_tree_new_full(compare_ids, NULL, NULL, NULL);
+	folder->claimed = g_hash_table_new(NULL, NULL);
+	g_ptr_array_add(uploads->folders, folder);
+	return folder;
+}
+
+static void
+folder_free(gpointer data)
+{
+	Folder *folder = data;
+
+	g_hash_table_unref(folder->by_name);
+	g_hash_table_unref(folder->claimed);
+	g_tree_unref(folder->by_id);
+	g_free(folder->raw);
+	g_free(folder);
+}
+
+static Folder *
+find_folder(Uploads *uploads, Mailbox *mailbox)
+{
+	for (guint i = 0; i < uploads->folders->len; i++) {
+		Folder *folder = uploads->folders->pdata[i];
+
+		/* What was loaded before the server had told of its mailbox. */
+		if (folder->mailbox == NULL && strcmp(folder->raw, mailbox_raw_name(mailbox)) == 0)
+			folder->mailbox = mailbox;
+		if (folder->mailbox == mailbox)
+			return folder;
+	}
+	return NULL;
+}
+
+Folder *
+uploads_folder(Uploads *uploads, Mailbox *mailbox)
+{
+	Folder *folder = find_folder(uploads, mailbox);
+
+	return folder != NULL ? folder : folder_new(uploads, mailbox, mailbox_raw_name(mailbox));
+}
+
+void
+upload_attach(Upload *upload, Folder *folder, const char *name)
+{
+	char *copy = g_strdup(name);
+
+	g_free(upload->name);
+	upload->name = copy;
+	upload->folder = folder;
+	g_hash_table_insert(folder->by_name, upload->name, upload);
+	g_tree_insert(folder->by_id, upload_key(upload->id), upload);
+	g_hash_table_insert(upload->uploads->by_id, upload_key(upload->id), upload);
+}
+
+void
+upload_detach(Upload *upload)
+{
+	Folder *folder = upload->folder;
+
+	if (g_hash_table_lookup(folder->by_name, upload->name) == upload)
+		g_hash_table_remove(folder->by_name, upload->name);
+	g_tree_remove(folder->by_id, upload_key(upload->id));
+	g_hash_table_remove(upload->uploads->by_id, upload_key(upload->id));
+}
+
+Upload *
+uploads_find(Uploads *uploads, Mailbox *mailbox, const char *name)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
+	Folder *folder = find_folder(uploads, mailbox);
+	Upload *upload = folder != NULL ? g_hash_table_lookup(folder->by_name, name) : NULL;
+
+	if (upload != NULL)
+		upload->refs++;
+	return upload;
+}
+
+Upload *
+uploads_get(Uploads *uploads, guint32 id)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
+	Upload *upload = g_hash_table_lookup(uploads->by_id, upload_key(id));
+
+	if (upload != NULL)
+		upload->refs++;
+	return upload;
+}
+
+GPtrArray *
+uploads_of(Uploads *uploads, Mailbox *mailbox, guint32 first)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
+	GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
+	Folder *folder = find_folder(uploads, mailbox);
+	GTreeNode *node =
+		folder != NULL ? g_tree_lower_bound(folder->by_id, upload_key(first)) : NULL;
+
+	for (; node != NULL; node = g_tree_node_next(node)) {
+		Upload *upload = g_tree_node_value(node);
+
+		upload->refs++;
+		g_ptr_array_add(list, upload);
+	}
+	return list;
+}
+
+guint
+uploads_count(Uploads *uploads, Mailbox *mailbox)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
+	Folder *folder = find_folder(uploads, mailbox);
+
+	return folder != NULL ? (guint)g_tree_nnodes(folder->by_id) : 0;
+}
+
+/* --- the spool's side of it --- */
+
+/* Borrows; under the lock. */
+static SpoolEntry
+entry_of(const Upload *upload, GStringChunk *text)
+{
+	const char *raw = upload->folder->mailbox != NULL
+				  ? mailbox_raw_name(upload->folder->mailbox)
+				  : upload->folder->raw;
+
+	return (SpoolEntry){
+		.id = upload->id,
+		.state = upload->state,
+		.mailbox = g_string_chunk_insert_const(text, raw),
+		.name = g_string_chunk_insert(text, upload->name),
+		.mode = upload->mode,
+		.mtime = upload->mtime,
+		.size = upload->size,
+		.crc = upload->crc,
+		.flags = upload->flags,
+		.keywords = g_string_chunk_insert_const(text, upload->keywords),
+		.message_id = g_string_chunk_insert(text, upload->message_id),
+		.replaces_validity = upload->replaces_validity,
+		.replaces_uid = upload->replaces_uid,
+		.before_validity = upload->before_validity,
+		.before_uidnext = upload->before_uidnext,
+		.source_mailbox = g_string_chunk_insert_const(
+			text, upload->source_raw != NULL ? upload->source_raw : ""),
+		.source_validity = upload->source_validity,
+		.source_uid = upload->source_uid,
+		.reason = g_string_chunk_insert_const(text, upload->reason),
+		.tries = upload->tries,
+		.retry_at = upload->retry_at,
+	};
+}
+
+gboolean
+uploads_save(Uploads *uploads, Upload *const *list, guint n, GError **error)
+{
+	g_autoptr(GMutexLocker) rows = g_mutex_locker_new(&uploads->rows);
+	g_autoptr(GArray) entries = g_array_new(FALSE, FALSE, sizeof(SpoolEntry));
+	GStringChunk *text = g_string_chunk_new(4096);
+	gboolean saved;
+
+	g_mutex_lock(&uploads->lock);
+	for (guint i = 0; i < n; i++) {
+		SpoolEntry entry;
+
+		if (list[i]->over)
+			continue;
+		entry = entry_of(list[i], text);
+		g_array_append_val(entries, entry);
+		list[i]->unsaved = FALSE;
+	}
+	g_mutex_unlock(&uploads->lock);
+	saved = entries->len == 0 ||
+		spool_put(uploads->spool, (gpointer)entries->data, entries->len, error);
+	g_string_chunk_free(text);
+	g_mutex_lock(&uploads->lock);
+	for (guint i = 0; i < n; i++) {
+		list[i]->stored = list[i]->stored || saved;
+		list[i]->unsaved = list[i]->unsaved || !saved;
+	}
+	g_mutex_unlock(&uploads->lock);
+	return saved;
+}
+
+/* In a directory of its own name each: what a crash between two steps of a replacing rename has
+ * left gets another name. */
+static char *
+free_name(const Folder *folder, const char *name, guint32 id)
+{
+	gboolean eml = g_str_has_suffix(name, ".eml");
+
+	if (!g_hash_table_contains(folder->by_name, name))
+		return g_strdup(name);
+	return g_strdup_printf("%.*s~%u%s", (int)strlen(name) - (eml ? 4 : 0), name, id,
+			       eml ? ".eml" : "");
+}
+
+/* What the file says against what its entry says. */
+static void
+judge(Upload *upload, guint64 file_size, gboolean missing)
+{
+	upload->dirty = upload->state == SPOOL_OPEN || upload->state == SPOOL_REFUSED;
+	if (upload->source_raw != NULL && upload->state != SPOOL_OPEN)
+		return;
+	if (upload->state == SPOOL_OPEN) {
+		upload->size = file_size;
+		if (uploads_name_is_local(upload->name))
+			return;
+		upload->state = SPOOL_REFUSED;
+		upload_set_reason(upload, "mailfs ended while it was being written; `touch` it "
+					  "when it is whole");
+	} else if (missing || file_size != upload->size) {
+		upload->state = SPOOL_REFUSED;
+		upload->size = file_size;
+		upload->dirty = TRUE;
+		upload_set_reason(upload, "the file is not as it was written: the disk has lost "
+					  "some of it");
+	}
+}
+
+typedef struct {
+	Uploads *uploads;
+	GArray *empty; /* of guint32: nothing is left of them */
+} Loading;
+
+static void
+load_entry(gpointer user, const SpoolEntry *entry)
+{
+	Loading *loading = user;
+	Uploads *uploads = loading->uploads;
+	Upload *upload = upload_new(uploads, entry->id);
+	Folder *folder = NULL;
+	g_autofree char *name = NULL;
+
+	for (guint i = 0; i < uploads->folders->len && folder == NULL; i++)
+		if (strcmp(((Folder *)uploads->folders->pdata[i])->raw, entry->mailbox) == 0)
+			folder = uploads->folders->pdata[i];
+	if (folder == NULL)
+		folder = folder_new(uploads, uploads_mailbox_named(uploads, entry->mailbox),
+				    entry->mailbox);
+	upload->state = entry->state;
+	upload->mode = entry->mode;
+	upload->mtime = entry->mtime;
+	upload->size = entry->size;
+	upload->crc = entry->crc;
+	upload->flags = entry->flags;
+	upload->tries = entry->tries;
+	upload->replaces_validity = entry->replaces_validity;
+	upload->replaces_uid = entry->replaces_uid;
+	upload->before_validity = entry->before_validity;
+	upload->before_uidnext = entry->before_uidnext;
+	upload->source_validity = entry->source_validity;
+	upload->source_uid = entry->source_uid;
+	upload->source_raw =
+		*entry->source_mailbox != '\0' ? g_strdup(entry->source_mailbox) : NULL;
+	upload->stored = TRUE;
+	g_free(upload->keywords);
+	upload->keywords = g_strdup(entry->keywords);
+	g_free(upload->message_id);
+	upload->message_id = g_strdup(entry->message_id);
+	upload_set_reason(upload, entry->reason);
+	name = free_name(folder, entry->name, entry->id);
+	upload_attach(upload, folder, name);
+}
+
+/* The spool must not be called from spool_each(). */
+static void
+look_at_files(Uploads *uploads, GArray *empty)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		Upload *upload = value;
+		g_auto(UtilFd) fd = spool_file(uploads->spool, upload->id, NULL);
+		struct stat status = {0};
+		gboolean missing = fd < 0 || fstat(fd, &status) != 0;
+
+		if (upload->state == SPOOL_OPEN && status.st_size == 0)
+			g_array_append_val(empty, upload->id);
+		else
+			judge(upload, (guint64)status.st_size, missing);
+	}
+}
+
+static gboolean
+load(Uploads *uploads, GError **error)
+{
+	g_autoptr(GArray) empty = g_array_new(FALSE, FALSE, sizeof(guint32));
+	Loading loading = {uploads, empty};
+
+	if (!spool_each(uploads->spool, load_entry, &loading, error))
+		return FALSE;
+	look_at_files(uploads, empty);
+	for (guint i = 0; i < empty->len; i++) {
+		Upload *upload = g_hash_table_lookup(uploads->by_id,
+						     upload_key(g_array_index(empty, guint32, i)));
+
+		upload_detach(upload);
+		upload->over = TRUE;
+		upload_unref(upload);
+	}
+	return empty->len == 0 || uploads->read_only ||
+	       spool_remove(uploads->spool, (gpointer)empty->data, empty->len, error);
+}
+
+/* --- life --- */
+
+Uploads *
+uploads_new(Account *account, Spool *spool, gboolean read_only, const UploadsNews *news,
+	    gpointer user, GError **error)
+{
+	Uploads *uploads = g_new0(Uploads, 1);
+
+	uploads->account = account;
+	uploads->spool = spool;
+	uploads->read_only = read_only;
+	uploads->news = news;
+	uploads->user = user;
+	g_mutex_init(&uploads->rows);
+	g_mutex_init(&uploads->lock);
+	g_cond_init(&uploads->wake);
+	uploads->folders = g_ptr_array_new_with_free_func(folder_free);
+	uploads->by_id = g_hash_table_new(NULL, NULL);
+	uploads->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
+	uploads->folders_version = G_MAXUINT64;
+	if (!load(uploads, error)) {
+		uploads_free(uploads);
+		return NULL;
+	}
+	g_mutex_lock(&uploads->lock);
+	if (!read_only)
+		uploads->worker = g_thread_new("uploads", uploads_work, uploads);
+	g_mutex_unlock(&uploads->lock);
+	return uploads;
+}
+
+void
+uploads_stir(Uploads *uploads, gboolean urgent)
+{
+	uploads->stirred = TRUE;
+	uploads->urgent = uploads->urgent || urgent;
+	g_cond_signal(&uploads->wake);
+}
+
+/* What nobody has made durable yet though it may be wanted: times, and files that stay local. */
+static void
+save_rest(Uploads *uploads)
+{
+	g_autoptr(GPtrArray) list = g_ptr_array_new();
+	g_autoptr(GError) error = NULL;
+	GHashTableIter iter;
+	gpointer value;
+
+	g_mutex_lock(&uploads->lock);
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		Upload *upload = value;
+
+		if ((upload->unsaved && upload->stored) || (!upload->stored && upload->size > 0))
+			g_ptr_array_add(list, upload);
+	}
+	g_mutex_unlock(&uploads->lock);
+	if (list->len > 0 && !uploads_save(uploads, (Upload **)list->pdata, list->len, &error))
+		g_debug("uploads: %s", error->message);
+}
+
+void
+uploads_stop(Uploads *uploads)
+{
+	if (uploads->worker == NULL)
+		return;
+	g_mutex_lock(&uploads->lock);
+	uploads->stop = TRUE;
+	g_cond_signal(&uploads->wake);
+	g_mutex_unlock(&uploads->lock);
+	g_thread_join(uploads->worker);
+	g_mutex_lock(&uploads->lock);
+	uploads->worker = NULL;
+	g_mutex_unlock(&uploads->lock);
+	save_rest(uploads);
+	uploads_tell_stopped(uploads);
+}
+
+void
+uploads_free(Uploads *uploads)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	if (uploads == NULL)
+		return;
+	uploads_stop(uploads);
+	uploads_drain(uploads);
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		((Upload *)value)->over = TRUE;
+		upload_unref(value);
+	}
+	g_hash_table_unref(uploads->by_id);
+	g_ptr_array_unref(uploads->folders);
+	g_array_unref(uploads->waiters);
+	g_mutex_clear(&uploads->rows);
+	g_mutex_clear(&uploads->lock);
+	g_cond_clear(&uploads->wake);
+	g_free(uploads);
+}
+
+/* --- telling --- */
+
+Mailbox *
+uploads_mailbox_named(Uploads *uploads, const char *raw)
+{
+	g_autoptr(GPtrArray) mailboxes = account_mailboxes(uploads->account);
+
+	for (guint i = 0; i < mailboxes->len; i++)
+		if (strcmp(mailbox_raw_name(mailboxes->pdata[i]), raw) == 0)
+			return mailboxes->pdata[i];
+	return NULL;
+}
+
+static char *
+path_of(Uploads *uploads, Mailbox *mailbox, const char *raw, const char *name)
+{
+	g_autofree char *folder = mailbox != NULL ? account_path(uploads->account, mailbox)
+						  : g_strdup_printf("(%s)", raw);
+	g_autofree char *path = g_build_filename(folder, name, NULL);
+
+	return util_printable(path, -1, 600);
+}
+
+void
+uploads_log(Uploads *uploads, Upload *upload, const char *what)
+{
+	g_autofree char *name = NULL;
+	g_autofree char *raw = NULL;
+	g_autofree char *path = NULL;
+	g_autofree char *line = NULL;
+	Mailbox *mailbox;
+
+	g_mutex_lock(&uploads->lock);
+	name = g_strdup(upload->name);
+	raw = g_strdup(upload->folder->raw);
+	mailbox = upload->folder->mailbox;
+	g_mutex_unlock(&uploads->lock);
+	path = path_of(uploads, mailbox, raw, name);
+	line = g_strdup_printf("%s: %s", path, what);
+	uploads->news->log(uploads->user, line);
+}
+
+void
+uploads_tell_changed(Upload *upload)
+{
+	Uploads *uploads = upload->uploads;
+	Mailbox *mailbox = upload_mailbox(upload);
+
+	if (mailbox != NULL)
+		uploads->news->changed(uploads->user, mailbox, upload->id);
+}
+
+UploadsStatus
+uploads_status(Uploads *uploads)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
+	UploadsStatus status = {.uploaded = uploads->uploaded};
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		const Upload *upload = value;
+
+		status.open += upload->state == SPOOL_OPEN;
+		status.queued += upload->state == SPOOL_QUEUED;
+		status.started += upload->state == SPOOL_STARTED;
+		status.refused += upload->state == SPOOL_REFUSED;
+		if (upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED)
+			status.bytes += upload->size;
+	}
+	return status;
+}
+
+GPtrArray *
+uploads_lines(Uploads *uploads)
+{
+	GPtrArray *lines = g_ptr_array_new_with_free_func(g_free);
+	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
+
+	g_mutex_lock(&uploads->lock);
+	for (guint i = 0; i < uploads->folders->len; i++) {
+		Folder *folder = uploads->folders->pdata[i];
+
+		for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
+		     node = g_tree_node_next(node)) {
+			guint32 id = GPOINTER_TO_UINT(g_tree_node_key(node));
+
+			g_array_append_val(ids, id);
+		}
+	}
+	g_mutex_unlock(&uploads->lock);
+	for (guint i = 0; i < ids->len; i++) {
+		Upload *upload = uploads_get(uploads, g_array_index(ids, guint32, i));
+		g_autofree char *name = NULL;
+		g_autofree char *raw = NULL;
+		g_autofree char *path = NULL;
+		g_autofree char *status = NULL;
+		g_autofree char *size = NULL;
+		Mailbox *mailbox;
+
+		if (upload == NULL)
+			continue;
+		g_mutex_lock(&uploads->lock);
+		name = g_strdup(upload->name);
+		raw = g_strdup(upload->folder->raw);
+		mailbox = upload->folder->mailbox;
+		status = status_text(upload);
+		size = util_format_size(upload->size);
+		g_mutex_unlock(&uploads->lock);
+		path = path_of(uploads, mailbox, raw, name);
+		g_ptr_array_add(lines, g_strdup_printf("%s  %s, %s", path, status, size));
+		upload_unref(upload);
+	}
+	return lines;
+}
+
+/* --- the server's limit --- */
+
+guint64
+uploads_limit(Uploads *uploads)
+{
+	Pool *pool = account_pool(uploads->account);
+	PoolStatus status;
+	const char *at;
+	guint64 limit = 0;
+
+	if (pool == NULL)
+		return 0;
+	pool_get_status(pool, &status);
+	at = status.capabilities != NULL ? strstr(status.capabilities, "APPENDLIMIT=") : NULL;
+	if (at != NULL)
+		limit = g_ascii_strtoull(at + strlen("APPENDLIMIT="), NULL, 10);
+	pool_status_clear(&status);
+	return limit;
+}

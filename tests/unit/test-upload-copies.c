@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/* Uploads that have to do with messages that are there already: what they replace, what they copy.
+ */
+#include "uploads-fixture.h"
+
+static void
+on_body(gpointer user, int fd, guint64 size, const GError *error)
+{
+	g_assert_no_error(error);
+	close(fd);
+}
+
+static void
+test_the_replaced_message_goes_once_the_new_one_is_there(Fixture *fixture, gconstpointer data)
+{
+	guint32 uid = fake_server_add(fixture->server, "INBOX", "old", "draft");
+	g_autofree char *name = NULL;
+	g_autofree char *listing = NULL;
+	MailboxView view;
+	Upload *upload;
+
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	name = mailbox_name_of(fixture->inbox, uid);
+	upload = uploads_create(fixture->uploads, fixture->inbox, name, 0600, NULL);
+	upload_replaces(upload, view.messages, uid);
+	g_assert_true(write_file(upload, MESSAGE, NULL));
+	upload_close(upload);
+	wait_idle(fixture);
+	listing = fake_server_listing(fixture->server, "INBOX");
+	g_assert_cmpstr(listing, ==, "2 0 \n");
+	g_assert_true(is_listed(fixture->inbox, name));
+	upload_unref(upload);
+}
+
+static void
+test_a_power_failure_between_new_and_old_is_repaired(Fixture *fixture, gconstpointer data)
+{
+	guint32 uid = fake_server_add(fixture->server, "INBOX", "old", "draft");
+	MailboxView view;
+	Upload *upload;
+	char *image;
+
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	upload = uploads_create(fixture->uploads, fixture->inbox, "x.eml", 0600, NULL);
+	upload_replaces(upload, view.messages, uid);
+	FAKE_SET(fixture->server, lose, FAKE_LOSE_AFTER);
+	g_assert_true(write_file(upload, MESSAGE, NULL));
+	upload_close(upload);
+	FAKE_WAIT(on_server(fixture, "INBOX") == 2);
+	image = image_of(fixture);
+	upload_unref(upload);
+	resume_from(fixture, image);
+	wait_idle(fixture);
+	g_assert_cmpuint(on_server(fixture, "INBOX"), ==, 1);
+	assert_body(fixture, "INBOX", 2, MESSAGE);
+}
+
+static void
+test_what_cannot_be_removed_is_hidden(Fixture *fixture, gconstpointer data)
+{
+	guint32 uid = fake_server_add(fixture->server, "INBOX", "old", "draft");
+	MailboxView view;
+	MessageView message;
+	Upload *upload;
+
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	FAKE_SET(fixture->server, no_uidplus, TRUE);
+	upload = uploads_create(fixture->uploads, fixture->inbox, "x.eml", 0600, NULL);
+	upload_replaces(upload, view.messages, uid);
+	g_assert_true(write_file(upload, MESSAGE, NULL));
+	upload_close(upload);
+	wait_idle(fixture);
+	g_assert_true(is_over(upload));
+	g_assert_false(mailbox_get(fixture->inbox, view.messages, uid, &message));
+	g_assert_true(is_listed(fixture->inbox, "x.eml"));
+	g_assert_cmpuint(on_server(fixture, "INBOX"), ==, 2);
+	upload_unref(upload);
+}
+
+static void
+test_the_old_one_stays_when_the_server_has_renumbered(Fixture *fixture, gconstpointer data)
+{
+	guint32 uid = fake_server_add(fixture->server, "INBOX", "old", "draft");
+	MailboxView view;
+	Upload *upload;
+
+	fake_server_add(fixture->server, "INBOX", "another", "of the others");
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	upload = uploads_create(fixture->uploads, fixture->inbox, "x.eml", 0600, NULL);
+	upload_replaces(upload, view.messages, uid);
+	fake_server_renumber(fixture->server, "INBOX");
+	g_assert_true(write_file(upload, MESSAGE, NULL));
+	upload_close(upload);
+	wait_idle(fixture);
+	g_assert_true(is_over(upload));
+	g_assert_cmpuint(on_server(fixture, "INBOX"), ==, 3);
+	g_assert_nonnull(strstr(fixture->log->str, "what it replaces stays"));
+	upload_unref(upload);
+}
+
+static void
+test_a_copy_that_is_written_to_is_a_file_of_its_own(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *expected = NULL;
+	g_autoptr(GBytes) body = NULL;
+	UploadView now;
+	MailboxView view;
+	Upload *upload;
+	guint64 size;
+	int fd;
+
+	fake_server_fill(fixture->server, "INBOX", 1);
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	upload = uploads_create(fixture->uploads, fixture->archive, "x.eml", 0600, &error);
+	g_assert_true(upload_copy_of(upload, fixture->inbox, view.messages, 1, &error));
+	upload_view(upload, &now);
+	/* Its bytes are on the server alone. */
+	g_assert_false(upload_write(upload, "more\r\n", 6, now.size, &error));
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED);
+	g_clear_error(&error);
+	mailbox_open(fixture->inbox, view.messages, 1, 1, on_body, NULL);
+	FAKE_WAIT((fd = mailbox_open_cached(fixture->inbox, view.messages, 1, &size)) >= 0);
+	close(fd);
+	g_assert_true(upload_write(upload, "more\r\n", 6, now.size, &error));
+	g_assert_true(upload_complete(upload, &error));
+	upload_close(upload);
+	wait_idle(fixture);
+	body = fake_server_body(fixture->server, "INBOX", 1);
+	expected = g_strdup_printf("%.*smore\r\n", (int)g_bytes_get_size(body),
+				   (const char *)g_bytes_get_data(body, NULL));
+	assert_body(fixture, "Archive", 1, expected);
+	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_COPY], ==, 0);
+	upload_unref(upload);
+}
+
+/* @data: whether the server keeps the new UIDs to itself. */
+static void
+test_copies_are_made_by_the_server(Fixture *fixture, gconstpointer data)
+{
+	GPtrArray *list = g_ptr_array_new();
+	MailboxView view;
+
+	fake_server_fill(fixture->server, "INBOX", 50);
+	settle(fixture, fixture->inbox);
+	settle(fixture, fixture->archive);
+	mailbox_view(fixture->inbox, &view);
+	FAKE_SET(fixture->server, no_copyuid, GPOINTER_TO_INT(data));
+	for (guint uid = 1; uid <= 50; uid++) {
+		g_autoptr(GError) error = NULL;
+		g_autofree char *name = mailbox_name_of(fixture->inbox, uid);
+		Upload *upload =
+			uploads_create(fixture->uploads, fixture->archive, name, 0600, &error);
+		UploadView now;
+
+		g_assert_true(upload_copy_of(upload, fixture->inbox, view.messages, uid, &error));
+		upload_view(upload, &now);
+		g_assert_true(now.copied);
+		g_assert_true(upload_truncate(upload, now.size, &error));
+		g_assert_true(upload_complete(upload, &error));
+		upload_close(upload);
+		g_ptr_array_add(list, upload);
+	}
+	wait_idle(fixture);
+	g_assert_cmpuint(on_server(fixture, "Archive"), ==, 50);
+	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_APPEND], ==, 0);
+	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_COPY], <=, 10);
+	g_assert_cmpuint(fake_server_counts(fixture->server).bodies, ==, 0);
+	for (guint i = 0; i < 50; i++) {
+		g_autofree char *name = upload_name(list->pdata[i]);
+
+		g_assert_true(is_listed(fixture->archive, name));
+		upload_unref(list->pdata[i]);
+	}
+	g_ptr_array_unref(list);
+}
+
+static void
+test_a_copy_of_what_is_gone_is_refused(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	Upload *upload;
+	MailboxView view;
+
+	fake_server_fill(fixture->server, "INBOX", 1);
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	upload = uploads_create(fixture->uploads, fixture->archive, "x.eml", 0600, &error);
+	g_assert_true(upload_copy_of(upload, fixture->inbox, view.messages, 1, &error));
+	fake_server_expunge(fixture->server, "INBOX", 1, 1);
+	g_assert_true(upload_complete(upload, &error));
+	upload_close(upload);
+	wait_idle(fixture);
+	g_assert_cmpint(state_of(upload), ==, SPOOL_REFUSED);
+	g_assert_cmpuint(on_server(fixture, "Archive"), ==, 0);
+	upload_unref(upload);
+}
+
+#define TEST(path, name, with)                                                                     \
+	g_test_add("/upload-copies/" path, Fixture, GINT_TO_POINTER(with), setup, test_##name,     \
+		   teardown)
+
+int
+main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	TEST("the-replaced-message-goes-once-the-new-one-is-there",
+	     the_replaced_message_goes_once_the_new_one_is_there, FAKE_LOSE_NOTHING);
+	TEST("a-power-failure-between-new-and-old-is-repaired",
+	     a_power_failure_between_new_and_old_is_repaired, 0);
+	TEST("what-cannot-be-removed-is-hidden", what_cannot_be_removed_is_hidden, 0);
+	TEST("the-old-one-stays-when-the-server-has-renumbered",
+	     the_old_one_stays_when_the_server_has_renumbered, 0);
+	TEST("a-copy-that-is-written-to-is-a-file-of-its-own",
+	     a_copy_that_is_written_to_is_a_file_of_its_own, 0);
+	TEST("copies-are-made-by-the-server", copies_are_made_by_the_server, 0);
+	TEST("copies-without-told-uids-are-found", copies_are_made_by_the_server, 1);
+	TEST("a-copy-of-what-is-gone-is-refused", a_copy_of_what_is_gone_is_refused, 0);
+	return g_test_run();
+}
