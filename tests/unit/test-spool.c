@@ -377,6 +377,36 @@ test_a_full_disk_is_told_and_nothing_of_the_entry_changes(Fixture *fixture, gcon
 	small_disk_free(g_steal_pointer(&disk));
 }
 
+/* A pipe cannot be synced: as good as a disk that fails. */
+static void
+test_after_a_failed_sync_nothing_is_promised_any_more(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	guint32 id = put(fixture, "a.eml", "text");
+	SpoolEntry entry = entry_of(id, SPOOL_STARTED, "b.eml");
+	g_autofree char *expected = g_strdup_printf("%u:1:a.eml ", id);
+	g_autofree char *names = NULL;
+	g_auto(UtilFd) fd = -1;
+	int ends[2];
+
+	g_assert_cmpint(pipe(ends), ==, 0);
+	g_assert_false(spool_sync(fixture->spool, id, ends[1], &error));
+	close(ends[0]);
+	close(ends[1]);
+	g_clear_error(&error);
+	g_assert_false(spool_put(fixture->spool, &entry, 1, &error));
+	g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_IO);
+	g_clear_error(&error);
+	g_assert_false(spool_remove(fixture->spool, &id, 1, &error));
+	g_clear_error(&error);
+	g_assert_cmpuint(spool_add(fixture->spool, &fd, &error), ==, 0);
+	assert_text(fixture, id, "text");
+	leave(fixture);
+	enter(fixture);
+	names = names_of(fixture);
+	g_assert_cmpstr(names, ==, expected);
+}
+
 #define TEST(path, name) g_test_add("/spool/" path, Fixture, NULL, setup, test_##name, teardown)
 
 int
@@ -400,5 +430,7 @@ main(int argc, char **argv)
 	     a_flipped_bit_in_a_row_does_not_send_mail_elsewhere);
 	TEST("a-full-disk-is-told-and-nothing-of-the-entry-changes",
 	     a_full_disk_is_told_and_nothing_of_the_entry_changes);
+	TEST("after-a-failed-sync-nothing-is-promised-any-more",
+	     after_a_failed_sync_nothing_is_promised_any_more);
 	return g_test_run();
 }
