@@ -42,6 +42,8 @@ on_pool_health(gpointer user, PoolHealth health, const GError *error)
 	case POOL_ONLINE:
 		account_log(account, "connected");
 		account_line_is_back(account);
+		if (account->news->online != NULL)
+			account->news->online(account->user);
 		break;
 	case POOL_STARTING:
 		account_log(account, "the line was lost (%s); connecting again",
