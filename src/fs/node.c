@@ -9,7 +9,7 @@
 enum { KIND_MAIL, KIND_VIEWS };
 
 G_STATIC_ASSERT(NODE_MAILBOX < NODE_MESSAGE && NODE_MESSAGE < NODE_CONTROL &&
-		NODE_SEARCH - NODE_MESSAGE < 16);
+		NODE_UPLOAD - NODE_MESSAGE < 16);
 
 guint64
 node_to_ino(Node node)
@@ -40,5 +40,5 @@ node_from_ino(guint64 ino, Node *out)
 		return out->part == 0 && out->serial > NODE_ROOT_SERIAL;
 	}
 	out->kind = (NodeKind)(NODE_CONTROL + (ino >> KIND_SHIFT) - KIND_VIEWS);
-	return out->kind <= NODE_SEARCH;
+	return out->kind <= NODE_UPLOAD;
 }

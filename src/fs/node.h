@@ -24,6 +24,8 @@ typedef enum {
 			 new, tmp); the files are NODE_MESSAGEs */
 	NODE_SEARCH,  /* .search: directories (serial of the mailbox's directory; uid: number of the
 			 query), links (part 1; serial, uid) */
+	NODE_UPLOAD,  /* a file that the server does not have yet (uid: its number in the spool;
+			 the same wherever it is moved), or (part 1) an editor's lock link */
 } NodeKind;
 
 typedef struct {
@@ -46,6 +48,12 @@ static inline guint64
 node_ino_of_message(guint32 serial, guint32 uid)
 {
 	return node_to_ino((Node){.kind = NODE_MESSAGE, .serial = serial, .uid = uid});
+}
+
+static inline guint64
+node_ino_of_upload(guint32 id)
+{
+	return node_to_ino((Node){.kind = NODE_UPLOAD, .uid = id});
 }
 
 G_END_DECLS

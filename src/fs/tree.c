@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fs/tree.h"
+#include "fs/tree-private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,21 +11,6 @@
 #include "fs/view-search.h"
 #include "fs/view-special.h"
 #include "fs/view-text.h"
-#include "fs/view.h"
-#include "mail/mime.h"
-
-/* Cookies: "." and "..", then sub-mailboxes by serial, then messages by UID. */
-#define COOKIE_DOT		 1u
-#define COOKIE_DOTDOT		 2u
-#define COOKIE_DIRECTORY(serial) (2u + (guint64)(serial))
-#define COOKIE_MESSAGES		 (1ull << 32)
-
-struct Tree {
-	Account *account;
-	char *authserv_id;
-	ViewHouse house;
-	GPtrArray *views; /* of View */
-};
 
 static const TreeAnswer answer_ok = {.result = TREE_OK};
 
@@ -43,15 +28,19 @@ tree_new(const TreeConfig *config)
 	Tree *tree = g_new0(Tree, 1);
 
 	tree->account = config->account;
+	tree->uploads = config->uploads;
+	tree->changes = config->changes;
 	tree->authserv_id = g_strdup(config->authserv_id);
 	tree->house = (ViewHouse){
 		.account = config->account,
+		.uploads = config->uploads,
 		.uid = config->uid,
 		.gid = config->gid,
 		.directory_mode = S_IFDIR | (0777 & ~config->umask),
 		.file_mode = S_IFREG | ((config->read_only ? 0444 : 0666) & ~config->umask),
 		.started = time(NULL),
 	};
+	tree_names_init(tree);
 	tree->views = g_ptr_array_new_with_free_func(view_free);
 	g_ptr_array_add(tree->views,
 			view_control_new(&tree->house, config->pages, config->page_user));
@@ -69,13 +58,14 @@ tree_free(Tree *tree)
 	if (tree == NULL)
 		return;
 	g_ptr_array_unref(tree->views);
+	tree_names_clear(tree);
 	g_free(tree->authserv_id);
 	g_free(tree);
 }
 
 /* The view a node belongs to, NULL for mailboxes and messages. */
-static View *
-view_of(const Tree *tree, const Node *node)
+View *
+tree_view_of(const Tree *tree, const Node *node)
 {
 	for (guint i = 0; i < tree->views->len; i++) {
 		View *view = tree->views->pdata[i];
@@ -86,8 +76,8 @@ view_of(const Tree *tree, const Node *node)
 	return NULL;
 }
 
-static View *
-view_by_name(const Tree *tree, const char *name)
+View *
+tree_view_by_name(const Tree *tree, const char *name)
 {
 	for (guint i = 0; i < tree->views->len; i++) {
 		View *view = tree->views->pdata[i];
@@ -101,8 +91,8 @@ view_by_name(const Tree *tree, const char *name)
 /* --- attributes
  * ----------------------------------------------------------------------------------------- */
 
-static void
-stat_message(const Tree *tree, const MessageView *message, struct stat *out)
+void
+tree_stat_message(const Tree *tree, const MessageView *message, struct stat *out)
 {
 	view_stat_file(&tree->house, node_ino_of_message(message->serial, message->uid),
 		       message->size, message->date, out);
@@ -110,16 +100,35 @@ stat_message(const Tree *tree, const MessageView *message, struct stat *out)
 
 /* @mailbox NULL: the root. */
 static void
-stat_directory(const Tree *tree, Mailbox *mailbox, struct stat *out)
+stat_directory(Tree *tree, Mailbox *mailbox, struct stat *out)
 {
 	guint32 serial = mailbox != NULL ? mailbox_directory(mailbox) : NODE_ROOT_SERIAL;
 	MailboxView view = {.changed = account_changed(tree->account)};
 
-	if (mailbox != NULL)
+	if (mailbox != NULL) {
 		mailbox_view(mailbox, &view);
+		view.changed = MAX(view.changed, tree_touch_of(tree, mailbox).time);
+	}
 	view_stat_directory(&tree->house, node_ino_of_directory(serial), view.changed,
 			    account_n_children(tree->account, serial), out);
 	out->st_mode = tree->house.directory_mode;
+}
+
+static TreeAnswer
+stat_of_upload(Tree *tree, const Node *node, struct stat *out)
+{
+	Upload *upload;
+
+	if (node->part != 0)
+		return tree_find_link(tree, 0, NULL, node->uid, NULL, out)
+			       ? answer_ok
+			       : view_error(MAILFS_ERROR_STALE, "the link is no more");
+	upload = tree_upload(tree, node_to_ino(*node));
+	if (upload == NULL)
+		return view_error(MAILFS_ERROR_STALE, "the file is no more, or on the server");
+	tree_stat_upload(tree, upload, out);
+	upload_unref(upload);
+	return answer_ok;
 }
 
 TreeAnswer
@@ -132,9 +141,11 @@ tree_stat(Tree *tree, guint64 ino, struct stat *out)
 
 	if (!node_from_ino(ino, &node))
 		return view_error(MAILFS_ERROR_STALE, "no such inode");
-	view = view_of(tree, &node);
+	view = tree_view_of(tree, &node);
 	if (view != NULL)
 		return view->ops->stat(view, &node, out);
+	if (node.kind == NODE_UPLOAD)
+		return stat_of_upload(tree, &node, out);
 	if (node.kind == NODE_MAILBOX) {
 		mailbox = account_mailbox(tree->account, node.serial);
 		if (mailbox == NULL && node.serial != NODE_ROOT_SERIAL)
@@ -147,18 +158,40 @@ tree_stat(Tree *tree, guint64 ino, struct stat *out)
 		return view_error(MAILFS_ERROR_STALE, "UIDVALIDITY has changed");
 	if (!mailbox_get(mailbox, node.serial, node.uid, &message))
 		return view_error(MAILFS_ERROR_STALE, "the message is no more");
-	stat_message(tree, &message, out);
+	tree_stat_message(tree, &message, out);
 	return answer_ok;
 }
 
 /* --- names
  * ---------------------------------------------------------------------------------------------- */
 
-static TreeAnswer
-lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient, struct stat *out,
-	       gboolean *alias_out)
+/* A message that was moved here and is not listed yet. */
+typedef struct {
+	Changes *changes;
+	Mailbox *mailbox;
+} Coming;
+
+static gboolean
+wait_for_coming(gpointer wait_for, MailboxWake wake, gpointer user)
 {
-	MessageView message;
+	g_autofree Coming *coming = wait_for;
+
+	return changes_await(coming->changes, coming->mailbox, wake, user);
+}
+
+static TreeAnswer
+later_coming(Tree *tree, Mailbox *mailbox)
+{
+	Coming *coming = g_new0(Coming, 1);
+
+	*coming = (Coming){tree->changes, mailbox};
+	return (TreeAnswer){.result = TREE_LATER, .wait = wait_for_coming, .wait_for = coming};
+}
+
+TreeAnswer
+tree_find_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient,
+		  MessageView *out)
+{
 	MailboxView view;
 
 	/* Only what can be a message is worth asking the server for. */
@@ -166,18 +199,45 @@ lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient,
 		return view_error(MAILFS_ERROR_NOT_FOUND, "no such mailbox or message");
 	mailbox_refresh(mailbox, mailbox_max_age(mailbox, account_dir_time(tree->account)));
 	mailbox_view(mailbox, &view);
-	if (mailbox_find(mailbox, name, &message)) {
-		g_autofree char *listed = mailbox_name_of(mailbox, message.uid);
-
-		*alias_out = g_strcmp0(listed, name) != 0;
-		stat_message(tree, &message, out);
+	if (mailbox_find(mailbox, name, out))
 		return answer_ok;
-	}
+	if (patient && tree->changes != NULL && changes_coming(tree->changes, mailbox, name))
+		return later_coming(tree, mailbox);
 	if (view.syncing && patient && (!view.listed || !view.late))
 		return view_later(mailbox);
 	if (!view.listed)
 		return view_unlisted(mailbox);
 	return view_error(MAILFS_ERROR_NOT_FOUND, "no such message");
+}
+
+static TreeAnswer
+lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient, struct stat *out,
+	       gboolean *alias_out)
+{
+	MessageView message;
+	g_autofree char *listed = NULL;
+	TreeAnswer answer = tree_find_message(tree, mailbox, name, patient, &message);
+
+	if (answer.result != TREE_OK)
+		return answer;
+	listed = mailbox_name_of(mailbox, message.uid);
+	*alias_out = g_strcmp0(listed, name) != 0;
+	tree_stat_message(tree, &message, out);
+	return answer_ok;
+}
+
+static gboolean
+lookup_upload(Tree *tree, guint64 directory, Mailbox *mailbox, const char *name, struct stat *out)
+{
+	Upload *upload = tree->uploads != NULL && mailbox != NULL
+				 ? uploads_find(tree->uploads, mailbox, name)
+				 : NULL;
+
+	if (upload == NULL)
+		return tree_find_link(tree, directory, name, 0, NULL, out);
+	tree_stat_upload(tree, upload, out);
+	upload_unref(upload);
+	return TRUE;
 }
 
 TreeAnswer
@@ -191,10 +251,10 @@ tree_lookup(Tree *tree, guint64 directory, const char *name, gboolean patient, s
 	*alias_out = FALSE;
 	if (!node_from_ino(directory, &node))
 		return view_error(MAILFS_ERROR_STALE, "no such directory");
-	view = view_of(tree, &node);
+	view = tree_view_of(tree, &node);
 	if (view != NULL)
 		return view->ops->lookup(view, &node, name, patient, out, alias_out);
-	view = node.serial == NODE_ROOT_SERIAL ? view_by_name(tree, name) : NULL;
+	view = node.serial == NODE_ROOT_SERIAL ? tree_view_by_name(tree, name) : NULL;
 	if (view != NULL) {
 		Node top = {.kind = view->ops->kind};
 
@@ -206,6 +266,8 @@ tree_lookup(Tree *tree, guint64 directory, const char *name, gboolean patient, s
 		return answer_ok;
 	}
 	mailbox = account_mailbox(tree->account, node.serial);
+	if (lookup_upload(tree, directory, mailbox, name, out))
+		return answer_ok;
 	if (mailbox == NULL || (mailbox_attributes(mailbox) & MAILBOX_NOSELECT))
 		return view_error(MAILFS_ERROR_NOT_FOUND, "no such mailbox");
 	return lookup_message(tree, mailbox, name, patient, out, alias_out);
@@ -226,7 +288,7 @@ tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *ve
 	*version_out = 0;
 	if (!node_from_ino(directory, &node))
 		return view_error(MAILFS_ERROR_STALE, "no such directory");
-	view = view_of(tree, &node);
+	view = tree_view_of(tree, &node);
 	if (view != NULL && view->ops->open != NULL)
 		return view->ops->open(view, &node, patient, version_out);
 	if (node.kind != NODE_MAILBOX)
@@ -239,7 +301,7 @@ tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *ve
 	if (mailbox == NULL)
 		return view_error(MAILFS_ERROR_STALE, "the mailbox is no more");
 	answer = view_open(&tree->house, mailbox, patient, &known);
-	*version_out += known.version;
+	*version_out += known.version + tree_touch_of(tree, mailbox).version;
 	return answer;
 }
 
@@ -248,7 +310,18 @@ typedef struct {
 	TreeEntry entry;
 	gpointer user;
 	guint n;
+	gboolean full;
+	GPtrArray *uploads;  /* of the mailbox */
+	GHashTable *covered; /* their names: messages of that name are about to be replaced */
 } Listing;
+
+static gboolean
+add_entry(Listing *listing, const char *name, const struct stat *st, guint64 cookie)
+{
+	listing->full = !listing->entry(listing->user, name, st, cookie);
+	listing->n += !listing->full;
+	return !listing->full;
+}
 
 static gboolean
 list_message(gpointer user, const MessageView *message, const char *file_name)
@@ -256,46 +329,93 @@ list_message(gpointer user, const MessageView *message, const char *file_name)
 	Listing *listing = user;
 	struct stat st;
 
-	stat_message(listing->tree, message, &st);
-	if (!listing->entry(listing->user, file_name, &st, COOKIE_MESSAGES + message->uid))
-		return FALSE;
-	listing->n++;
-	return TRUE;
+	if (listing->covered != NULL && g_hash_table_contains(listing->covered, file_name))
+		return TRUE;
+	tree_stat_message(listing->tree, message, &st);
+	return add_entry(listing, file_name, &st, COOKIE_MESSAGES + message->uid);
+}
+
+static void
+list_children(Tree *tree, guint32 serial, guint64 cookie, Listing *listing)
+{
+	g_autoptr(GPtrArray) children = account_children(
+		tree->account, serial, cookie > COOKIE_DOTDOT ? cookie - COOKIE_DOTDOT + 1 : 0);
+
+	for (guint i = 0; i < children->len; i++) {
+		Mailbox *child = children->pdata[i];
+		struct stat st;
+
+		stat_directory(tree, child, &st);
+		if (!add_entry(listing, mailbox_file_name(child), &st,
+			       COOKIE_DIRECTORY(mailbox_directory(child))))
+			return;
+	}
+}
+
+static void
+list_uploads(Tree *tree, guint64 cookie, Listing *listing)
+{
+	for (guint i = 0; listing->uploads != NULL && i < listing->uploads->len; i++) {
+		Upload *upload = listing->uploads->pdata[i];
+		g_autofree char *name = upload_name(upload);
+		UploadView view;
+		struct stat st;
+
+		upload_view(upload, &view);
+		if (COOKIE_UPLOADS + view.id <= cookie)
+			continue;
+		tree_stat_upload(tree, upload, &st);
+		if (!add_entry(listing, name, &st, COOKIE_UPLOADS + view.id))
+			return;
+	}
+}
+
+static void
+take_uploads(Tree *tree, Mailbox *mailbox, Listing *listing)
+{
+	if (tree->uploads == NULL || uploads_count(tree->uploads, mailbox) == 0)
+		return;
+	listing->uploads = uploads_of(tree->uploads, mailbox, 0);
+	listing->covered = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	for (guint i = 0; i < listing->uploads->len; i++)
+		g_hash_table_add(listing->covered, upload_name(listing->uploads->pdata[i]));
+}
+
+static TreeAnswer
+list_messages(Tree *tree, Mailbox *mailbox, guint64 cookie, gboolean patient, Listing *listing)
+{
+	MailboxView view;
+
+	/* Looked at before the messages: what arrives in between is found by the next call. */
+	mailbox_view(mailbox, &view);
+	if (cookie < COOKIE_UPLOADS)
+		mailbox_each(mailbox, cookie > COOKIE_MESSAGES ? cookie - COOKIE_MESSAGES + 1 : 1,
+			     list_message, listing);
+	/* After the last of the messages only. */
+	if (view.listed && !listing->full)
+		list_uploads(tree, cookie, listing);
+	if (listing->n > 0 || view.listed)
+		return answer_ok;
+	if (view.syncing && patient)
+		return view_later(mailbox);
+	return view_unlisted(mailbox);
 }
 
 static TreeAnswer
 list_mailbox(Tree *tree, guint32 serial, guint64 cookie, gboolean patient, Listing *listing)
 {
 	Mailbox *mailbox = account_mailbox(tree->account, serial);
-	MailboxView view = {.listed = TRUE};
+	TreeAnswer answer;
 
-	if (cookie < COOKIE_MESSAGES) {
-		g_autoptr(GPtrArray) children =
-			account_children(tree->account, serial,
-					 cookie > COOKIE_DOTDOT ? cookie - COOKIE_DOTDOT + 1 : 0);
-
-		for (guint i = 0; i < children->len; i++) {
-			struct stat st;
-
-			stat_directory(tree, children->pdata[i], &st);
-			if (!listing->entry(
-				    listing->user, mailbox_file_name(children->pdata[i]), &st,
-				    COOKIE_DIRECTORY(mailbox_directory(children->pdata[i]))))
-				return answer_ok;
-			listing->n++;
-		}
-	}
-	if (mailbox == NULL || (mailbox_attributes(mailbox) & MAILBOX_NOSELECT))
+	if (cookie < COOKIE_MESSAGES)
+		list_children(tree, serial, cookie, listing);
+	if (listing->full || mailbox == NULL || (mailbox_attributes(mailbox) & MAILBOX_NOSELECT))
 		return answer_ok;
-	/* Looked at before the messages: what arrives in between is found by the next call. */
-	mailbox_view(mailbox, &view);
-	mailbox_each(mailbox, cookie > COOKIE_MESSAGES ? cookie - COOKIE_MESSAGES + 1 : 1,
-		     list_message, listing);
-	if (listing->n > 0 || view.listed)
-		return answer_ok;
-	if (view.syncing && patient)
-		return view_later(mailbox);
-	return view_unlisted(mailbox);
+	take_uploads(tree, mailbox, listing);
+	answer = list_messages(tree, mailbox, cookie, patient, listing);
+	g_clear_pointer(&listing->uploads, g_ptr_array_unref);
+	g_clear_pointer(&listing->covered, g_hash_table_unref);
+	return answer;
 }
 
 TreeAnswer
@@ -317,7 +437,7 @@ tree_list(Tree *tree, guint64 directory, guint64 cookie, gboolean patient, TreeE
 		listing.n++;
 	if (cookie < COOKIE_DOTDOT && entry(user, "..", &st, COOKIE_DOTDOT))
 		listing.n++;
-	view = view_of(tree, &node);
+	view = tree_view_of(tree, &node);
 	if (view != NULL)
 		return view->ops->list(view, &node, MAX(cookie, COOKIE_DOTDOT), patient, entry,
 				       user);
@@ -328,8 +448,12 @@ TreeAnswer
 tree_readlink(Tree *tree, guint64 ino, char **target_out)
 {
 	Node node;
-	View *view = node_from_ino(ino, &node) ? view_of(tree, &node) : NULL;
+	View *view = node_from_ino(ino, &node) ? tree_view_of(tree, &node) : NULL;
+	struct stat st;
 
+	if (node.kind == NODE_UPLOAD && node.part != 0 &&
+	    tree_find_link(tree, 0, NULL, node.uid, target_out, &st))
+		return answer_ok;
 	if (view == NULL || view->ops->readlink == NULL)
 		return view_error(MAILFS_ERROR_INVALID, "this is no link");
 	return view->ops->readlink(view, &node, target_out);
@@ -339,7 +463,7 @@ TreeAnswer
 tree_content(Tree *tree, guint64 ino, guint32 reader, gboolean patient, TreeContent *out)
 {
 	Node node;
-	View *view = node_from_ino(ino, &node) ? view_of(tree, &node) : NULL;
+	View *view = node_from_ino(ino, &node) ? tree_view_of(tree, &node) : NULL;
 
 	*out = (TreeContent){.fd = -1};
 	if (view == NULL || view->ops->content == NULL)
@@ -352,91 +476,6 @@ tree_content_clear(TreeContent *content)
 {
 	g_clear_pointer(&content->bytes, g_bytes_unref);
 	util_close_fd(&content->fd);
-}
-
-/* --- extended attributes
- * ---------------------------------------------------------------------------------- */
-
-#define XATTR_FLAGS	  "user.mailfs.flags"
-#define XATTR_UID	  "user.mailfs.uid"
-#define XATTR_UIDVALIDITY "user.mailfs.uidvalidity"
-#define XATTR_SUBJECT	  "user.mail.subject"
-#define XATTR_FROM	  "user.mail.from"
-#define XATTR_TO	  "user.mail.to"
-#define XATTR_DATE	  "user.mail.date"
-#define XATTR_MESSAGE_ID  "user.mail.message-id"
-#define XATTR_AUTH	  "user.mail.auth"
-
-static gboolean
-is_xattr(const char *name)
-{
-	static const char *const names[] = {
-		XATTR_FLAGS, XATTR_UID,	 XATTR_UIDVALIDITY, XATTR_SUBJECT, XATTR_FROM,
-		XATTR_TO,    XATTR_DATE, XATTR_MESSAGE_ID,  XATTR_AUTH,	   NULL};
-
-	return g_strv_contains(names, name);
-}
-
-const char *
-tree_xattr_listed(Tree *tree, guint64 ino)
-{
-	Node node;
-	Mailbox *mailbox = tree_mailbox_of_message(tree, ino, &node);
-	MessageView message;
-
-	if (mailbox == NULL || !mailbox_get(mailbox, node.serial, node.uid, &message))
-		return NULL;
-	return message.flags != 0 || message.has_keywords ? XATTR_FLAGS : NULL;
-}
-
-char *
-tree_xattr_from_header(Tree *tree, const char *name, const char *header, gsize len)
-{
-	g_autofree char *value = NULL;
-
-	if (strcmp(name, XATTR_AUTH) == 0)
-		return tree->authserv_id != NULL ? mime_auth_results(header, len, tree->authserv_id)
-						 : NULL;
-	value = mime_header_field(header, len, name + strlen("user.mail."));
-	if (value == NULL)
-		return NULL;
-	if (strcmp(name, XATTR_FROM) == 0 || strcmp(name, XATTR_TO) == 0)
-		return mime_decode_addresses(value, strlen(value));
-	if (strcmp(name, XATTR_DATE) == 0)
-		return mime_decode_date(value, strlen(value));
-	return mime_decode_header(value, strlen(value));
-}
-
-TreeXattr
-tree_xattr(Tree *tree, guint64 ino, const char *name, char **value_out)
-{
-	Node node;
-	Mailbox *mailbox = tree_mailbox_of_message(tree, ino, &node);
-	MailboxView view;
-
-	*value_out = NULL;
-	if (mailbox == NULL || !is_xattr(name))
-		return TREE_XATTR_NONE;
-	if (strcmp(name, XATTR_FLAGS) == 0) {
-		*value_out = mailbox_flags_text(mailbox, node.uid);
-	} else if (strcmp(name, XATTR_UID) == 0) {
-		*value_out = g_strdup_printf("%u", node.uid);
-	} else if (strcmp(name, XATTR_UIDVALIDITY) == 0) {
-		mailbox_view(mailbox, &view);
-		*value_out = g_strdup_printf("%u", view.uidvalidity);
-	} else if (strcmp(name, XATTR_AUTH) == 0 && tree->authserv_id == NULL) {
-		return TREE_XATTR_NONE;
-	} else if (strcmp(name, XATTR_TO) != 0 && strcmp(name, XATTR_AUTH) != 0) {
-		g_autoptr(GBytes) stored = mailbox_stored_header(mailbox, node.serial, node.uid);
-
-		if (stored == NULL)
-			return TREE_XATTR_NEEDS_HEADER;
-		*value_out = tree_xattr_from_header(tree, name, g_bytes_get_data(stored, NULL),
-						    g_bytes_get_size(stored));
-	} else {
-		return TREE_XATTR_NEEDS_HEADER;
-	}
-	return *value_out != NULL ? TREE_XATTR_VALUE : TREE_XATTR_NONE;
 }
 
 Mailbox *

@@ -10,6 +10,8 @@
 
 #include "fs/node.h"
 #include "mail/account.h"
+#include "mail/change.h"
+#include "mail/uploads.h"
 
 G_BEGIN_DECLS
 
@@ -18,11 +20,14 @@ typedef struct Tree Tree;
 /* The files of .mailfs/, by part number from 1 on. Text is made when asked for. */
 typedef struct {
 	const char *name;
-	char *(*render)(gpointer user); /* (transfer full) UTF-8 */
+	/* (transfer full) UTF-8; NULL: the file that takes commands (command.h) */
+	char *(*render)(gpointer user);
 } TreePage;
 
 typedef struct {
 	Account *account;      /* borrowed, outlives the tree */
+	Uploads *uploads;      /* the same; NULL: nothing can be written */
+	Changes *changes;      /* the same; NULL: nothing can be changed */
 	const TreePage *pages; /* borrowed, ends with a NULL name */
 	gpointer page_user;
 	const char *authserv_id; /* borrowed or NULL: whose Authentication-Results are believed */
@@ -67,8 +72,9 @@ TreeAnswer tree_open_directory(Tree *tree, guint64 directory, gboolean patient,
 
 /**
  * tree_list: what comes after @cookie (0: the beginning) in @directory: sub-mailboxes, then
- * messages in UID order. Cookies are keys, not positions: they stay right when messages come and
- * go. While the first listing still arrives, TREE_LATER says that there may be more.
+ * messages in UID order, then files that are not on the server yet. Cookies are keys, not
+ * positions: they stay right when messages come and go. While the first listing still arrives,
+ * TREE_LATER says that there may be more.
  */
 typedef gboolean (*TreeEntry)(gpointer user, const char *name, const struct stat *st,
 			      guint64 cookie);
@@ -105,10 +111,58 @@ TreeXattr tree_xattr(Tree *tree, guint64 ino, const char *name, char **value_out
 char *tree_xattr_from_header(Tree *tree, const char *name, const char *header,
 			     gsize len); /* NULL: it has none */
 
+/* --- what can be changed --- */
+
+typedef enum {
+	TREE_NAME_NOTHING, /* free */
+	TREE_NAME_MAILBOX,
+	TREE_NAME_MESSAGE,
+	TREE_NAME_UPLOAD,
+	TREE_NAME_LINK,	 /* an editor's lock */
+	TREE_NAME_FIXED, /* belongs to a view: nobody can change it, or make it */
+} TreeNameKind;
+
+/* What a name is, for those who want to change that. */
+typedef struct {
+	TreeNameKind kind;
+	Mailbox *directory;  /* the name is in; NULL: the top */
+	Mailbox *mailbox;    /* MAILBOX */
+	MessageView message; /* MESSAGE */
+	Upload *upload;	     /* UPLOAD, owned */
+	char *file_name;     /* what it is called in its mailbox, owned */
+	gboolean has_flags;  /* a name of .maildir's cur or new, which tells: */
+	guint32 flags;	     /* the MessageFlags of TREE_NAME_FLAGS that it should have */
+} TreeName;
+
+#define TREE_NAME_FLAGS                                                                            \
+	(MESSAGE_DRAFT | MESSAGE_FLAGGED | MESSAGE_ANSWERED | MESSAGE_SEEN | MESSAGE_DELETED)
+
+/* As tree_lookup(), but a name that is free is no error. *@out: tree_name_clear(). */
+TreeAnswer tree_resolve(Tree *tree, guint64 directory, const char *name, gboolean patient,
+			TreeName *out);
+void tree_name_clear(TreeName *name);
+
+Upload *tree_upload(Tree *tree, guint64 ino); /* NULL: none (any more). (transfer full) */
+void tree_stat_upload(Tree *tree, Upload *upload, struct stat *out);
+
+/* The directory of @mailbox shows other files now: its time and version say so. */
+void tree_touch(Tree *tree, Mailbox *mailbox);
+/* A file of that name went to the server a moment ago: who wrote it may still be setting its mode.
+ */
+void tree_note_sent(Tree *tree, Mailbox *mailbox, const char *name);
+gboolean tree_is_new(Tree *tree, guint64 ino);
+
+/* Editors' locks: links named ".#…", in memory only. FALSE: no such name, or there already. */
+gboolean tree_add_link(Tree *tree, guint64 directory, const char *name, const char *target,
+		       struct stat *out);
+gboolean tree_remove_link(Tree *tree, guint64 directory, const char *name);
+
+Mailbox *tree_mailbox_of_directory(Tree *tree, guint64 ino); /* NULL: the top, or none */
 Mailbox *tree_mailbox_of_message(Tree *tree, guint64 ino,
 				 Node *node_out); /* NULL: no message (any more) */
 void tree_statvfs(Tree *tree, struct statvfs *out);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tree, tree_free)
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TreeName, tree_name_clear)
 
 G_END_DECLS

@@ -19,8 +19,14 @@ ino_of(guint part)
 static void
 stat_page(Control *self, guint part, struct stat *out)
 {
-	g_autofree char *text = self->pages[part - 1].render(self->user);
+	g_autofree char *text = NULL;
 
+	if (self->pages[part - 1].render == NULL) {
+		view_stat_file(self->view.house, ino_of(part), 0, self->view.house->started, out);
+		out->st_mode &= ~(mode_t)(self->view.house->uploads != NULL ? 0577 : 0777);
+		return;
+	}
+	text = self->pages[part - 1].render(self->user);
 	view_stat_file(self->view.house, ino_of(part), strlen(text), time(NULL), out);
 	out->st_mode &= ~(mode_t)0222;
 }
@@ -75,7 +81,7 @@ control_content(View *view, const Node *node, guint32 reader, gboolean patient, 
 	Control *self = (Control *)view;
 	char *text;
 
-	if (node->part == 0 || node->part > self->n)
+	if (node->part == 0 || node->part > self->n || self->pages[node->part - 1].render == NULL)
 		return view_error(MAILFS_ERROR_NOT_FOUND, "no such page");
 	text = self->pages[node->part - 1].render(self->user);
 	out->size = strlen(text);

@@ -11,6 +11,7 @@
 #define FORMER_AGE_US (60 * G_USEC_PER_SEC)
 #define SUFFIX	      ".eml"
 #define INFO	      ":2,"
+#define TMP_PREFIX    ".tmp-" /* a name that stays local (uploads.h) */
 
 static const TreeAnswer answer_ok = {.result = TREE_OK};
 
@@ -23,8 +24,7 @@ static const struct {
 	{'S', MESSAGE_SEEN},  {'T', MESSAGE_DELETED},
 };
 
-#define LETTER_FLAGS                                                                               \
-	(MESSAGE_DRAFT | MESSAGE_FLAGGED | MESSAGE_ANSWERED | MESSAGE_SEEN | MESSAGE_DELETED)
+#define LETTER_FLAGS TREE_NAME_FLAGS
 
 static const char *const part_names[] = {NULL, "cur", "new", "tmp"};
 
@@ -51,6 +51,31 @@ part_of(guint flags)
 	return flags & LETTER_FLAGS ? VIEW_MAILDIR_CUR : VIEW_MAILDIR_NEW;
 }
 
+static guint
+flags_of_letters(const char *info)
+{
+	guint flags = 0;
+
+	for (guint i = 0; i < G_N_ELEMENTS(letters); i++)
+		if (strchr(info, letters[i].letter) != NULL)
+			flags |= letters[i].flag;
+	return flags;
+}
+
+char *
+view_maildir_file_name(guint part, const char *name, guint32 *flags_out)
+{
+	const char *info = strstr(name, INFO);
+
+	*flags_out = 0;
+	if (part == VIEW_MAILDIR_TMP)
+		return g_strconcat(TMP_PREFIX, name, NULL);
+	if (info == NULL)
+		return g_strconcat(name, SUFFIX, NULL);
+	*flags_out = flags_of_letters(info + strlen(INFO));
+	return g_strdup_printf("%.*s" SUFFIX, (int)(info - name), name);
+}
+
 /* The flags that a name in @part tells, and the name its message is listed under. (transfer full)
  * NULL: no message is ever called so. */
 static char *
@@ -61,10 +86,7 @@ parse_name(guint part, const char *name, guint *flags_out)
 	g_autofree char *file_name = g_strdup_printf("%.*s" SUFFIX, (int)len, name);
 	char canonical[NAME_MAX + 1];
 
-	*flags_out = 0;
-	for (guint i = 0; info != NULL && i < G_N_ELEMENTS(letters); i++)
-		if (strchr(info + strlen(INFO), letters[i].letter) != NULL)
-			*flags_out |= letters[i].flag;
+	*flags_out = info != NULL ? flags_of_letters(info + strlen(INFO)) : 0;
 	format_name(file_name, *flags_out, canonical, sizeof canonical);
 	if (part_of(*flags_out) != part || strcmp(canonical, name) != 0)
 		return NULL;
@@ -83,6 +105,30 @@ directory_name(Mailbox *mailbox)
 		    strcmp(name, part_names[part]) == 0)
 			return g_strdup_printf("%%%02X%s", (guchar)name[0], name + 1);
 	return g_strdup(name);
+}
+
+gboolean
+view_maildir_is_part(const char *name)
+{
+	for (guint part = VIEW_MAILDIR_CUR; part <= VIEW_MAILDIR_TMP; part++)
+		if (strcmp(name, part_names[part]) == 0)
+			return TRUE;
+	return FALSE;
+}
+
+Mailbox *
+view_maildir_child(Account *account, guint32 serial, const char *name)
+{
+	g_autoptr(GPtrArray) children =
+		account_children(account, serial != 0 ? serial : NODE_ROOT_SERIAL, 0);
+
+	for (guint i = 0; i < children->len; i++) {
+		g_autofree char *child = directory_name(children->pdata[i]);
+
+		if (strcmp(name, child) == 0)
+			return children->pdata[i];
+	}
+	return NULL;
 }
 
 /* --- attributes
@@ -113,6 +159,8 @@ stat_part(View *view, Mailbox *mailbox, guint part, struct stat *out)
 	time = MAX(MAX(known.changed, known.marked), view->house->started);
 	view_stat_directory(view->house, view_maildir_ino(mailbox_directory(mailbox), part),
 			    part == VIEW_MAILDIR_TMP ? view->house->started : time, 0, out);
+	if (view->house->uploads != NULL)
+		out->st_mode = view->house->directory_mode;
 	if (part != VIEW_MAILDIR_TMP)
 		out->st_mtim.tv_nsec = out->st_ctim.tv_nsec =
 			(known.version + known.marks) % G_USEC_PER_SEC * 1000;
@@ -139,6 +187,8 @@ stat_mailbox(View *view, Mailbox *mailbox, struct stat *out)
 
 	view_stat_directory(view->house, view_maildir_ino(serial, VIEW_MAILDIR_MAILBOX),
 			    account_changed(account), children, out);
+	if (view->house->uploads != NULL)
+		out->st_mode = view->house->directory_mode;
 }
 
 static TreeAnswer
@@ -173,23 +223,40 @@ lookup_in_mailbox(View *view, guint32 serial, const char *name, struct stat *out
 {
 	Account *account = view->house->account;
 	Mailbox *mailbox = account_mailbox(account, serial);
-	g_autoptr(GPtrArray) children = NULL;
+	Mailbox *child;
 
 	for (guint part = VIEW_MAILDIR_CUR; has_parts(mailbox) && part <= VIEW_MAILDIR_TMP; part++)
 		if (strcmp(name, part_names[part]) == 0) {
 			ask_part(view, mailbox, part, out);
 			return answer_ok;
 		}
-	children = account_children(account, serial, 0);
-	for (guint i = 0; i < children->len; i++) {
-		g_autofree char *child = directory_name(children->pdata[i]);
+	child = view_maildir_child(account, serial, name);
+	if (child == NULL)
+		return view_error(MAILFS_ERROR_NOT_FOUND, "no such mailbox");
+	stat_mailbox(view, child, out);
+	return answer_ok;
+}
 
-		if (strcmp(name, child) == 0) {
-			stat_mailbox(view, children->pdata[i], out);
-			return answer_ok;
-		}
-	}
-	return view_error(MAILFS_ERROR_NOT_FOUND, "no such mailbox");
+/* A file that was delivered and is not on the server yet. Its name need not be as a message's
+ * is spelt: it is what its writer has called it. */
+static gboolean
+find_upload(View *view, Mailbox *mailbox, guint part, const char *name, struct stat *out)
+{
+	guint32 flags;
+	g_autofree char *file_name = view_maildir_file_name(part, name, &flags);
+	Upload *upload;
+	UploadView known;
+
+	if (view->house->uploads == NULL)
+		return FALSE;
+	upload = uploads_find(view->house->uploads, mailbox, file_name);
+	if (upload == NULL)
+		return FALSE;
+	upload_view(upload, &known);
+	view_stat_file(view->house, node_ino_of_upload(known.id), known.size, known.mtime, out);
+	out->st_mode = S_IFREG | (known.mode & 0777);
+	upload_unref(upload);
+	return TRUE;
 }
 
 /* TRUE: @file_name is a message's listed name, and @flags are its flags, or (*@alias_out) were. */
@@ -244,8 +311,10 @@ maildir_lookup(View *view, const Node *directory, const char *name, gboolean pat
 	mailbox = account_mailbox(view->house->account, directory->serial);
 	if (!has_parts(mailbox))
 		return view_error(MAILFS_ERROR_STALE, "the mailbox is no more");
+	if (find_upload(view, mailbox, directory->part, name, out))
+		return answer_ok;
 	if (directory->part == VIEW_MAILDIR_TMP)
-		return view_error(MAILFS_ERROR_NOT_FOUND, "tmp is empty");
+		return view_error(MAILFS_ERROR_NOT_FOUND, "no such file");
 	return lookup_message(view, mailbox, directory->part, name, patient, out, alias_out);
 }
 

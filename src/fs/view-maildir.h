@@ -3,7 +3,10 @@
  * but files. Its messages are the files of the plain tree (the same inodes) under names that tell
  * their flags: "NAME:2,FRS" in cur. Those without any flag are new and lie in new under their plain
  * NAME, as a delivery leaves them: mutt shows them as new, notmuch and mu as unread. No message is
- * in both. Keywords have no letter. tmp is empty.
+ * in both. Keywords have no letter.
+ *
+ * A delivery writes a file in tmp and renames it into new or cur: in the mailbox that is an upload
+ * under a local name that becomes NAME.eml. Uploads are found by name here, not listed.
  *
  * A name ends when the flags change. Who has just listed it still finds the message by it for a
  * minute, as an alias; but not for ever, and not under flags it never had: rename() between two
@@ -24,6 +27,13 @@ enum {
 };
 
 View *view_maildir_new(const ViewHouse *house);
+
+gboolean view_maildir_is_part(const char *name); /* "cur", "new", "tmp". Pure */
+/* The mailbox of that name in the directory of another (its serial; 0: the top). NULL: none. */
+Mailbox *view_maildir_child(Account *account, guint32 serial, const char *name);
+/* What a file that has, or gets, this name in @part is called in its mailbox, and the flags that
+ * the name tells. Any file name will do. Pure. (transfer full) */
+char *view_maildir_file_name(guint part, const char *name, guint32 *flags_out);
 
 static inline guint64
 view_maildir_ino(guint32 directory, guint part)

@@ -14,6 +14,7 @@ typedef struct View View;
 /* What every view shares: borrowed, outlives it. */
 typedef struct {
 	Account *account;
+	Uploads *uploads; /* NULL: nothing can be written */
 	uid_t uid;
 	gid_t gid;
 	mode_t directory_mode, file_mode; /* with S_IFDIR, S_IFREG */

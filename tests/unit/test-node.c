@@ -30,7 +30,7 @@ test_every_kind_survives_the_round_trip(void)
 			assert_round_trip(
 				(Node){.kind = NODE_MESSAGE, .serial = serials[i], .uid = uids[k]});
 	}
-	for (NodeKind kind = NODE_CONTROL; kind <= NODE_SEARCH; kind++)
+	for (NodeKind kind = NODE_CONTROL; kind <= NODE_UPLOAD; kind++)
 		for (guint part = 0; part <= 127; part++) {
 			assert_round_trip((Node){.kind = kind, .part = part});
 			for (guint i = 0; i < G_N_ELEMENTS(serials); i++)
@@ -45,7 +45,7 @@ test_no_two_nodes_share_a_number(void)
 		g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	guint n = 0;
 
-	for (NodeKind kind = NODE_MAILBOX; kind <= NODE_SEARCH; kind++)
+	for (NodeKind kind = NODE_MAILBOX; kind <= NODE_UPLOAD; kind++)
 		for (guint part = 0; part < (kind >= NODE_CONTROL ? 4u : 1u); part++)
 			for (guint32 serial = 2; serial < 12; serial++)
 				for (guint32 uid = kind == NODE_MESSAGE ? 1 : 0;
@@ -55,7 +55,7 @@ test_no_two_nodes_share_a_number(void)
 					g_hash_table_add(seen, g_memdup2(&ino, sizeof ino));
 					n++;
 				}
-	g_assert_cmpuint(n, ==, 10 + 10 * 11 + 6 * 4 * 10 * 12);
+	g_assert_cmpuint(n, ==, 10 + 10 * 11 + 7 * 4 * 10 * 12);
 	g_assert_cmpuint(g_hash_table_size(seen), ==, n);
 }
 
@@ -96,7 +96,7 @@ test_foreign_numbers_are_none_of_ours(void)
 		1ull << 32,			 /* the root's serial, spelled otherwise than 1 */
 		(1ull << 32) + 5,		 /* a message in the root */
 		(1ull << 52) + (2ull << 32) + 1, /* a message's part */
-		7ull << 59,
+		8ull << 59,
 		15ull << 59,
 		1ull << 63,
 		G_MAXUINT64,
