@@ -12,22 +12,10 @@
 #define STORE_MAX (128 * 1024) /* bodies up to here are in the page cache when open() returns */
 #define MAX_READ  (1024 * 1024)
 
-/* What is open: a body, one that is still coming in, or bytes made by a view. */
-typedef struct {
-	gint fd;	  /* atomic; -1: the kernel has the body, nobody needed the file yet */
-	Growth *growth;	  /* or NULL */
-	GBytes *bytes;	  /* or NULL */
-	gboolean entered; /* into fs->backing */
-	int backing;	  /* what that gave */
-	fuse_ino_t ino;
-	struct stat st; /* when it was opened: what fstat() tells when the message is gone */
-} Handle;
-
-/* @fd, @growth, @bytes: owned by the handle. */
-static Handle *
-handle_new(Fs *fs, fuse_ino_t ino, int fd, Growth *growth, GBytes *bytes)
+FsHandle *
+fs_handle_new(Fs *fs, fuse_ino_t ino, int fd, Growth *growth, GBytes *bytes, Upload *upload)
 {
-	Handle *handle = g_new0(Handle, 1);
+	FsHandle *handle = g_new0(FsHandle, 1);
 	TreeAnswer answer = tree_stat(fs->tree, ino, &handle->st);
 
 	g_clear_error(&answer.error);
@@ -35,6 +23,7 @@ handle_new(Fs *fs, fuse_ino_t ino, int fd, Growth *growth, GBytes *bytes)
 	handle->fd = fd;
 	handle->growth = growth;
 	handle->bytes = bytes;
+	handle->upload = upload;
 	g_mutex_lock(&fs->lock);
 	g_hash_table_add(fs->handles, handle);
 	g_mutex_unlock(&fs->lock);
@@ -44,16 +33,17 @@ handle_new(Fs *fs, fuse_ino_t ino, int fd, Growth *growth, GBytes *bytes)
 void
 fs_handle_free(gpointer data)
 {
-	Handle *handle = data;
+	FsHandle *handle = data;
 
 	util_close_fd(&handle->fd);
 	g_clear_pointer(&handle->growth, growth_leave);
 	g_clear_pointer(&handle->bytes, g_bytes_unref);
+	g_clear_pointer(&handle->upload, upload_unref);
 	g_free(handle);
 }
 
-static void
-handle_close(Fs *fs, Handle *handle)
+void
+fs_handle_close(Fs *fs, FsHandle *handle)
 {
 	if (handle->entered)
 		backing_leave(fs->backing, handle->ino);
@@ -72,30 +62,29 @@ fs_stat_of_open(Fs *fs, fuse_ino_t ino, struct stat *out)
 
 	g_hash_table_iter_init(&iter, fs->handles);
 	while (g_hash_table_iter_next(&iter, &key, NULL)) {
-		const Handle *handle = key;
+		const FsHandle *handle = key;
 
 		if (handle->ino == ino && handle->st.st_ino == ino) {
 			*out = handle->st;
+			if (handle->upload != NULL)
+				tree_stat_upload(fs->tree, handle->upload, out);
 			return TRUE;
 		}
 	}
 	return FALSE;
 }
 
-static Handle *
-handle_of(const struct fuse_file_info *fi)
-{
-	return (Handle *)(uintptr_t)fi->fh;
-}
-
-/* A reply that finds the caller gone must not leave the handle behind. */
-static void
-reply_open(Fs *fs, fuse_req_t req, struct fuse_file_info *fi, Handle *handle)
+void
+fs_reply_open(Fs *fs, fuse_req_t req, struct fuse_file_info *fi, FsHandle *handle)
 {
 	fi->fh = (uintptr_t)handle;
 	if ((handle->backing > 0 ? fs_passthrough_reply(req, handle, handle->backing)
-				 : fuse_reply_open(req, fi)) == -ENOENT)
-		handle_close(fs, handle);
+				 : fuse_reply_open(req, fi)) != -ENOENT)
+		return;
+	if (handle->upload != NULL && handle->writes)
+		fs_close_upload(fs, handle);
+	else
+		fs_handle_close(fs, handle);
 }
 
 /* Puts a small body into the page cache before open() returns: the READ that would follow costs the
@@ -188,7 +177,7 @@ static void
 reply_open_message(Fs *fs, const FsCall *call, int fd, Growth *growth, gsize size)
 {
 	struct fuse_file_info fi = call->fi;
-	Handle *handle = handle_new(fs, call->ino, fd, growth, NULL);
+	FsHandle *handle = fs_handle_new(fs, call->ino, fd, growth, NULL, NULL);
 
 	fi.direct_io = growth != NULL;
 	fi.keep_cache = TRUE;
@@ -198,7 +187,22 @@ reply_open_message(Fs *fs, const FsCall *call, int fd, Growth *growth, gsize siz
 		handle->entered = TRUE;
 		handle->backing = backing_enter(fs->backing, call->ino, fd);
 	}
-	reply_open(fs, call->req, &fi, handle);
+	fs_reply_open(fs, call->req, &fi, handle);
+}
+
+/* The body is fetched by the first read, past the page cache: there the reader could not be
+ * interrupted. */
+static void
+reply_open_lazy(Fs *fs, const FsCall *call)
+{
+	struct fuse_file_info fi = call->fi;
+	FsHandle *handle = fs_handle_new(fs, call->ino, -1, NULL, NULL, NULL);
+
+	handle->lazy = TRUE;
+	fi.direct_io = TRUE;
+	fi.keep_cache = TRUE;
+	fi.noflush = TRUE;
+	fs_reply_open(fs, call->req, &fi, handle);
 }
 
 static void
@@ -242,7 +246,8 @@ answer_open(Fs *fs, const FsCall *call, TreeAnswer *later)
 	fi.noflush = TRUE;
 	if (!content.fresh)
 		fuse_lowlevel_notify_inval_inode(fs->session, call->ino, -1, 0);
-	reply_open(fs, call->req, &fi, handle_new(fs, call->ino, content.fd, NULL, content.bytes));
+	fs_reply_open(fs, call->req, &fi,
+		      fs_handle_new(fs, call->ino, content.fd, NULL, content.bytes, NULL));
 	return TRUE;
 }
 
@@ -263,23 +268,29 @@ fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	Node node;
 
 	fs_count(fs, FS_OPEN);
-	if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0) {
-		fuse_reply_err(req, EROFS);
-		return;
-	}
 	mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
-	if (mailbox != NULL && mailbox_open_stored(mailbox, node.serial, node.uid, call.reader))
+	if (node.kind == NODE_UPLOAD) {
+		call.answer = fs_open_upload;
+		fs_call_run(fs, &call, g_get_monotonic_time() + fs->wait_us);
+	} else if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0) {
+		fs_open_message_for_writing(fs, &call);
+	} else if (mailbox != NULL &&
+		   mailbox_open_stored(mailbox, node.serial, node.uid, call.reader)) {
 		reply_open_message(fs, &call, -1, NULL, 0);
-	else if (mailbox != NULL && g_atomic_int_get(&fs->may_grow))
+	} else if (mailbox != NULL && fs->uploads != NULL &&
+		   copiers_may_copy(fs->copiers, call.reader)) {
+		reply_open_lazy(fs, &call);
+	} else if (mailbox != NULL && g_atomic_int_get(&fs->may_grow)) {
 		mailbox_open_growing(mailbox, node.serial, node.uid, call.reader, on_opened,
 				     fs_put_aside(fs, &call, PATIENCE_FOREVER));
-	else if (mailbox != NULL)
+	} else if (mailbox != NULL) {
 		mailbox_open(mailbox, node.serial, node.uid, call.reader, on_body,
 			     fs_put_aside(fs, &call, PATIENCE_FOREVER));
-	else if (node.kind == NODE_MESSAGE)
+	} else if (node.kind == NODE_MESSAGE) {
 		fuse_reply_err(req, ESTALE);
-	else
+	} else {
 		fs_call_run(fs, &call, PATIENCE_FOREVER);
+	}
 }
 
 static void
@@ -294,8 +305,8 @@ reply_bytes(fuse_req_t req, GBytes *bytes, size_t size, off_t offset)
 	fuse_reply_buf(req, data + from, MIN(size, len - from));
 }
 
-static void
-reply_file(fuse_req_t req, int fd, size_t size, off_t offset)
+void
+fs_reply_file(fuse_req_t req, int fd, size_t size, off_t offset)
 {
 	gsize len = MIN(size, MAX_READ);
 	g_autofree char *buffer = g_malloc(len);
@@ -308,8 +319,8 @@ reply_file(fuse_req_t req, int fd, size_t size, off_t offset)
 }
 
 /* The file of a handle that was opened without one. */
-static void
-on_late_body(gpointer user, int fd, guint64 size, const GError *error)
+void
+fs_on_late_body(gpointer user, int fd, guint64 size, const GError *error)
 {
 	Wait *wait = user;
 	FsPending *pending = fs_claim(wait);
@@ -319,12 +330,12 @@ on_late_body(gpointer user, int fd, guint64 size, const GError *error)
 		fs_fail(pending->fs, pending->call.req, "read", error);
 	} else if (pending != NULL) {
 		const FsCall *call = &pending->call;
-		Handle *handle = handle_of(&call->fi);
+		FsHandle *handle = fs_handle_of(&call->fi);
 
 		/* The handle is there as long as one of its reads is not answered. */
 		if (g_atomic_int_compare_and_exchange(&handle->fd, -1, fd))
 			util_steal_fd(&late);
-		reply_file(call->req, g_atomic_int_get(&handle->fd), call->size, call->offset);
+		fs_reply_file(call->req, g_atomic_int_get(&handle->fd), call->size, call->offset);
 	}
 	wait_unref(wait);
 }
@@ -338,8 +349,8 @@ on_octets(gpointer user, const GError *error)
 	if (pending != NULL && error != NULL)
 		fs_fail(pending->fs, pending->call.req, "read", error);
 	else if (pending != NULL)
-		reply_file(pending->call.req, growth_fd(handle_of(&pending->call.fi)->growth),
-			   pending->call.size, pending->call.offset);
+		fs_reply_file(pending->call.req, growth_fd(fs_handle_of(&pending->call.fi)->growth),
+			      pending->call.size, pending->call.offset);
 	wait_unref(wait);
 }
 
@@ -353,7 +364,7 @@ read_growth(Fs *fs, const FsCall *call, Growth *growth)
 	if (offset >= growth_size(growth))
 		fuse_reply_buf(call->req, NULL, 0);
 	else if (growth_has(growth, offset, end))
-		reply_file(call->req, growth_fd(growth), call->size, call->offset);
+		fs_reply_file(call->req, growth_fd(growth), call->size, call->offset);
 	else
 		growth_want(growth, offset, end, on_octets,
 			    fs_put_aside(fs, call, PATIENCE_FOREVER));
@@ -363,7 +374,7 @@ void
 fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	Fs *fs = fuse_req_userdata(req);
-	Handle *handle = handle_of(fi);
+	FsHandle *handle = fs_handle_of(fi);
 	int fd = g_atomic_int_get(&handle->fd);
 	FsCall call = {.operation = "read",
 		       .req = req,
@@ -376,18 +387,22 @@ fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_f
 	Node node;
 
 	fs_count(fs, FS_READ);
-	if (handle->bytes != NULL) {
+	if (handle->upload != NULL) {
+		fs_read_upload(fs, &call, handle);
+	} else if (handle->bytes != NULL) {
 		reply_bytes(req, handle->bytes, size, offset);
 	} else if (handle->growth != NULL) {
 		read_growth(fs, &call, handle->growth);
 	} else if (fd >= 0) {
-		reply_file(req, fd, size, offset);
+		fs_reply_file(req, fd, size, offset);
 	} else {
+		if (handle->lazy)
+			copiers_note(fs->copiers, call.reader, FALSE);
 		mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
 		if (mailbox == NULL)
 			fuse_reply_err(req, ESTALE);
 		else
-			mailbox_open(mailbox, node.serial, node.uid, call.reader, on_late_body,
+			mailbox_open(mailbox, node.serial, node.uid, call.reader, fs_on_late_body,
 				     fs_put_aside(fs, &call, PATIENCE_FOREVER));
 	}
 }
@@ -395,6 +410,12 @@ fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_f
 void
 fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	handle_close(fuse_req_userdata(req), handle_of(fi));
+	Fs *fs = fuse_req_userdata(req);
+	FsHandle *handle = fs_handle_of(fi);
+
+	if (handle->upload != NULL && handle->writes)
+		fs_close_upload(fs, handle);
+	else
+		fs_handle_close(fs, handle);
 	fuse_reply_err(req, 0);
 }

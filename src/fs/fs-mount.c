@@ -96,6 +96,26 @@ fs_folders_changed(Fs *fs)
 }
 
 void
+fs_upload_changed(Fs *fs, Mailbox *mailbox, guint32 id)
+{
+	forget_attributes(fs, node_ino_of_upload(id));
+}
+
+/* Its name leads to the message now, also below .maildir, where nothing else tells of it. */
+void
+fs_upload_gone(Fs *fs, Mailbox *mailbox, guint32 id, const char *name)
+{
+	fs_forget_shown(fs, id);
+	tree_touch(fs->tree, mailbox);
+	tree_note_sent(fs->tree, mailbox, name);
+	forget_attributes(fs, node_ino_of_directory(mailbox_directory(mailbox)));
+	forget_maildir(fs, mailbox);
+	if (fs->mounted)
+		notices_push(fs->notices, node_ino_of_directory(mailbox_directory(mailbox)), 0,
+			     name);
+}
+
+void
 fs_messages_wanted(Fs *fs, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n)
 {
 	if (fs->mounted)
@@ -165,7 +185,7 @@ fs_init(void *userdata, struct fuse_conn_info *connection)
 					 FUSE_CAP_SPLICE_MOVE;
 	static const unsigned wanted = FUSE_CAP_READDIRPLUS | FUSE_CAP_ASYNC_READ |
 				       FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_PARALLEL_DIROPS |
-				       FUSE_CAP_CACHE_SYMLINKS;
+				       FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_ATOMIC_O_TRUNC;
 
 	Fs *fs = userdata;
 
@@ -233,7 +253,7 @@ session_new(Fs *fs, const FsConfig *config)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	g_autoptr(GString) options =
-		g_string_new("ro,subtype=mailfs,default_permissions,nosuid,nodev,noexec,fsname=");
+		g_string_new("subtype=mailfs,default_permissions,nosuid,nodev,noexec,fsname=");
 	struct fuse_session *session;
 
 	for (const char *p = config->source; *p != '\0'; p++) {
@@ -241,6 +261,8 @@ session_new(Fs *fs, const FsConfig *config)
 			g_string_append_c(options, '\\');
 		g_string_append_c(options, *p);
 	}
+	if (config->uploads == NULL)
+		g_string_prepend(options, "ro,");
 	if (config->allow_other)
 		g_string_append(options, ",allow_other");
 	for (guint i = 0; config->fuse_options != NULL && i < config->fuse_options->len; i++)
@@ -261,6 +283,11 @@ fs_new(const FsConfig *config, GError **error)
 
 	fs->tree = config->tree;
 	fs->account = config->account;
+	fs->uploads = config->uploads;
+	fs->changes = config->changes;
+	fs->uid = config->uid;
+	fs->gid = config->gid;
+	fs->wait_us = config->wait_time * (gint64)G_USEC_PER_SEC;
 	fs->mountpoint = g_strdup(config->mountpoint);
 	fs->attr_time = config->attr_time;
 	fs->failed = config->failed;
@@ -268,11 +295,16 @@ fs_new(const FsConfig *config, GError **error)
 	g_mutex_init(&fs->lock);
 	g_cond_init(&fs->stored);
 	fs->handles = g_hash_table_new_full(NULL, NULL, fs_handle_free, NULL);
+	fs->halves = g_hash_table_new(NULL, NULL);
+	fs->shown = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	fs->drafts = g_hash_table_new_full(NULL, NULL, NULL, fs_drafts_free);
 	fs->storing = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	fs->versions = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
 	fs->patience = patience_new(fs_over);
 	fs->notices = notices_new(fs_tell, fs);
 	fs->warmer = warmer_new(fs_warm, fs);
+	fs->errands = errands_new();
+	fs->copiers = copiers_new();
 	fs->session = session_new(fs, config);
 	if (fs->session == NULL) {
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_USAGE,
@@ -323,6 +355,25 @@ fs_stop(Fs *fs)
 	workers_stop(fs->workers);
 }
 
+/* What programs had open when the mount ended is as complete as it will ever be. */
+void
+fs_finish(Fs *fs)
+{
+	g_autofree gpointer *open = NULL;
+	guint n;
+
+	g_mutex_lock(&fs->lock);
+	open = g_hash_table_get_keys_as_array(fs->handles, &n);
+	g_mutex_unlock(&fs->lock);
+	for (guint i = 0; i < n; i++) {
+		FsHandle *handle = open[i];
+
+		if (handle->upload != NULL && handle->writes)
+			fs_close_upload(fs, handle);
+	}
+	errands_drain(fs->errands);
+}
+
 void
 fs_free(Fs *fs)
 {
@@ -330,6 +381,8 @@ fs_free(Fs *fs)
 		return;
 	if (fs->mounted)
 		fuse_session_unmount(fs->session);
+	errands_free(fs->errands);
+	copiers_free(fs->copiers);
 	patience_free(fs->patience);
 	notices_free(fs->notices);
 	warmer_free(fs->warmer);
@@ -340,6 +393,9 @@ fs_free(Fs *fs)
 	g_hash_table_unref(fs->versions);
 	g_hash_table_unref(fs->storing);
 	g_hash_table_unref(fs->handles);
+	g_hash_table_unref(fs->drafts);
+	g_hash_table_unref(fs->shown);
+	g_hash_table_unref(fs->halves);
 	g_cond_clear(&fs->stored);
 	g_mutex_clear(&fs->lock);
 	g_free(fs->mountpoint);

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of an Fs, and the one place that names libfuse: for fs.c (requests), fs-files.c
- * (open files) and fs-mount.c (life, and telling the kernel). */
+ * (open files), fs-write.c (files being written), fs-replace.c (drafts that are), fs-change.c
+ * (names, folders, flags) and fs-mount.c (life, and telling the kernel). */
 #pragma once
 
 #include <fuse_lowlevel.h>
 
 #include "fs/backing.h"
+#include "fs/copiers.h"
+#include "fs/errands.h"
 #include "fs/fs.h"
 #include "fs/notices.h"
 #include "fs/patience.h"
@@ -17,8 +20,13 @@ G_BEGIN_DECLS
 struct Fs {
 	Tree *tree;
 	Account *account;
+	Uploads *uploads; /* NULL: nothing can be written */
+	Changes *changes; /* NULL: nothing can be changed */
 	char *mountpoint;
 	double attr_time;
+	uid_t uid;
+	gid_t gid;
+	gint64 wait_us; /* for the server, where a program asked to wait */
 	void (*failed)(gpointer user, const char *operation, const GError *error);
 	gpointer user;
 	struct fuse_session *session;
@@ -34,14 +42,40 @@ struct Fs {
 	Notices *notices;
 	Workers *workers;
 	Warmer *warmer;
+	Errands *errands;
+	Copiers *copiers;
 
 	GMutex lock;	      /* guards all below */
 	GHashTable *versions; /* directory ino → the version the kernel last opened */
 	GHashTable *storing;  /* set of inode numbers whose body is being put into the page cache */
 	GCond stored;
-	GHashTable *handles; /* set of what is open, see fs.c; the kernel does not close what is
-				open when the mount ends */
+	GHashTable *handles; /* set of FsHandle; the kernel does not close what is open when the
+				mount ends */
+	GHashTable *halves;  /* set of ids of uploads whose writer was killed: its place is free */
+	GHashTable *shown;   /* id of an upload → inode number of the draft it replaces */
+	GHashTable *drafts;  /* id of an upload that is to replace a draft → FsDraft, until it is
+				opened */
 };
+
+/* What is open: a body, one that is still coming in, bytes made by a view, or an upload. */
+typedef struct {
+	gint fd;	  /* atomic; -1: the kernel has the body, nobody needed the file yet */
+	Growth *growth;	  /* or NULL */
+	GBytes *bytes;	  /* or NULL */
+	gboolean entered; /* into fs->backing */
+	int backing;	  /* what that gave */
+	Upload *upload;	  /* or NULL */
+	fuse_ino_t ino;
+	struct stat st; /* when it was opened: what fstat() tells when the message is gone */
+	gboolean lazy;	/* opened by a process that may copy it on the server */
+	gboolean writes;
+	gboolean command; /* .mailfs/control */
+	gboolean killed;  /* its process, before all was written perhaps */
+	gboolean draft;	  /* it is to replace a message, and holds its bytes */
+	guint32 opener;	  /* process */
+	gint dirty;	  /* atomic: bits, see fs-write.c */
+	gint written;	  /* atomic */
+} FsHandle;
 
 typedef struct FsCall FsCall;
 
@@ -54,6 +88,12 @@ struct FsCall {
 	fuse_req_t req;
 	fuse_ino_t ino;
 	const char *name;
+	fuse_ino_t target; /* rename: the other directory, and the name there */
+	const char *target_name;
+	guint flags; /* of rename() */
+	mode_t mode;
+	gboolean datasync;
+	void (*finish)(Fs *fs, const FsCall *call); /* replies, when a change was made */
 	size_t size;
 	off_t offset;
 	guint32 reader; /* the process */
@@ -66,7 +106,7 @@ struct FsCall {
 typedef struct {
 	Fs *fs;
 	FsCall call;
-	char *name; /* owned copy for call.name */
+	char *name, *target_name; /* owned copies for those of the call */
 } FsPending;
 
 /* Answers the request, or puts it aside until what it waits for has come, and tries again. */
@@ -85,12 +125,85 @@ gboolean fs_settle(Fs *fs, const FsCall *call, TreeAnswer *answer, TreeAnswer *l
 /* Every failed request leaves through here: mapped once, logged once. */
 void fs_fail(Fs *fs, fuse_req_t req, const char *operation, const GError *error);
 
+/* Something this call waited for has come: tries again. A MailboxWake; @wait: from fs_put_aside().
+ */
+void fs_wake(gpointer wait);
+void fs_reply_entry(Fs *fs, fuse_req_t req, const struct stat *st, gboolean alias);
+/* How long the kernel may keep the attributes and the name of @ino: long where it will be told of
+ * every change. */
+double fs_keep_time(Fs *fs, fuse_ino_t ino);
+
+/* --- open files --- */
+
+/* @fd, @growth, @bytes, @upload: owned by the handle. */
+FsHandle *fs_handle_new(Fs *fs, fuse_ino_t ino, int fd, Growth *growth, GBytes *bytes,
+			Upload *upload);
+void fs_handle_close(Fs *fs, FsHandle *handle);
+static inline FsHandle *
+fs_handle_of(const struct fuse_file_info *fi)
+{
+	return (FsHandle *)(uintptr_t)fi->fh;
+}
+/* A reply that finds the caller gone does not leave the handle behind. */
+void fs_reply_open(Fs *fs, fuse_req_t req, struct fuse_file_info *fi, FsHandle *handle);
+
 void fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
 void fs_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_count(Fs *fs, FsRequest request);
 /* The attributes of a file that is open though its message is gone. */
 gboolean fs_stat_of_open(Fs *fs, fuse_ino_t ino, struct stat *out);
+
+void fs_reply_file(fuse_req_t req, int fd, size_t size, off_t offset);
+/* For a handle whose body nobody needed until now: fetches it, then reads. A ScanDone. */
+void fs_on_late_body(gpointer wait, int fd, guint64 size, const GError *error);
+
+/* --- writing --- */
+
+void fs_note_written(FsHandle *handle); /* its close() will have something to do */
+guint32 fs_process_of(guint32 thread);	/* the process of a thread, by /proc */
+void fs_read_upload(Fs *fs, const FsCall *call, FsHandle *handle);
+gboolean fs_open_upload(Fs *fs, const FsCall *call, TreeAnswer *later); /* an FsAnswer */
+void fs_close_upload(Fs *fs, FsHandle *handle);				/* takes it */
+/* To be asked again when this upload's way to the server has ended. Takes @upload. */
+gboolean fs_wait_for_upload(Upload *upload, TreeAnswer *later);
+void fs_set_attributes(fuse_req_t req, fuse_ino_t ino, struct stat *attributes, int which,
+		       struct fuse_file_info *fi);
+void fs_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+	       struct fuse_file_info *fi);
+void fs_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t device);
+void fs_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
+	      struct fuse_file_info *fi);
+void fs_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void fs_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+/* open() for writing of a message: refused, or for a draft made an open of what replaces it. */
+void fs_open_message_for_writing(Fs *fs, const FsCall *call);
+/* TRUE: @upload was made for this open(), which is its first writer by now. */
+gboolean fs_take_draft(Fs *fs, guint32 id);
+void fs_drafts_free(gpointer draft);
+/* The inode number that programs see in @st: a draft keeps its own while it is replaced, for
+ * editors look whether the file they write is the one they have read. The kernel's is another
+ * matter. */
+void fs_show_ino(Fs *fs, struct stat *st);
+void fs_forget_shown(Fs *fs, guint32 id);
+
+/* --- changing --- */
+
+void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void fs_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void fs_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name);
+void fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t target,
+	       const char *target_name, unsigned flags);
+void fs_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+		 int flags);
+void fs_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+void fs_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t offset, struct fuse_file_info *fi,
+			fuse_ino_t target, off_t target_offset, struct fuse_file_info *target_fi,
+			size_t len, int flags);
 
 extern const struct fuse_lowlevel_ops fs_operations;
 

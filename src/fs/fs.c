@@ -28,15 +28,15 @@ fs_fail(Fs *fs, fuse_req_t req, const char *operation, const GError *error)
 {
 	int err = fs_errno_from_error(error);
 
-	if (err != ENOENT && err != EINTR && err != ESTALE)
+	if (err != ENOENT && err != EINTR && err != ESTALE && err != EEXIST && err != ENOTEMPTY)
 		fs->failed(fs->user, operation, error);
 	fuse_reply_err(req, err);
 }
 
 /* How long the kernel may keep the attributes and the name of @ino: long where it will be told of
  * every change. */
-static double
-keep_time(Fs *fs, fuse_ino_t ino)
+double
+fs_keep_time(Fs *fs, fuse_ino_t ino)
 {
 	Mailbox *mailbox = NULL;
 	Node node;
@@ -51,10 +51,10 @@ keep_time(Fs *fs, fuse_ino_t ino)
 							   : fs->attr_time;
 }
 
-static void
-reply_entry(Fs *fs, fuse_req_t req, const struct stat *st, gboolean alias)
+void
+fs_reply_entry(Fs *fs, fuse_req_t req, const struct stat *st, gboolean alias)
 {
-	double keep = keep_time(fs, st->st_ino);
+	double keep = fs_keep_time(fs, st->st_ino);
 	struct fuse_entry_param entry = {
 		.ino = st->st_ino,
 		.generation = 1,
@@ -63,6 +63,7 @@ reply_entry(Fs *fs, fuse_req_t req, const struct stat *st, gboolean alias)
 		.entry_timeout = alias ? 0 : keep,
 	};
 
+	fs_show_ino(fs, &entry.attr);
 	fuse_reply_entry(req, &entry);
 }
 
@@ -74,6 +75,7 @@ pending_free(gpointer data)
 	FsPending *pending = data;
 
 	g_free(pending->name);
+	g_free(pending->target_name);
 	g_free(pending);
 }
 
@@ -104,13 +106,14 @@ fs_put_aside(Fs *fs, const FsCall *call, gint64 give_up)
 	pending->fs = fs;
 	pending->call = *call;
 	pending->call.name = pending->name = g_strdup(call->name);
+	pending->call.target_name = pending->target_name = g_strdup(call->target_name);
 	wait = patience_add(fs->patience, give_up, pending, pending_free);
 	fuse_req_interrupt_func(call->req, on_interrupt, wait);
 	return wait;
 }
 
-static void
-on_wake(gpointer user)
+void
+fs_wake(gpointer user)
 {
 	Wait *wait = user;
 	FsPending *pending = fs_claim(wait);
@@ -129,8 +132,8 @@ fs_call_run(Fs *fs, const FsCall *call, gint64 give_up)
 	if (call->answer(fs, call, &later))
 		return;
 	wait = fs_put_aside(fs, call, give_up);
-	if (!later.wait(later.wait_for, on_wake, wait))
-		on_wake(wait);
+	if (!later.wait(later.wait_for, fs_wake, wait))
+		fs_wake(wait);
 }
 
 /* The clock has claimed it. */
@@ -173,7 +176,7 @@ answer_lookup(Fs *fs, const FsCall *call, TreeAnswer *later)
 
 	if (answer.result != TREE_OK)
 		return fs_settle(fs, call, &answer, later);
-	reply_entry(fs, call->req, &st, alias);
+	fs_reply_entry(fs, call->req, &st, alias);
 	return TRUE;
 }
 
@@ -207,9 +210,10 @@ fs_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		return;
 	}
 	g_clear_error(&answer.error);
+	fs_show_ino(fs, &st);
 	fuse_reply_attr(
 		req, &st,
-		node_from_ino(ino, &node) && node.kind == NODE_CONTROL ? 0 : keep_time(fs, ino));
+		node_from_ino(ino, &node) && node.kind == NODE_CONTROL ? 0 : fs_keep_time(fs, ino));
 }
 
 static void
@@ -286,8 +290,8 @@ fill_entry(gpointer user, const char *name, const struct stat *st, guint64 cooki
 	if (filling->plus) {
 		gboolean dot =
 			name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
-		double keep =
-			S_ISDIR(st->st_mode) ? keep_time(filling->fs, st->st_ino) : filling->keep;
+		double keep = S_ISDIR(st->st_mode) ? fs_keep_time(filling->fs, st->st_ino)
+						   : filling->keep;
 		struct fuse_entry_param entry = {
 			.ino = dot ? 0 : st->st_ino,
 			.generation = 1,
@@ -295,8 +299,9 @@ fill_entry(gpointer user, const char *name, const struct stat *st, guint64 cooki
 		};
 
 		if (keep < 0)
-			keep = filling->keep = keep_time(filling->fs, st->st_ino);
+			keep = filling->keep = fs_keep_time(filling->fs, st->st_ino);
 		entry.attr_timeout = entry.entry_timeout = keep;
+		fs_show_ino(filling->fs, &entry.attr);
 		need = fuse_add_direntry_plus(filling->req, filling->buffer + filling->used, left,
 					      name, &entry, cookie);
 	} else {
@@ -453,7 +458,8 @@ fs_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	reply_xattr(req, name, name != NULL ? strlen(name) + 1 : 0, size);
 }
 
-/* A change never gets here: the mount is read-only (fs-mount.c), the kernel answers EROFS. */
+/* On a read-only mount (fs-mount.c) the kernel lets no change get here. Not here at all: locks and
+ * access(), which the kernel then does itself, and fallocate(), which programs can do without. */
 const struct fuse_lowlevel_ops fs_operations = {
 	.init = fs_init,
 	.lookup = fs_lookup,
@@ -469,4 +475,20 @@ const struct fuse_lowlevel_ops fs_operations = {
 	.statfs = fs_statfs,
 	.getxattr = fs_getxattr,
 	.listxattr = fs_listxattr,
+	.create = fs_create,
+	.mknod = fs_mknod,
+	.write = fs_write,
+	.flush = fs_flush,
+	.fsync = fs_fsync,
+	.fsyncdir = fs_fsyncdir,
+	.setattr = fs_set_attributes,
+	.mkdir = fs_mkdir,
+	.rmdir = fs_rmdir,
+	.unlink = fs_unlink,
+	.symlink = fs_symlink,
+	.link = fs_link,
+	.rename = fs_rename,
+	.setxattr = fs_setxattr,
+	.removexattr = fs_removexattr,
+	.copy_file_range = fs_copy_file_range,
 };

@@ -1,0 +1,627 @@
+/* SPDX-License-Identifier: MIT */
+/* Names, folders and flags: what is on the server is changed by mail/change.h, which answers when
+ * the server has, and what is not there yet by mail/uploads.h, which answers when the disk has. */
+#include "fs/fs-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define XATTR_FLAGS "user.mailfs.flags"
+
+#ifndef RENAME_NOREPLACE
+#	define RENAME_NOREPLACE (1 << 0)
+#endif
+
+/* --- replies --- */
+
+/* What a user may not do, and what mailfs will not: EPERM, as of other filesystems. */
+static void
+fail_change(Fs *fs, const FsCall *call, const GError *error)
+{
+	static const struct {
+		const char *operation;
+		MailfsError code;
+	} not_permitted[] = {
+		{"unlink", MAILFS_ERROR_LIMIT},	  {"rename", MAILFS_ERROR_LIMIT},
+		{"mkdir", MAILFS_ERROR_DENIED},	  {"rmdir", MAILFS_ERROR_DENIED},
+		{"rename", MAILFS_ERROR_INVALID}, {"mkdir", MAILFS_ERROR_INVALID},
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(not_permitted); i++) {
+		if (strcmp(call->operation, not_permitted[i].operation) != 0 ||
+		    !g_error_matches(error, MAILFS_ERROR, (gint)not_permitted[i].code))
+			continue;
+		fs->failed(fs->user, call->operation, error);
+		fuse_reply_err(call->req, EPERM);
+		return;
+	}
+	fs_fail(fs, call->req, call->operation, error);
+}
+
+static void
+on_change(gpointer user, const GError *error)
+{
+	Wait *wait = user;
+	FsPending *pending = fs_claim(wait);
+
+	if (pending != NULL && error != NULL)
+		fail_change(pending->fs, &pending->call, error);
+	else if (pending != NULL && pending->call.finish != NULL)
+		pending->call.finish(pending->fs, &pending->call);
+	else if (pending != NULL)
+		fuse_reply_err(pending->call.req, 0);
+	wait_unref(wait);
+}
+
+/* TRUE: it is answered. */
+static gboolean
+reply_errno(const FsCall *call, int err)
+{
+	fuse_reply_err(call->req, err);
+	return TRUE;
+}
+
+/* --- files of uploads, by errands --- */
+
+typedef struct {
+	Wait *wait;
+	Upload *upload;
+	Mailbox *mailbox;  /* rename: to here; NULL: remove */
+	char *name;	   /* rename: under this name */
+	char *flags;	   /* rename: with these, or NULL */
+	gboolean replaces; /* rename: this message goes */
+	guint32 serial, uid;
+} UploadTask;
+
+static gboolean
+upload_task_rename(UploadTask *task, GError **error)
+{
+	Mailbox *from = upload_mailbox(task->upload);
+
+	if (task->flags != NULL && !upload_set_flags(task->upload, task->flags, error))
+		return FALSE;
+	/* Before it can be on its way; but a move between mailboxes forgets it. */
+	if (task->replaces && from == task->mailbox)
+		upload_replaces(task->upload, task->serial, task->uid);
+	if (!upload_rename(task->upload, task->mailbox, task->name, error))
+		return FALSE;
+	if (task->replaces && from != task->mailbox)
+		upload_replaces(task->upload, task->serial, task->uid);
+	return TRUE;
+}
+
+static void
+on_way_ended(gpointer user, const GError *error)
+{
+	fs_wake(user);
+}
+
+static void
+upload_errand(gpointer data)
+{
+	UploadTask *task = data;
+	const FsPending *pending = wait_data(task->wait);
+	g_autoptr(GError) error = NULL;
+	gboolean done = task->mailbox != NULL ? upload_task_rename(task, &error)
+					      : upload_remove(task->upload, &error);
+
+	/* Soon it is a message, and can be treated as one. */
+	if (!done && pending->call.patient &&
+	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
+		upload_wait(task->upload, on_way_ended, task->wait);
+	else
+		on_change(task->wait, error);
+	upload_unref(task->upload);
+	g_free(task->name);
+	g_free(task->flags);
+	g_free(task);
+}
+
+/* @task: copied; its strings and its upload are taken. */
+static void
+push_upload_task(Fs *fs, const FsCall *call, const UploadTask *task)
+{
+	UploadTask *copy = g_memdup2(task, sizeof *task);
+	UploadView view;
+
+	upload_view(copy->upload, &view);
+	copy->wait = fs_put_aside(fs, call, g_get_monotonic_time() + fs->wait_us);
+	errands_push(fs->errands, view.id, upload_errand, copy);
+}
+
+/* --- unlink, rmdir, mkdir --- */
+
+static void
+finish_unlink(Fs *fs, const FsCall *call)
+{
+	Mailbox *mailbox = tree_mailbox_of_directory(fs->tree, call->ino);
+
+	if (mailbox != NULL)
+		tree_touch(fs->tree, mailbox);
+	fuse_reply_err(call->req, 0);
+}
+
+static gboolean
+answer_unlink(Fs *fs, const FsCall *call, TreeAnswer *later)
+{
+	g_auto(TreeName) name = {0};
+	TreeAnswer answer = tree_resolve(fs->tree, call->ino, call->name, call->patient, &name);
+
+	if (answer.result != TREE_OK)
+		return fs_settle(fs, call, &answer, later);
+	switch (name.kind) {
+	case TREE_NAME_NOTHING:
+		return reply_errno(call, ENOENT);
+	case TREE_NAME_MAILBOX:
+		return reply_errno(call, EISDIR);
+	case TREE_NAME_FIXED:
+		return reply_errno(call, EPERM);
+	case TREE_NAME_LINK:
+		return reply_errno(call,
+				   tree_remove_link(fs->tree, call->ino, call->name) ? 0 : ENOENT);
+	case TREE_NAME_UPLOAD:
+		push_upload_task(fs, call, &(UploadTask){.upload = g_steal_pointer(&name.upload)});
+		return TRUE;
+	case TREE_NAME_MESSAGE:
+		changes_remove(fs->changes, name.directory, name.message.serial, name.message.uid,
+			       on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
+		return TRUE;
+	}
+	return reply_errno(call, EIO);
+}
+
+/* A call that names something in a directory. */
+static void
+run_named(fuse_req_t req, const char *operation, FsAnswer answer,
+	  void (*finish)(Fs *fs, const FsCall *call), fuse_ino_t parent, const char *name)
+{
+	Fs *fs = fuse_req_userdata(req);
+	FsCall call = {
+		.operation = operation,
+		.answer = answer,
+		.finish = finish,
+		.req = req,
+		.ino = parent,
+		.name = name,
+		.patient = TRUE,
+	};
+
+	if (fs->changes == NULL || fs->uploads == NULL)
+		fuse_reply_err(req, EROFS);
+	else
+		fs_call_run(fs, &call, g_get_monotonic_time() + fs->wait_us);
+}
+
+void
+fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	run_named(req, "unlink", answer_unlink, finish_unlink, parent, name);
+}
+
+static gboolean
+is_in_maildir(fuse_ino_t directory)
+{
+	Node node;
+
+	return node_from_ino(directory, &node) && node.kind == NODE_MAILDIR;
+}
+
+static gboolean
+answer_rmdir(Fs *fs, const FsCall *call, TreeAnswer *later)
+{
+	g_auto(TreeName) name = {0};
+	TreeAnswer answer = tree_resolve(fs->tree, call->ino, call->name, call->patient, &name);
+
+	if (answer.result != TREE_OK)
+		return fs_settle(fs, call, &answer, later);
+	if (name.kind == TREE_NAME_NOTHING)
+		return reply_errno(call, ENOENT);
+	/* A Maildir holds cur, new and tmp, which cannot be removed. */
+	if (name.kind == TREE_NAME_FIXED || is_in_maildir(call->ino))
+		return reply_errno(call, EPERM);
+	if (name.kind != TREE_NAME_MAILBOX)
+		return reply_errno(call, ENOTDIR);
+	changes_rmdir(fs->changes, name.mailbox, uploads_count(fs->uploads, name.mailbox),
+		      on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
+	return TRUE;
+}
+
+void
+fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	run_named(req, "rmdir", answer_rmdir, NULL, parent, name);
+}
+
+static void
+finish_mkdir(Fs *fs, const FsCall *call)
+{
+	struct stat st;
+	gboolean alias;
+	TreeAnswer answer = tree_lookup(fs->tree, call->ino, call->name, FALSE, &st, &alias);
+
+	if (answer.result == TREE_OK)
+		fs_reply_entry(fs, call->req, &st, FALSE);
+	else
+		fs_fail(fs, call->req, call->operation, answer.error);
+	g_clear_error(&answer.error);
+}
+
+static gboolean
+answer_mkdir(Fs *fs, const FsCall *call, TreeAnswer *later)
+{
+	g_auto(TreeName) name = {0};
+	TreeAnswer answer = tree_resolve(fs->tree, call->ino, call->name, call->patient, &name);
+	Node node;
+
+	if (answer.result != TREE_OK)
+		return fs_settle(fs, call, &answer, later);
+	if (name.kind != TREE_NAME_NOTHING)
+		return reply_errno(call, EEXIST);
+	if (node_from_ino(call->ino, &node) && node.kind == NODE_MAILDIR && node.part != 0)
+		return reply_errno(call, EPERM);
+	changes_mkdir(fs->changes, name.directory, call->name, on_change,
+		      fs_put_aside(fs, call, PATIENCE_FOREVER));
+	return TRUE;
+}
+
+void
+fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	run_named(req, "mkdir", answer_mkdir, finish_mkdir, parent, name);
+}
+
+/* --- links --- */
+
+void
+fs_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+	Fs *fs = fuse_req_userdata(req);
+	struct stat st;
+
+	if (tree_mailbox_of_directory(fs->tree, parent) != NULL &&
+	    tree_add_link(fs->tree, parent, name, target, &st))
+		fs_reply_entry(fs, req, &st, FALSE);
+	else
+		fuse_reply_err(req, EPERM);
+}
+
+/* A message lies in one mailbox. Deliveries that link and unlink go on with a rename when they hear
+ * this. */
+void
+fs_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+	fuse_reply_err(req, EPERM);
+}
+
+/* --- rename --- */
+
+/* The kernel now has the old inode under the new name, where another one is. It waits for the
+ * rename to be over before it listens. */
+static void
+finish_rename(Fs *fs, const FsCall *call)
+{
+	Mailbox *from = tree_mailbox_of_directory(fs->tree, call->ino);
+	Mailbox *to = tree_mailbox_of_directory(fs->tree, call->target);
+
+	if (from != NULL)
+		tree_touch(fs->tree, from);
+	if (to != NULL && to != from)
+		tree_touch(fs->tree, to);
+	fuse_reply_err(call->req, 0);
+	notices_push(fs->notices, call->target, 0, call->target_name);
+}
+
+static char *
+flags_text(guint32 flags)
+{
+	static const struct {
+		guint32 flag;
+		const char *word;
+	} words[] = {
+		{MESSAGE_SEEN, "\\Seen "},	 {MESSAGE_ANSWERED, "\\Answered "},
+		{MESSAGE_FLAGGED, "\\Flagged "}, {MESSAGE_DELETED, "\\Deleted "},
+		{MESSAGE_DRAFT, "\\Draft "},
+	};
+	g_autoptr(GString) text = g_string_new(NULL);
+
+	for (guint i = 0; i < G_N_ELEMENTS(words); i++)
+		if (flags & words[i].flag)
+			g_string_append(text, words[i].word);
+	return g_strdup(g_strchomp(text->str));
+}
+
+static void
+rename_upload(Fs *fs, const FsCall *call, TreeName *from, const TreeName *to)
+{
+	UploadTask task = {
+		.upload = g_steal_pointer(&from->upload),
+		.mailbox = to->directory,
+		.name = g_strdup(to->file_name),
+		.flags = to->has_flags ? flags_text(to->flags) : NULL,
+		.replaces = to->kind == TREE_NAME_MESSAGE,
+		.serial = to->message.serial,
+		.uid = to->message.uid,
+	};
+
+	push_upload_task(fs, call, &task);
+}
+
+/* Of a message that stays in its mailbox. FALSE: nothing of them is different. */
+static gboolean
+set_flags_of_name(Fs *fs, const FsCall *call, const TreeName *from, const TreeName *to)
+{
+	guint32 now = from->message.flags & TREE_NAME_FLAGS;
+	UidSet *uids;
+
+	if (!to->has_flags || now == to->flags)
+		return FALSE;
+	uids = uidset_new();
+	uidset_add(uids, from->message.uid, from->message.uid);
+	changes_edit_flags(fs->changes, from->directory, from->message.serial, uids,
+			   to->flags & ~now, "", now & ~to->flags, "", on_change,
+			   fs_put_aside(fs, call, PATIENCE_FOREVER));
+	return TRUE;
+}
+
+static void
+rename_within(Fs *fs, const FsCall *call, const TreeName *from, const TreeName *to)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (strcmp(from->file_name, to->file_name) != 0 &&
+	    !changes_rename(fs->changes, from->directory, from->message.serial, from->message.uid,
+			    to->file_name, &error))
+		fail_change(fs, call, error);
+	else if (!set_flags_of_name(fs, call, from, to))
+		finish_rename(fs, call);
+}
+
+/* The message that had the name has gone. */
+static void
+finish_removed(Fs *fs, const FsCall *call)
+{
+	g_auto(TreeName) from = {0};
+	g_auto(TreeName) to = {0};
+	FsCall again = *call;
+	TreeAnswer answer = tree_resolve(fs->tree, call->ino, call->name, FALSE, &from);
+	TreeAnswer second = tree_resolve(fs->tree, call->target, call->target_name, FALSE, &to);
+
+	again.finish = finish_rename;
+	if (answer.result == TREE_OK && second.result == TREE_OK && from.kind == TREE_NAME_MESSAGE)
+		rename_within(fs, &again, &from, &to);
+	else
+		fuse_reply_err(call->req, ESTALE);
+	g_clear_error(&answer.error);
+	g_clear_error(&second.error);
+}
+
+static gboolean
+rename_message(Fs *fs, const FsCall *call, const TreeName *from, TreeName *to, TreeAnswer *later)
+{
+	gboolean within = from->directory == to->directory;
+	gboolean same =
+		within && to->kind == TREE_NAME_MESSAGE && to->message.uid == from->message.uid;
+	g_autoptr(GError) error = NULL;
+
+	/* What would not be uploaded cannot be the name of what is there. */
+	if (uploads_name_is_local(to->file_name))
+		return reply_errno(call, EPERM);
+	if (to->kind == TREE_NAME_UPLOAD && !upload_remove(to->upload, &error)) {
+		if (call->patient && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
+			return fs_wait_for_upload(g_steal_pointer(&to->upload), later);
+		fail_change(fs, call, error);
+		return TRUE;
+	}
+	if (!within) {
+		changes_move(fs->changes, from->directory, from->message.serial, from->message.uid,
+			     to->directory,
+			     g_str_has_suffix(to->file_name, ".eml") ? to->file_name : NULL,
+			     on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
+	} else if (to->kind == TREE_NAME_MESSAGE && !same) {
+		FsCall first = *call;
+
+		first.finish = finish_removed;
+		changes_remove(fs->changes, to->directory, to->message.serial, to->message.uid,
+			       on_change, fs_put_aside(fs, &first, PATIENCE_FOREVER));
+	} else {
+		rename_within(fs, call, from, to);
+	}
+	return TRUE;
+}
+
+static gboolean
+rename_mailbox(Fs *fs, const FsCall *call, const TreeName *from, const TreeName *to)
+{
+	if (to->kind != TREE_NAME_NOTHING)
+		return reply_errno(call, to->kind == TREE_NAME_MAILBOX ? EEXIST : ENOTDIR);
+	/* They know their mailbox by its name on the server. */
+	if (uploads_count(fs->uploads, from->mailbox) > 0)
+		return reply_errno(call, EBUSY);
+	changes_rename_mailbox(fs->changes, from->mailbox, to->directory, call->target_name,
+			       on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
+	return TRUE;
+}
+
+static gboolean
+rename_link(Fs *fs, const FsCall *call)
+{
+	g_autofree char *target = NULL;
+	struct stat st;
+	TreeAnswer answer;
+	gboolean alias, done = FALSE;
+
+	answer = tree_lookup(fs->tree, call->ino, call->name, FALSE, &st, &alias);
+	if (answer.result == TREE_OK) {
+		answer = tree_readlink(fs->tree, st.st_ino, &target);
+		done = answer.result == TREE_OK &&
+		       tree_add_link(fs->tree, call->target, call->target_name, target, &st) &&
+		       tree_remove_link(fs->tree, call->ino, call->name);
+	}
+	g_clear_error(&answer.error);
+	if (!done)
+		return reply_errno(call, EPERM);
+	finish_rename(fs, call);
+	return TRUE;
+}
+
+static gboolean
+rename_resolved(Fs *fs, const FsCall *call, TreeName *from, TreeName *to, TreeAnswer *later)
+{
+	if (from->kind == TREE_NAME_NOTHING)
+		return reply_errno(call, ENOENT);
+	if (from->kind == TREE_NAME_FIXED || to->kind == TREE_NAME_FIXED)
+		return reply_errno(call, EXDEV);
+	if ((call->flags & RENAME_NOREPLACE) != 0 && to->kind != TREE_NAME_NOTHING)
+		return reply_errno(call, EEXIST);
+	if (from->kind == TREE_NAME_MAILBOX)
+		return rename_mailbox(fs, call, from, to);
+	if (to->kind == TREE_NAME_MAILBOX)
+		return reply_errno(call, EISDIR);
+	if (from->kind == TREE_NAME_LINK)
+		return rename_link(fs, call);
+	if (to->directory == NULL || to->kind == TREE_NAME_LINK)
+		return reply_errno(call, EPERM);
+	if (from->kind == TREE_NAME_MESSAGE)
+		return rename_message(fs, call, from, to, later);
+	rename_upload(fs, call, from, to);
+	return TRUE;
+}
+
+static gboolean
+answer_rename(Fs *fs, const FsCall *call, TreeAnswer *later)
+{
+	g_auto(TreeName) from = {0};
+	g_auto(TreeName) to = {0};
+	TreeAnswer answer = tree_resolve(fs->tree, call->ino, call->name, call->patient, &from);
+
+	if (answer.result != TREE_OK)
+		return fs_settle(fs, call, &answer, later);
+	answer = tree_resolve(fs->tree, call->target, call->target_name, call->patient, &to);
+	if (answer.result != TREE_OK)
+		return fs_settle(fs, call, &answer, later);
+	return rename_resolved(fs, call, &from, &to, later);
+}
+
+void
+fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t target,
+	  const char *target_name, unsigned flags)
+{
+	Fs *fs = fuse_req_userdata(req);
+	FsCall call = {
+		.operation = "rename",
+		.answer = answer_rename,
+		.finish = finish_rename,
+		.req = req,
+		.ino = parent,
+		.name = name,
+		.target = target,
+		.target_name = target_name,
+		.flags = flags,
+		.patient = TRUE,
+	};
+
+	if (fs->changes == NULL || fs->uploads == NULL)
+		fuse_reply_err(req, EROFS);
+	else if ((flags & ~(unsigned)RENAME_NOREPLACE) != 0)
+		fuse_reply_err(req, EINVAL);
+	else
+		fs_call_run(fs, &call, g_get_monotonic_time() + fs->wait_us);
+}
+
+/* --- flags --- */
+
+static void
+set_flags(Fs *fs, fuse_req_t req, fuse_ino_t ino, const char *text)
+{
+	FsCall call = {.operation = "setxattr", .req = req, .ino = ino};
+	Upload *upload = tree_upload(fs->tree, ino);
+	g_autoptr(GError) error = NULL;
+	Node node;
+	Mailbox *mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
+	UidSet *uids;
+
+	if (upload != NULL) {
+		if (upload_set_flags(upload, text, &error))
+			fuse_reply_err(req, 0);
+		else
+			fs_fail(fs, req, "setxattr", error);
+		upload_unref(upload);
+	} else if (mailbox != NULL) {
+		uids = uidset_new();
+		uidset_add(uids, node.uid, node.uid);
+		changes_set_flags(fs->changes, mailbox, node.serial, uids, text, on_change,
+				  fs_put_aside(fs, &call, PATIENCE_FOREVER));
+	} else {
+		fuse_reply_err(req, node.kind == NODE_MESSAGE || node.kind == NODE_UPLOAD
+					    ? ESTALE
+					    : EOPNOTSUPP);
+	}
+}
+
+/* What cannot be set: ours, which are made from the message, and others', which nobody keeps. */
+static int
+errno_of_xattr(const char *name)
+{
+	if (g_str_has_prefix(name, "user.mailfs.") || g_str_has_prefix(name, "user.mail."))
+		return EPERM;
+	return EOPNOTSUPP;
+}
+
+void
+fs_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+	    int flags)
+{
+	Fs *fs = fuse_req_userdata(req);
+	g_autofree char *text = g_strndup(value, size);
+
+	if (strcmp(name, XATTR_FLAGS) != 0)
+		fuse_reply_err(req, errno_of_xattr(name));
+	else if (fs->changes == NULL)
+		fuse_reply_err(req, EROFS);
+	else if (strlen(text) != size)
+		fuse_reply_err(req, EINVAL);
+	else
+		set_flags(fs, req, ino, text);
+}
+
+void
+fs_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+	Fs *fs = fuse_req_userdata(req);
+
+	if (strcmp(name, XATTR_FLAGS) != 0)
+		fuse_reply_err(req, errno_of_xattr(name));
+	else if (fs->changes == NULL)
+		fuse_reply_err(req, EROFS);
+	else
+		set_flags(fs, req, ino, "");
+}
+
+/* --- copying on the server --- */
+
+/* A whole message into an empty file. For anything else the kernel reads and writes. */
+void
+fs_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t offset, struct fuse_file_info *fi,
+		   fuse_ino_t target, off_t target_offset, struct fuse_file_info *target_fi,
+		   size_t len, int flags)
+{
+	Fs *fs = fuse_req_userdata(req);
+	FsHandle *handle = fs_handle_of(target_fi);
+	g_autoptr(GError) error = NULL;
+	MessageView message;
+	Node node;
+	Mailbox *mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
+
+	if (mailbox == NULL || handle->upload == NULL || !handle->writes || offset != 0 ||
+	    target_offset != 0 || !mailbox_get(mailbox, node.serial, node.uid, &message) ||
+	    len < message.size ||
+	    !upload_copy_of(handle->upload, mailbox, node.serial, node.uid, &error)) {
+		fuse_reply_err(req, EOPNOTSUPP);
+		return;
+	}
+	fs_note_written(handle);
+	copiers_note(fs->copiers, fuse_req_ctx(req)->pid, TRUE);
+	fuse_reply_write(req, message.size);
+}
