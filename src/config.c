@@ -39,6 +39,7 @@ config_new(void)
 	config->umask = 077;
 	config->fuse_options = g_ptr_array_new_with_free_func(g_free);
 	config->outbox = g_strdup("Outbox");
+	config->delete_limit = 1000;
 	config->hold = 5;
 	return config;
 }

@@ -78,6 +78,8 @@ typedef struct {
 	gboolean subscribed;
 
 	gboolean ro;
+	ConfigDelete delete_mode;
+	guint delete_limit; /* removals a minute; 0: no guard */
 	gboolean allow_other;
 	guint uid, gid;		 /* owner of all files; those of this process unless given */
 	guint umask;		 /* 077 unless given */
@@ -87,7 +89,6 @@ typedef struct {
 	/* For parts that this version lacks. */
 	ConfigServer smtp; /* host NULL: none */
 	char *smtp_password_command;
-	ConfigDelete delete_mode;
 	char *outbox;
 	guint hold; /* seconds */
 	ConfigSaveSent save_sent;

@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "control-wait.h"
 
 #define FS_TYPE "fuse.mailfs"
 
@@ -307,15 +308,16 @@ static pid_t
 pid_of_mount(const char *mountpoint)
 {
 	g_autofree char *text = ask_mount(mountpoint, "status.json");
-	const char *key = text != NULL ? strstr(text, "\"pid\"") : NULL;
-	gint64 pid;
+	gint64 pid = text != NULL ? control_wait_number(text, "pid") : 0;
 
-	if (key == NULL)
-		return 0;
-	key += strlen("\"pid\"");
-	key += strspn(key, " \t:");
-	pid = g_ascii_strtoll(key, NULL, 10);
 	return pid > 1 && pid <= G_MAXINT ? (pid_t)pid : 0;
+}
+
+/* What a mount that is asked again and again says. */
+static char *
+ask_for_wait(gpointer user)
+{
+	return ask_mount(user, "status.json");
 }
 
 /* A pid that belongs to some other program by now is not waited for. */
@@ -472,7 +474,7 @@ is_dead(const char *mountpoint)
 }
 
 int
-control_umount(const char *mountpoint)
+control_umount(const char *mountpoint, gboolean now)
 {
 	g_autoptr(GPtrArray) mounts = list_mounts();
 	g_autofree char *found = find_mountpoint(mounts, mountpoint);
@@ -483,6 +485,8 @@ control_umount(const char *mountpoint)
 	if (found == NULL)
 		return say_no_mount(mountpoint);
 	dead = is_dead(found);
+	if (!dead && !now)
+		control_wait_for_writes(ask_for_wait, found);
 	if (!dead)
 		daemon = open_daemon(found);
 	if (!unmount(found, dead, &busy, &why))

@@ -12,9 +12,10 @@ G_BEGIN_DECLS
  * None at all is said, and is 0. */
 int control_status(const char *mountpoint, gboolean json);
 
-/* mailfs umount MOUNTPOINT. Returns when the daemon has ended (at most 30 s). A dead mount is
- * cleared away. */
-int control_umount(const char *mountpoint);
+/* mailfs umount MOUNTPOINT [--now]. Waits until what was written is on the server, with a line that
+ * tells how far it is, unless @now, or the server cannot be reached, or SIGINT comes: what is left
+ * then is told. Returns when the daemon has ended (at most 30 s). A dead mount is cleared away. */
+int control_umount(const char *mountpoint, gboolean now);
 
 /**
  * control_clear_stale: before a mount: is @mountpoint a mailfs mount whose daemon died? Then

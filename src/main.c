@@ -9,16 +9,20 @@
 #include "config.h"
 #include "control.h"
 #include "fetch.h"
+#include "flag.h"
 #include "mount.h"
 #include "secrets.h"
 
 static const char usage[] =
 	"mailfs SOURCE MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION…]]   mount a mail account\n"
-	"mailfs umount MOUNTPOINT                                   unmount it\n"
+	"mailfs umount MOUNTPOINT [--now]                           unmount it\n"
 	"mailfs status [MOUNTPOINT] [--json]                        what a mount is doing\n"
 	"mailfs check SOURCE [-d] [-o OPTION[,OPTION…]]             can it be mounted? what is "
 	"wrong?\n"
 	"mailfs fetch PATH…                                         bring mail into the cache\n"
+	"mailfs flag [+-]FLAG… FILE…                                change the flags of messages\n"
+	"mailfs allow-delete MOUNTPOINT                             lift the guard on rm for a "
+	"while\n"
 	"mailfs --version | --help | VERB --help\n";
 
 static int
@@ -55,8 +59,10 @@ help_verb(const char *verb)
 	static const struct {
 		const char *verb, *text;
 	} pages[] = {
-		{"umount", "usage: mailfs umount MOUNTPOINT\n\n"
-			   "Unmounts and returns when the mount's process has ended."},
+		{"umount",
+		 "usage: mailfs umount MOUNTPOINT [--now]\n\n"
+		 "Waits until what was written is on the server (not with --now, and until "
+		 "Ctrl-C),\nunmounts, and returns when the mount's process has ended."},
 		{"status", "usage: mailfs status [MOUNTPOINT] [--json]\n\n"
 			   "Shows connections, cache, waiting requests and the last error, of all "
 			   "mounts or of one."},
@@ -66,6 +72,14 @@ help_verb(const char *verb)
 		 "the server can,\nfolders, quota, and says of each step whether it is good, "
 		 "or what to do. Mounts nothing and\nleaves the cache alone. SOURCE and "
 		 "options are those of a mount: see mailfs --help."},
+		{"flag",
+		 "usage: mailfs flag [+-]FLAG… FILE…\n\n"
+		 "Sets (+) and removes (-) flags of messages on a mount: seen, answered, flagged, "
+		 "deleted,\ndraft, and keywords: mailfs flag +seen -work ~/mail/INBOX/*"},
+		{"allow-delete",
+		 "usage: mailfs allow-delete MOUNTPOINT\n\n"
+		 "For ten minutes rm may delete any number of messages there: see delete-limit in "
+		 "mailfs(1)."},
 		{"fetch",
 		 "usage: mailfs fetch PATH…\n\n"
 		 "Brings each message at and below PATH, on a mount, into the cache, to be "
@@ -225,18 +239,44 @@ run_fetch(char **argv, int argc)
 	return fetch_run(argv, n);
 }
 
+/* Words with + or - in front, then paths; "--" ends the former. */
+static int
+run_flag(char **argv, int argc)
+{
+	g_autoptr(GString) flags = g_string_new(NULL);
+	int i = 0;
+
+	for (; i < argc && (*argv[i] == '+' || *argv[i] == '-') && strcmp(argv[i], "--") != 0;
+	     i++) {
+		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return help_verb("flag");
+		g_string_append_printf(flags, "%s%s", flags->len > 0 ? " " : "", argv[i]);
+	}
+	if (i < argc && strcmp(argv[i], "--") == 0)
+		i++;
+	if (flags->len == 0)
+		return usage_error("which flag? +FLAG or -FLAG is missing after flag", "");
+	if (i == argc)
+		return usage_error("which mail? FILE is missing after ", flags->str);
+	return flag_run(flags->str, argv + i, argc - i);
+}
+
 static int
 run_control(const char *verb, char **argv, int argc)
 {
 	const char *mountpoint = NULL;
 	gboolean json = FALSE;
+	gboolean now = FALSE;
 	gboolean is_status = strcmp(verb, "status") == 0;
+	gboolean is_umount = strcmp(verb, "umount") == 0;
 
 	for (int i = 0; i < argc; i++) {
 		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
 			return help_verb(verb);
 		if (is_status && strcmp(argv[i], "--json") == 0)
 			json = TRUE;
+		else if (is_umount && strcmp(argv[i], "--now") == 0)
+			now = TRUE;
 		else if (*argv[i] == '-')
 			return usage_error("unknown option ", argv[i]);
 		else if (mountpoint == NULL)
@@ -248,7 +288,7 @@ run_control(const char *verb, char **argv, int argc)
 		return control_status(mountpoint, json);
 	if (mountpoint == NULL)
 		return usage_error("which one? MOUNTPOINT is missing after ", verb);
-	return control_umount(mountpoint);
+	return is_umount ? control_umount(mountpoint, now) : flag_allow_delete(mountpoint);
 }
 
 int
@@ -267,10 +307,13 @@ main(int argc, char **argv)
 		puts("mailfs " MAILFS_VERSION);
 		return EX_OK;
 	}
-	if (strcmp(verb, "umount") == 0 || strcmp(verb, "status") == 0)
+	if (strcmp(verb, "umount") == 0 || strcmp(verb, "status") == 0 ||
+	    strcmp(verb, "allow-delete") == 0)
 		return run_control(verb, argv + 2, argc - 2);
 	if (strcmp(verb, "check") == 0)
 		return run_check(argv + 2, argc - 2, &environment);
+	if (strcmp(verb, "flag") == 0)
+		return run_flag(argv + 2, argc - 2);
 	if (strcmp(verb, "fetch") == 0)
 		return run_fetch(argv + 2, argc - 2);
 	if (strcmp(verb, "mount") == 0)

@@ -26,9 +26,11 @@
 #include "pages.h"
 #include "proto/imap.h"
 #include "secrets.h"
+#include "writing.h"
 
 #define LOCK_WAIT_US (5 * G_USEC_PER_SEC)
 #define LOCK_POLL_MS 50
+#define SETTLE_S     20
 #define LOCK_PLACE   " on "
 
 typedef struct {
@@ -42,6 +44,7 @@ typedef struct {
 	TlsContext *tls_context;
 	BackendConfig backend;
 	Account *account;
+	Writing *writing; /* atomic; NULL: read-only */
 	Log *log;
 	Tree *tree;
 	Fs *fs; /* atomic: news may come before it is there */
@@ -134,6 +137,36 @@ on_failed(gpointer user, const char *operation, const GError *error)
 	log_line(mount->log, "%s: %s", operation, error->message);
 }
 
+static void
+on_online(gpointer user)
+{
+	Mount *mount = user;
+	Writing *writing = g_atomic_pointer_get(&mount->writing);
+
+	if (writing != NULL)
+		writing_online(writing);
+}
+
+static void
+on_upload_changed(gpointer user, Mailbox *mailbox, guint32 id)
+{
+	if (fs_of(user) != NULL)
+		fs_upload_changed(fs_of(user), mailbox, id);
+}
+
+static void
+on_upload_gone(gpointer user, Mailbox *mailbox, guint32 id, const char *name)
+{
+	if (fs_of(user) != NULL)
+		fs_upload_gone(fs_of(user), mailbox, id, name);
+}
+
+static const UploadsNews uploads_news = {
+	.changed = on_upload_changed,
+	.gone = on_upload_gone,
+	.log = on_log,
+};
+
 static const AccountNews account_news = {
 	.mailbox = {.listing = on_listing,
 		    .gone = on_gone,
@@ -143,6 +176,7 @@ static const AccountNews account_news = {
 	.folders = on_folders,
 	.folder_gone = on_folder_gone,
 	.log = on_log,
+	.online = on_online,
 };
 
 /* --- signals
@@ -353,7 +387,7 @@ build_account(Mount *mount, GError **error)
 		.auth_token = secrets_is_token(mount->secrets),
 		.secret = secrets_secret(mount->secrets),
 		.timeout_ms = config->timeout * 1000,
-		.read_only = TRUE,
+		.read_only = config->ro,
 		.compress = TRUE,
 	};
 	mount->account = account_new(&account, &account_news, mount, error);
@@ -366,6 +400,8 @@ build_fs(Mount *mount, GError **error)
 	const Config *config = mount->config;
 	TreeConfig tree = {
 		.account = mount->account,
+		.uploads = mount->writing != NULL ? writing_uploads(mount->writing) : NULL,
+		.changes = mount->writing != NULL ? writing_changes(mount->writing) : NULL,
 		.pages = pages_all(),
 		.page_user = &mount->pages,
 		.authserv_id = config->authserv_id,
@@ -376,11 +412,16 @@ build_fs(Mount *mount, GError **error)
 	};
 	FsConfig fs = {
 		.account = mount->account,
+		.uploads = tree.uploads,
+		.changes = tree.changes,
 		.mountpoint = mount->mountpoint,
 		.source = config->identity,
 		.fuse_options = config->fuse_options,
 		.allow_other = config->allow_other,
 		.attr_time = config->dir_time,
+		.wait_time = config->timeout,
+		.uid = config->uid,
+		.gid = config->gid,
 		.failed = on_failed,
 		.user = mount,
 	};
@@ -394,6 +435,8 @@ build_fs(Mount *mount, GError **error)
 		.config = config,
 		.mountpoint = mount->mountpoint,
 		.account = mount->account,
+		.uploads = tree.uploads,
+		.changes = tree.changes,
 		.log = mount->log,
 		.fs = built,
 		.since = g_get_real_time() / G_USEC_PER_SEC,
@@ -433,16 +476,27 @@ mount_build(Mount *mount, GError **error)
 	} else {
 		config_remember(mount->config);
 	}
+	if (!mount->config->ro) {
+		Writing *writing =
+			writing_new(mount->config, mount->account, &uploads_news, mount, error);
+
+		if (writing == NULL)
+			return FALSE;
+		g_atomic_pointer_set(&mount->writing, writing);
+	}
 	return build_fs(mount, error);
 }
 
 static void
 mount_take_down(Mount *mount)
 {
+	if (mount->writing != NULL)
+		writing_stop(mount->writing);
 	if (mount->account != NULL)
 		account_stop(mount->account);
 	fs_free(mount->fs);
 	tree_free(mount->tree);
+	writing_free(mount->writing);
 	account_free(mount->account);
 	tls_context_free(mount->tls_context);
 	secrets_free(mount->secrets);
@@ -496,6 +550,16 @@ leave_terminal(int ready_fd)
 	close(ready_fd);
 }
 
+/* The mount has ended; what was written should still get to the server. What does not waits on
+ * disk for the next mount. */
+static void
+finish(Mount *mount)
+{
+	fs_finish(mount->fs);
+	if (mount->writing != NULL && !writing_settle(mount->writing, SETTLE_S))
+		log_line(mount->log, "not everything is on the server yet; the next mount goes on");
+}
+
 /* @ready_fd: -1 in the foreground. */
 static int
 serve(const MountArguments *arguments, int ready_fd)
@@ -522,6 +586,7 @@ serve(const MountArguments *arguments, int ready_fd)
 		secrets_harden();
 		if (!fs_run(mount.fs))
 			code = EX_SOFTWARE;
+		finish(&mount);
 	}
 	/* From here on signals have nothing to stop. */
 	kill(getpid(), SIGUSR1);

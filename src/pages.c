@@ -7,6 +7,7 @@
 #include "base/util.h"
 
 #define SHOWN_MAILBOXES 8
+#define SHOWN_UPLOADS	20
 
 static const char *
 health_word(PoolHealth health)
@@ -114,6 +115,55 @@ add_mailboxes(GString *out, const PagesSource *source)
 		g_string_append_printf(out, "            and %u more\n", opened - SHOWN_MAILBOXES);
 }
 
+static const char *
+plural(guint n)
+{
+	return n == 1 ? "" : "s";
+}
+
+static void
+add_guard(GString *out, const ChangesStatus *changes)
+{
+	if (changes->allowed_until > g_get_real_time() / G_USEC_PER_SEC) {
+		g_autofree char *until = time_word(changes->allowed_until);
+
+		g_string_append_printf(out, "deleting    without limit until %s\n", until);
+	} else if (changes->removals > 0) {
+		g_string_append_printf(out, "deleting    %u message%s in the last minute\n",
+				       changes->removals, plural(changes->removals));
+	}
+}
+
+/* What was written and changed and is not on the server yet. */
+static void
+add_writing(GString *out, const PagesSource *source)
+{
+	g_autoptr(GPtrArray) lines = NULL;
+	UploadsStatus uploads;
+	ChangesStatus changes;
+
+	if (source->uploads == NULL)
+		return;
+	uploads = uploads_status(source->uploads);
+	changes = changes_status(source->changes);
+	lines = uploads_lines(source->uploads);
+	g_string_append_printf(out,
+			       "uploads     %u waiting, %u refused, %u being written or local; "
+			       "%" G_GUINT64_FORMAT " done\n",
+			       uploads.queued + uploads.started, uploads.refused, uploads.open,
+			       uploads.uploaded);
+	for (guint i = 0; i < MIN(lines->len, SHOWN_UPLOADS); i++)
+		g_string_append_printf(out, "            %s\n", (char *)lines->pdata[i]);
+	if (lines->len > SHOWN_UPLOADS)
+		g_string_append_printf(out, "            and %u more\n",
+				       lines->len - SHOWN_UPLOADS);
+	if (changes.on_the_way > 0)
+		g_string_append_printf(out,
+				       "changes     %u message%s moved or removed, not confirmed\n",
+				       changes.on_the_way, plural(changes.on_the_way));
+	add_guard(out, &changes);
+}
+
 static char *
 render_status(gpointer user)
 {
@@ -132,9 +182,10 @@ render_status(gpointer user)
 	PoolStatus pool;
 
 	pool_get_status(account_pool(source->account), &pool);
-	g_string_append_printf(
-		out, "mailfs " MAILFS_VERSION ": %s on %s, read-only, since %s (process %d)\n",
-		source->config->account, source->mountpoint, since, (int)getpid());
+	g_string_append_printf(out,
+			       "mailfs " MAILFS_VERSION ": %s on %s, %ssince %s (process %d)\n",
+			       source->config->account, source->mountpoint,
+			       source->config->ro ? "read-only, " : "", since, (int)getpid());
 	add_connection(out, source, &pool);
 	push = push_words(source, &pool);
 	g_string_append_printf(out, "push        %s\n", push);
@@ -145,6 +196,7 @@ render_status(gpointer user)
 			       scan.on_the_way, scan.on_the_way == 1 ? "" : "s", pool.waiting,
 			       pool.waiting == 1 ? "" : "s", fs_waiting(source->fs),
 			       fs_waiting(source->fs) == 1 ? "" : "s");
+	add_writing(out, source);
 	g_string_append_printf(out, "cache       %s of at most %s in %s\n", cached, bound,
 			       source->config->cache_dir);
 	g_string_append_printf(out, "kernel      %s\n", door);
@@ -193,6 +245,22 @@ json_number(GString *out, const char *key, guint64 value)
 	g_string_append_printf(out, "  \"%s\": %" G_GUINT64_FORMAT ",\n", key, value);
 }
 
+static void
+add_writing_json(GString *out, const PagesSource *source)
+{
+	UploadsStatus uploads;
+
+	if (source->uploads == NULL)
+		return;
+	uploads = uploads_status(source->uploads);
+	json_number(out, "uploads_open", uploads.open);
+	json_number(out, "uploads_waiting", uploads.queued + uploads.started);
+	json_number(out, "uploads_waiting_bytes", uploads.bytes);
+	json_number(out, "uploads_refused", uploads.refused);
+	json_number(out, "uploads_done", uploads.uploaded);
+	json_number(out, "changes_on_the_way", changes_status(source->changes).on_the_way);
+}
+
 static char *
 render_json(gpointer user)
 {
@@ -238,6 +306,7 @@ render_json(gpointer user)
 		json_number(out, "quota_used", quota.used);
 		json_number(out, "quota_limit", quota.limit);
 	}
+	add_writing_json(out, source);
 	json_string(out, "last_log", newest);
 	g_string_truncate(out, out->len - 2);
 	g_string_append(out, "\n}\n");
@@ -340,6 +409,7 @@ pages_all(void)
 		{"quota", render_quota},
 		{"capabilities", render_capabilities},
 		{"metrics", render_metrics},
+		{"control", NULL},
 		{NULL, NULL},
 	};
 

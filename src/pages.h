@@ -14,13 +14,15 @@ typedef struct {
 	const Config *config;
 	const char *mountpoint;
 	Account *account;
+	Uploads *uploads; /* NULL (with changes): read-only */
+	Changes *changes;
 	Log *log;
 	Fs *fs;
 	gint64 since; /* wall clock, seconds */
 } PagesSource;
 
-/* For TreeConfig: status, status.json, log, quota, capabilities, metrics. The user data is a
- * PagesSource. */
+/* For TreeConfig: status, status.json, log, quota, capabilities, metrics, control. The user data is
+ * a PagesSource. */
 const TreePage *pages_all(void);
 
 G_END_DECLS

@@ -81,9 +81,9 @@ test_directory_that_is_no_mount_is_free_and_cannot_be_unmounted(void)
 	g_assert_false(cleared);
 	g_rmdir(directory);
 	if (g_test_subprocess()) {
-		g_assert_cmpint(control_umount(directory), ==, EX_NOINPUT);
+		g_assert_cmpint(control_umount(directory, FALSE), ==, EX_NOINPUT);
 		g_assert_cmpint(control_status(directory, FALSE), ==, EX_NOINPUT);
-		g_assert_cmpint(control_umount("/no/such/place"), ==, EX_NOINPUT);
+		g_assert_cmpint(control_umount("/no/such/place", TRUE), ==, EX_NOINPUT);
 		return;
 	}
 	g_test_trap_subprocess(NULL, 0, 0);

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+#include "writing.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+#define MOUNTS_MAX 16
+
+struct Writing {
+	Account *account;
+	UtilFd lock_fd;
+	char *directory;
+	Spool *spool;
+	Uploads *uploads;
+	Changes *changes;
+};
+
+static gboolean
+fail_directory(const char *path, GError **error)
+{
+	int err = errno;
+
+	g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(err), "state directory %s: %s",
+		    path, g_strerror(err));
+	return FALSE;
+}
+
+/* A mount of the account with another cache has the first one: this one takes the next. */
+static gboolean
+take_directory(Writing *writing, const char *account, GError **error)
+{
+	for (guint i = 1; i <= MOUNTS_MAX; i++) {
+		g_autofree char *name =
+			i == 1 ? g_strdup(account) : g_strdup_printf("%s.%u", account, i);
+		g_autofree char *path =
+			g_build_filename(g_get_user_state_dir(), "mailfs", name, NULL);
+		g_autofree char *lock = g_build_filename(path, "lock", NULL);
+
+		if (g_mkdir_with_parents(path, 0700) != 0 || chmod(path, 0700) != 0)
+			return fail_directory(path, error);
+		writing->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (writing->lock_fd < 0)
+			return fail_directory(path, error);
+		if (flock(writing->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+			writing->directory = g_steal_pointer(&path);
+			return TRUE;
+		}
+		util_close_fd(&writing->lock_fd);
+	}
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_BUSY, "%s is mounted too many times",
+		    account);
+	return FALSE;
+}
+
+Writing *
+writing_new(const Config *config, Account *account, const UploadsNews *news, gpointer user,
+	    GError **error)
+{
+	static const DeletePolicy policies[] = {
+		[CONFIG_DELETE_TRASH] = DELETE_TRASH,
+		[CONFIG_DELETE_EXPUNGE] = DELETE_EXPUNGE,
+		[CONFIG_DELETE_MARK] = DELETE_MARK,
+	};
+	Writing *writing = g_new0(Writing, 1);
+	ChangesConfig changes = {
+		.policy = policies[config->delete_mode],
+		.limit = config->delete_limit,
+		.log = news->log,
+		.user = user,
+	};
+
+	writing->account = account;
+	writing->lock_fd = -1;
+	if (take_directory(writing, config->account, error)) {
+		changes.state_dir = writing->directory;
+		writing->spool = spool_open(writing->directory, error);
+	}
+	if (writing->spool != NULL)
+		writing->uploads = uploads_new(account, writing->spool, FALSE, news, user, error);
+	if (writing->uploads != NULL)
+		writing->changes = changes_new(account, &changes, error);
+	if (writing->changes != NULL)
+		return writing;
+	writing_free(writing);
+	return NULL;
+}
+
+Uploads *
+writing_uploads(Writing *writing)
+{
+	return writing->uploads;
+}
+
+Changes *
+writing_changes(Writing *writing)
+{
+	return writing->changes;
+}
+
+void
+writing_online(Writing *writing)
+{
+	uploads_retry(writing->uploads);
+	changes_retry(writing->changes);
+}
+
+gboolean
+writing_settle(Writing *writing, guint seconds)
+{
+	gint64 end = g_get_monotonic_time() + seconds * (gint64)G_USEC_PER_SEC;
+
+	for (;;) {
+		UploadsStatus uploads = uploads_status(writing->uploads);
+		ChangesStatus changes = changes_status(writing->changes);
+		PoolStatus pool;
+		PoolHealth health;
+
+		if (uploads.queued + uploads.started + changes.on_the_way == 0)
+			return TRUE;
+		pool_get_status(account_pool(writing->account), &pool);
+		health = pool.health;
+		pool_status_clear(&pool);
+		if (health != POOL_ONLINE || g_get_monotonic_time() > end)
+			return FALSE;
+		g_usleep(G_USEC_PER_SEC / 20);
+	}
+}
+
+void
+writing_stop(Writing *writing)
+{
+	uploads_stop(writing->uploads);
+	changes_stop(writing->changes);
+}
+
+void
+writing_free(Writing *writing)
+{
+	if (writing == NULL)
+		return;
+	uploads_free(writing->uploads);
+	changes_free(writing->changes);
+	spool_close(writing->spool);
+	util_close_fd(&writing->lock_fd);
+	g_free(writing->directory);
+	g_free(writing);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#include "control-wait.h"
+
+#include <glib.h>
+
+static void
+test_numbers_are_found_by_their_key(void)
+{
+	static const char json[] =
+		"{\n  \"pid\": 17,\n  \"uploads_waiting\": 3,\n  \"last\": 5\n}\n";
+
+	g_assert_cmpint(control_wait_number(json, "pid"), ==, 17);
+	g_assert_cmpint(control_wait_number(json, "uploads_waiting"), ==, 3);
+	g_assert_cmpint(control_wait_number(json, "last"), ==, 5);
+	g_assert_cmpint(control_wait_number(json, "uploads"), ==, 0);
+	g_assert_cmpint(control_wait_number("", "pid"), ==, 0);
+}
+
+typedef struct {
+	guint asked;
+	guint until;
+	const char *connection;
+} Mount;
+
+static char *
+answer(gpointer user)
+{
+	Mount *mount = user;
+
+	if (++mount->asked > mount->until)
+		return NULL;
+	return g_strdup_printf("{\"connection\": \"%s\",\n\"uploads_waiting\": %u,\n"
+			       "\"changes_on_the_way\": %u}",
+			       mount->connection, mount->until - mount->asked > 1 ? 2u : 0u,
+			       mount->until - mount->asked == 1 ? 1u : 0u);
+}
+
+static void
+test_it_ends_when_nothing_is_left(void)
+{
+	Mount mount = {.until = 4, .connection = "online"};
+
+	control_wait_for_writes(answer, &mount);
+	g_assert_cmpuint(mount.asked, ==, 4);
+}
+
+static void
+test_it_does_not_wait_for_a_server_that_is_away(void)
+{
+	Mount mount = {.until = 4, .connection = "offline"};
+
+	if (g_test_subprocess()) {
+		control_wait_for_writes(answer, &mount);
+		g_assert_cmpuint(mount.asked, ==, 1);
+		return;
+	}
+	g_test_trap_subprocess(NULL, 0, 0);
+	g_test_trap_assert_passed();
+	g_test_trap_assert_stderr("*2 changes are not on the server yet*");
+}
+
+int
+main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+#define ADD(name, function) g_test_add_func("/control-wait/" name, function)
+	ADD("numbers-are-found-by-their-key", test_numbers_are_found_by_their_key);
+	ADD("it-ends-when-nothing-is-left", test_it_ends_when_nothing_is_left);
+	ADD("it-does-not-wait-for-a-server-that-is-away",
+	    test_it_does_not_wait_for_a_server_that_is_away);
+	return g_test_run();
+}
