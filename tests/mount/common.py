@@ -7,6 +7,7 @@ process, no report of a sanitizer.
 """
 import contextlib
 import email.utils
+import errno
 import imaplib
 import importlib.util
 import os
@@ -388,3 +389,36 @@ def compare_folder(path, expected, exact=True):
             assert flags_of(full) == want.flags, f"{name}: {flags_of(full)}, the server has {want.flags}"
     assert len(names) == len(expected), f"{path}: {len(names)} files, {len(expected)} messages"
     return len(names)
+
+
+# Changing the mailbox
+
+def filled(count, *more, size=800, **settings):
+    """A server with @count messages without flags in Bulk, and empty mailboxes (Target, Trash)."""
+    server = Dovecot(**settings)
+    server.fill(samples.bulk_mail(count, size, mailbox=("Bulk",)))
+    server.start()
+    line = server.client()
+    for name in more or ("Target", "Trash"):
+        line.create(name)
+    line.select("Bulk")
+    line.store("1:*", "FLAGS", "()")
+    line.logout()
+    return server
+
+
+def run(*command, code=0, timeout=120, env=None):
+    """A program that ends with @code: its CompletedProcess."""
+    done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, env=env)
+    assert done.returncode == code, f"{command[:4]}: exit {done.returncode}: {done.stderr[-500:]}"
+    return done
+
+
+def fails(code, act):
+    """act() raises an OSError with @code."""
+    try:
+        act()
+    except OSError as error:
+        assert error.errno == code, f"{errno.errorcode.get(error.errno)}, not {errno.errorcode[code]}"
+    else:
+        raise AssertionError(f"no {errno.errorcode[code]}")

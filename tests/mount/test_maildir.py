@@ -196,7 +196,7 @@ def _():
         server.fill(fresh_mail(4))
         server.start()
         store(server, "Bulk", "2", "FLAGS", "(\\Seen \\Answered)")
-        with place.mount(server) as mount:
+        with place.mount(server, "ro") as mount:
             top = os.path.join(mount, ".maildir", "Bulk")
             (part, name), = holding(top, 2)
             assert part == "cur" and name.endswith(":2,RS"), name
