@@ -431,13 +431,28 @@ rename_message(Fs *fs, const FsCall *call, const TreeName *from, TreeName *to, T
 	return TRUE;
 }
 
+/* In the mailbox and all below it. */
+static gboolean
+has_uploads(Fs *fs, Mailbox *mailbox)
+{
+	g_autoptr(GPtrArray) children =
+		account_children(fs->account, mailbox_directory(mailbox), 0);
+
+	if (uploads_count(fs->uploads, mailbox) > 0)
+		return TRUE;
+	for (guint i = 0; i < children->len; i++)
+		if (has_uploads(fs, children->pdata[i]))
+			return TRUE;
+	return FALSE;
+}
+
 static gboolean
 rename_mailbox(Fs *fs, const FsCall *call, const TreeName *from, const TreeName *to)
 {
 	if (to->kind != TREE_NAME_NOTHING)
 		return reply_errno(call, to->kind == TREE_NAME_MAILBOX ? EEXIST : ENOTDIR);
 	/* They know their mailbox by its name on the server. */
-	if (uploads_count(fs->uploads, from->mailbox) > 0)
+	if (has_uploads(fs, from->mailbox))
 		return reply_errno(call, EBUSY);
 	changes_rename_mailbox(fs->changes, from->mailbox, to->directory, call->target_name,
 			       on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
