@@ -85,6 +85,7 @@ tree_touch(Tree *tree, Mailbox *mailbox)
 	}
 	touch->version++;
 	touch->time = g_get_real_time() / G_USEC_PER_SEC;
+	touch->when = g_get_monotonic_time();
 }
 
 void

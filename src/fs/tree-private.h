@@ -19,6 +19,7 @@ G_BEGIN_DECLS
 typedef struct {
 	guint64 version;
 	gint64 time;
+	gint64 when; /* the same by the monotonic clock */
 } TreeTouch;
 
 struct Tree {

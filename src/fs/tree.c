@@ -12,6 +12,8 @@
 #include "fs/view-special.h"
 #include "fs/view-text.h"
 
+#define CHANGING_US (3 * G_USEC_PER_SEC)
+
 static const TreeAnswer answer_ok = {.result = TREE_OK};
 
 static void
@@ -188,6 +190,16 @@ later_coming(Tree *tree, Mailbox *mailbox)
 	return (TreeAnswer){.result = TREE_LATER, .wait = wait_for_coming, .wait_for = coming};
 }
 
+/* A program is changing this mailbox through the mount. The server tells of each change, and what
+ * it tells is asked for: who makes one change after the other does not wait for that. */
+static gboolean
+is_being_changed(Tree *tree, Mailbox *mailbox)
+{
+	gint64 when = tree_touch_of(tree, mailbox).when;
+
+	return when != 0 && g_get_monotonic_time() - when < CHANGING_US;
+}
+
 TreeAnswer
 tree_find_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient,
 		  MessageView *out)
@@ -203,7 +215,8 @@ tree_find_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patie
 		return answer_ok;
 	if (patient && tree->changes != NULL && changes_coming(tree->changes, mailbox, name))
 		return later_coming(tree, mailbox);
-	if (view.syncing && patient && (!view.listed || !view.late))
+	if (view.syncing && patient &&
+	    (!view.listed || (!view.late && !is_being_changed(tree, mailbox))))
 		return view_later(mailbox);
 	if (!view.listed)
 		return view_unlisted(mailbox);
