@@ -251,6 +251,29 @@ answer_open(Fs *fs, const FsCall *call, TreeAnswer *later)
 	return TRUE;
 }
 
+/* ESTALE makes the kernel look the name up again and open what it finds. */
+static gboolean
+answer_moved(Fs *fs, const FsCall *call, TreeAnswer *later)
+{
+	TreeAnswer answer = tree_moved(fs->tree, call->ino, call->patient);
+
+	if (answer.result == TREE_OK)
+		answer = (TreeAnswer){.result = TREE_ERROR,
+				      .error = g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_STALE,
+								   "it was not moved after all")};
+	return fs_settle(fs, call, &answer, later);
+}
+
+static gboolean
+has_moved(Fs *fs, fuse_ino_t ino)
+{
+	TreeAnswer answer = tree_moved(fs->tree, ino, FALSE);
+	gboolean moved = answer.result != TREE_OK;
+
+	g_clear_error(&answer.error);
+	return moved;
+}
+
 void
 fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -271,6 +294,9 @@ fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
 	if (node.kind == NODE_UPLOAD) {
 		call.answer = fs_open_upload;
+		fs_call_run(fs, &call, g_get_monotonic_time() + fs->wait_us);
+	} else if (mailbox != NULL && has_moved(fs, ino)) {
+		call.answer = answer_moved;
 		fs_call_run(fs, &call, g_get_monotonic_time() + fs->wait_us);
 	} else if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0) {
 		fs_open_message_for_writing(fs, &call);

@@ -269,7 +269,9 @@ fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		       .fi = *fi};
 
 	fs_count(fs, FS_OPENDIR);
-	fs_call_run(fs, &call, g_get_monotonic_time() + GRACE_US);
+	fs_call_run(fs, &call,
+		    g_get_monotonic_time() +
+			    (tree_is_coming(fs->tree, ino) ? fs->wait_us : GRACE_US));
 }
 
 typedef struct {

@@ -201,6 +201,33 @@ is_being_changed(Tree *tree, Mailbox *mailbox)
 }
 
 TreeAnswer
+tree_moved(Tree *tree, guint64 ino, gboolean patient)
+{
+	Mailbox *mailbox;
+	MessageView message;
+	Node node;
+
+	mailbox = tree_mailbox_of_message(tree, ino, &node);
+	if (mailbox == NULL || mailbox_get(mailbox, node.serial, node.uid, &message))
+		return answer_ok;
+	if (patient && tree->changes != NULL && mailbox_has(mailbox, node.serial, node.uid))
+		return later_coming(tree, mailbox);
+	return view_error(MAILFS_ERROR_STALE, "the message has moved");
+}
+
+gboolean
+tree_is_coming(Tree *tree, guint64 directory)
+{
+	Mailbox *mailbox;
+	Node node;
+
+	if (tree->changes == NULL || !node_from_ino(directory, &node) || node.kind != NODE_MAILBOX)
+		return FALSE;
+	mailbox = account_mailbox(tree->account, node.serial);
+	return mailbox != NULL && changes_coming(tree->changes, mailbox, NULL);
+}
+
+TreeAnswer
 tree_find_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient,
 		  MessageView *out)
 {
@@ -223,14 +250,34 @@ tree_find_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patie
 	return view_error(MAILFS_ERROR_NOT_FOUND, "no such message");
 }
 
+/* It has another inode number there until the server has said under which UID it is in its new
+ * place. */
+static gboolean
+lookup_coming(Tree *tree, Mailbox *mailbox, const char *name, struct stat *out)
+{
+	MessageView message;
+
+	if (tree->changes == NULL || !changes_coming(tree->changes, mailbox, name) ||
+	    mailbox_find(mailbox, name, &message) ||
+	    !changes_find_coming(tree->changes, mailbox, name, &message))
+		return FALSE;
+	tree_stat_message(tree, &message, out);
+	return TRUE;
+}
+
 static TreeAnswer
 lookup_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patient, struct stat *out,
 	       gboolean *alias_out)
 {
 	MessageView message;
 	g_autofree char *listed = NULL;
-	TreeAnswer answer = tree_find_message(tree, mailbox, name, patient, &message);
+	TreeAnswer answer;
 
+	if (lookup_coming(tree, mailbox, name, out)) {
+		*alias_out = TRUE;
+		return answer_ok;
+	}
+	answer = tree_find_message(tree, mailbox, name, patient, &message);
 	if (answer.result != TREE_OK)
 		return answer;
 	listed = mailbox_name_of(mailbox, message.uid);
@@ -313,6 +360,8 @@ tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *ve
 	mailbox = account_mailbox(tree->account, node.serial);
 	if (mailbox == NULL)
 		return view_error(MAILFS_ERROR_STALE, "the mailbox is no more");
+	if (patient && tree->changes != NULL && changes_coming(tree->changes, mailbox, NULL))
+		return later_coming(tree, mailbox);
 	answer = view_open(&tree->house, mailbox, patient, &known);
 	*version_out += known.version + tree_touch_of(tree, mailbox).version;
 	return answer;

@@ -158,6 +158,12 @@ gboolean tree_add_link(Tree *tree, guint64 directory, const char *name, const ch
 gboolean tree_remove_link(Tree *tree, guint64 directory, const char *name);
 
 Mailbox *tree_mailbox_of_directory(Tree *tree, guint64 ino); /* NULL: the top, or none */
+/* Of a message that is, or was, here: OK as long as it is listed. One that is on its way to another
+ * mailbox is waited for; then STALE: whoever looks for it by name finds it there. */
+TreeAnswer tree_moved(Tree *tree, guint64 ino, gboolean patient);
+/* Messages are on their way into this directory: opening it waits for them. */
+gboolean tree_is_coming(Tree *tree, guint64 directory);
+
 Mailbox *tree_mailbox_of_message(Tree *tree, guint64 ino,
 				 Node *node_out); /* NULL: no message (any more) */
 void tree_statvfs(Tree *tree, struct statvfs *out);

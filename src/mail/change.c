@@ -462,24 +462,50 @@ will_be_called(const Change *change, const char *name)
 	return strcmp(change->name != NULL ? change->name : change->copy->name, name) == 0;
 }
 
-gboolean
-changes_coming(Changes *changes, Mailbox *target, const char *name)
+/* Under the lock. */
+static const Change *
+find_coming(Changes *changes, Mailbox *target, const char *name)
 {
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&changes->lock);
 	GHashTableIter iter;
 	gpointer data;
 
 	if (changes->early == 0)
-		return FALSE;
+		return NULL;
 	g_hash_table_iter_init(&iter, changes->all);
 	while (g_hash_table_iter_next(&iter, &data, NULL)) {
 		const Change *change = data;
 
 		if (change->early && change->target == target && change->kind == DO_MOVE &&
 		    (name == NULL || will_be_called(change, name)))
-			return TRUE;
+			return change;
 	}
-	return FALSE;
+	return NULL;
+}
+
+gboolean
+changes_coming(Changes *changes, Mailbox *target, const char *name)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&changes->lock);
+
+	return find_coming(changes, target, name) != NULL;
+}
+
+gboolean
+changes_find_coming(Changes *changes, Mailbox *target, const char *name, MessageView *out)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&changes->lock);
+	const Change *change = find_coming(changes, target, name);
+
+	if (change == NULL || change->copy == NULL)
+		return FALSE;
+	*out = (MessageView){
+		.serial = change->serial,
+		.uid = change->uid,
+		.size = MAX(change->copy->info.size, 1),
+		.date = change->copy->info.date,
+		.flags = change->copy->info.flags,
+	};
+	return TRUE;
 }
 
 ChangesStatus

@@ -98,6 +98,9 @@ void changes_wait(Changes *changes, Mailbox *mailbox, ChangeDone done, gpointer 
 /* TRUE: a message that was answered for early is on its way into @target, under @name (NULL: under
  * any) and is not listed there yet: whoever looks for it waits. */
 gboolean changes_coming(Changes *changes, Mailbox *target, const char *name);
+/* The message itself, as it is, or was, in the mailbox it comes from: what stat() may tell of it
+ * without waiting. */
+gboolean changes_find_coming(Changes *changes, Mailbox *target, const char *name, MessageView *out);
 /* Calls back once, on some thread, when nothing of @mailbox is on its way any more, or the line is
  * lost; FALSE (no call) when that is so now. Errors stay for changes_wait(). */
 gboolean changes_await(Changes *changes, Mailbox *mailbox, void (*wake)(gpointer user),
