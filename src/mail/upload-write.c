@@ -66,7 +66,7 @@ upload_open_write(Upload *upload, GError **error)
 
 	if (upload->over)
 		return fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more");
-	if (upload->under_way)
+	if (upload_is_sent(upload))
 		return fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
 	upload->writers++;
 	return TRUE;
@@ -125,7 +125,7 @@ begin_change(Upload *upload, gboolean keeps_bytes, int *fd_out, GError **error)
 	gboolean stored;
 
 	g_mutex_lock(&uploads->lock);
-	if (upload->over || upload->under_way) {
+	if (upload->over || upload_is_sent(upload)) {
 		gboolean over = upload->over;
 
 		g_mutex_unlock(&uploads->lock);
@@ -344,7 +344,7 @@ upload_copy_of(Upload *upload, Mailbox *mailbox, guint32 serial, guint32 uid, GE
 		text = g_bytes_get_data(header, &len);
 	name_headers_parse(text, len, &headers);
 	locker = g_mutex_locker_new(&upload->uploads->lock);
-	if (upload->over || upload->under_way || upload->size > 0) {
+	if (upload->over || upload_is_sent(upload) || upload->size > 0) {
 		name_headers_clear(&headers);
 		return fail(error, MAILFS_ERROR_UNSUPPORTED, "only an empty file can be a copy");
 	}
@@ -570,13 +570,13 @@ static gboolean
 may_move(Upload *upload, const Folder *folder, const char *name, GError **error)
 {
 	const Upload *there = g_hash_table_lookup(folder->by_name, name);
-	gboolean sent = upload->under_way || upload->state == SPOOL_STARTED;
+	gboolean sent = upload_is_sent(upload) || upload->state == SPOOL_STARTED;
 
 	if (upload->over)
 		return fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more");
 	if (sent && (folder != upload->folder || uploads_name_is_local(name)))
 		return fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
-	if (there != NULL && there != upload && there->under_way)
+	if (there != NULL && there != upload && upload_is_sent(there))
 		return fail(error, MAILFS_ERROR_BUSY,
 			    "the file of that name is on its way to the server");
 	return TRUE;
@@ -675,7 +675,7 @@ upload_remove(Upload *upload, GError **error)
 	gboolean doubtful;
 
 	g_mutex_lock(&uploads->lock);
-	if (upload->over || upload->under_way) {
+	if (upload->over || upload_is_sent(upload)) {
 		gboolean over = upload->over;
 
 		g_mutex_unlock(&uploads->lock);

@@ -105,6 +105,9 @@ upload_detach(Upload *upload); /* out of its folder's tables; their reference is
 Upload *upload_new(Uploads *uploads, guint32 id); /* with one reference */
 void uploads_stir(Uploads *uploads, gboolean urgent);
 gboolean upload_is_busy(const Upload *upload); /* on its way, or to be */
+/* On its way now, or there already, and what is left to do is to find it or to remove what it
+ * replaces: other bytes would never be sent. */
+gboolean upload_is_sent(const Upload *upload);
 void upload_set_reason(Upload *upload, const char *reason);
 int upload_open(Upload *upload);       /* its descriptor, opened when need be; -1 */
 void upload_mark_over(Upload *upload); /* nobody begins anything with it any more */

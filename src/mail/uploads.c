@@ -111,6 +111,12 @@ upload_is_busy(const Upload *upload)
 	       (upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED || upload->again);
 }
 
+gboolean
+upload_is_sent(const Upload *upload)
+{
+	return upload->under_way || upload->accepted || upload->sent_uid != 0;
+}
+
 int
 upload_open(Upload *upload)
 {

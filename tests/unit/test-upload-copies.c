@@ -57,6 +57,49 @@ test_a_power_failure_between_new_and_old_is_repaired(Fixture *fixture, gconstpoi
 	assert_body(fixture, "INBOX", 2, MESSAGE);
 }
 
+/* Its own message is there already: what is written now would never be sent. */
+static void
+test_nobody_writes_while_the_replaced_one_is_still_to_go(Fixture *fixture, gconstpointer data)
+{
+	guint32 uid = fake_server_add(fixture->server, "INBOX", "old", "draft");
+	g_autoptr(GError) error = NULL;
+	g_autofree char *status = NULL;
+	g_autofree char *listing = NULL;
+	MailboxView view;
+	Upload *upload;
+
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	upload = uploads_create(fixture->uploads, fixture->inbox, "x.eml", 0600, NULL);
+	upload_replaces(upload, view.messages, uid);
+	g_assert_true(write_file(upload, MESSAGE, NULL));
+	/* Time to have the line lost once the message is there, and before that is told. */
+	FAKE_SET(fixture->server, delay_us, 300 * G_TIME_SPAN_MILLISECOND);
+	upload_close(upload);
+	FAKE_WAIT(on_server(fixture, "INBOX") == 2);
+	FAKE_SET(fixture->server, lose, FAKE_LOSE_BEFORE);
+	FAKE_SET(fixture->server, delay_us, 0);
+	do {
+		g_usleep(1000);
+		g_free(status);
+		status = upload_status(upload);
+	} while (!g_str_has_prefix(status, "retry"));
+	g_assert_false(upload_open_write(upload, &error));
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_BUSY);
+	g_clear_error(&error);
+	g_assert_false(upload_write(upload, "X", 1, 0, &error));
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_BUSY);
+	g_clear_error(&error);
+	g_assert_false(upload_remove(upload, &error));
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_BUSY);
+	wait_idle(fixture);
+	g_assert_true(is_over(upload));
+	listing = fake_server_listing(fixture->server, "INBOX");
+	g_assert_cmpstr(listing, ==, "2 0 \n");
+	assert_body(fixture, "INBOX", 2, MESSAGE);
+	upload_unref(upload);
+}
+
 static void
 test_what_cannot_be_removed_is_hidden(Fixture *fixture, gconstpointer data)
 {
@@ -213,6 +256,8 @@ main(int argc, char **argv)
 	     the_replaced_message_goes_once_the_new_one_is_there, FAKE_LOSE_NOTHING);
 	TEST("a-power-failure-between-new-and-old-is-repaired",
 	     a_power_failure_between_new_and_old_is_repaired, 0);
+	TEST("nobody-writes-while-the-replaced-one-is-still-to-go",
+	     nobody_writes_while_the_replaced_one_is_still_to_go, 0);
 	TEST("what-cannot-be-removed-is-hidden", what_cannot_be_removed_is_hidden, 0);
 	TEST("the-old-one-stays-when-the-server-has-renumbered",
 	     the_old_one_stays_when_the_server_has_renumbered, 0);
