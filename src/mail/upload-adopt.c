@@ -59,15 +59,22 @@ id_of(Candidate *candidate, Mailbox *mailbox, guint32 serial)
 }
 
 /* Size alone says little; a Message-ID alone may be that of an older draft. Where the listing has
- * no headers (names=uid), and for messages without a Message-ID, the date decides. */
+ * no headers (names=uid), and for messages without a Message-ID, the date decides; also for a new
+ * version of a message, when the numbers do not tell it from the old one. */
 static gboolean
-is_it(Candidate *candidate, const Upload *upload, guint32 first, Mailbox *mailbox, guint32 serial)
+is_it(Candidate *candidate, const Upload *upload, Mailbox *mailbox, const MailboxView *view)
 {
+	gboolean numbered = upload->before_validity == view->uidvalidity;
+	gboolean old = upload->replaces_validity == view->uidvalidity &&
+		       upload->replaces_uid == candidate->uid;
 	const char *id;
 
-	if (candidate->taken || candidate->uid < first || candidate->size != upload->size)
+	if (candidate->taken || old || (numbered && candidate->uid < upload->before_uidnext) ||
+	    candidate->size != upload->size)
 		return FALSE;
-	id = id_of(candidate, mailbox, serial);
+	if (!numbered && upload->replaces_uid != 0 && candidate->date != upload->mtime)
+		return FALSE;
+	id = id_of(candidate, mailbox, view->messages);
 	if (id != NULL && (*id != '\0' || *upload->message_id != '\0'))
 		return strcmp(id, upload->message_id) == 0;
 	return candidate->date == upload->mtime;
@@ -101,13 +108,11 @@ batch_match(Batch *batch)
 	mailbox_each(batch->mailbox, lowest, note_candidate, &search);
 	for (guint i = 0; i < batch->list->len; i++) {
 		Upload *upload = batch->list->pdata[i];
-		guint32 first =
-			upload->before_validity == view.uidvalidity ? upload->before_uidnext : 1;
 
 		for (guint k = 0; k < search.list->len && !batch->outcomes[i].told; k++) {
 			Candidate *candidate = &g_array_index(search.list, Candidate, k);
 
-			if (!is_it(candidate, upload, first, batch->mailbox, view.messages))
+			if (!is_it(candidate, upload, batch->mailbox, &view))
 				continue;
 			candidate->taken = TRUE;
 			batch->outcomes[i] =

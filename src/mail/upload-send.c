@@ -427,6 +427,43 @@ look_at_once(Upload *upload)
 	g_mutex_unlock(&upload->uploads->lock);
 }
 
+/* Some servers answer with a message that they had before, when the two look alike to them. It need
+ * not have these bytes, and it may be the very one that is to give way. */
+static gboolean
+is_older(const Upload *upload, const Outcome *outcome)
+{
+	return (upload->replaces_validity == outcome->validity &&
+		upload->replaces_uid == outcome->uid) ||
+	       (upload->before_validity == outcome->validity &&
+		outcome->uid < upload->before_uidnext);
+}
+
+static gboolean
+has_same_size(const Batch *batch, const Upload *upload, guint32 uid)
+{
+	MailboxView view;
+	MessageView message;
+
+	mailbox_view(batch->mailbox, &view);
+	return uid != upload->replaces_uid &&
+	       mailbox_get(batch->mailbox, view.messages, uid, &message) &&
+	       message.size == upload->size;
+}
+
+static void
+finish_older(Batch *batch, Upload *upload, guint32 uid)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (has_same_size(batch, upload, uid)) {
+		look_at_once(upload);
+		return;
+	}
+	error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_EXISTS,
+			    "the server takes it for message %u, which it had before", uid);
+	refuse(upload, error);
+}
+
 static void
 finish_sent(Batch *batch, GPtrArray *ended)
 {
@@ -448,6 +485,8 @@ finish_sent(Batch *batch, GPtrArray *ended)
 			fail_one(upload, error);
 		else if (outcome->uid == 0 || outcome->validity == 0)
 			look_at_once(upload);
+		else if (is_older(upload, outcome))
+			finish_older(batch, upload, outcome->uid);
 		else
 			settle(upload, outcome->validity, outcome->uid, ended);
 	}

@@ -142,7 +142,12 @@ append_all(Answer *answer, const FakeServer *server, FakeMailbox *mailbox, const
 		message->fields = fake_header_fields(raw);
 		message->claimed = wanted->size;
 		event->index = i;
-		event->info.uid = fake_put_message(mailbox, message);
+		if (server->knobs.merged_uid == 0) {
+			event->info.uid = fake_put_message(mailbox, message);
+		} else {
+			fake_message_free(message);
+			event->info.uid = server->knobs.merged_uid;
+		}
 		event->uidvalidity = mailbox->state.uidvalidity;
 		if (server->knobs.no_copyuid)
 			event->info.uid = event->uidvalidity = 0;

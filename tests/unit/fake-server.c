@@ -10,8 +10,8 @@
 
 /* --- the server's side of things --- */
 
-static void
-message_free(gpointer data)
+void
+fake_message_free(gpointer data)
 {
 	FakeMessage *message = data;
 
@@ -142,7 +142,7 @@ fake_make_mailbox(FakeServer *server, const char *name, char separator, guint at
 	mailbox->separator = separator;
 	mailbox->attributes = attributes;
 	mailbox->state = (MailboxState){.uidnext = 1, .highestmodseq = 1};
-	mailbox->messages = g_ptr_array_new_with_free_func(message_free);
+	mailbox->messages = g_ptr_array_new_with_free_func(fake_message_free);
 	mailbox->expunged = g_array_new(FALSE, FALSE, sizeof(Expunged));
 	mailbox->asked = g_hash_table_new(NULL, NULL);
 	mailbox->state.uidvalidity = 1000 + server->made_mailboxes++;

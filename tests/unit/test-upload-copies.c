@@ -145,6 +145,58 @@ test_the_old_one_stays_when_the_server_has_renumbered(Fixture *fixture, gconstpo
 	upload_unref(upload);
 }
 
+/* The same Message-ID and the same size, as after a letter was put right. */
+static void
+test_an_old_version_is_not_taken_for_the_new_one(Fixture *fixture, gconstpointer data)
+{
+	static const char newer[] =
+		"Message-ID: <1@test>\r\nSubject: one\r\nFrom: a@example.org\r\n\r\nThe test.\r\n";
+	guint32 uid = fake_server_add_raw(fixture->server, "INBOX", MESSAGE, 1500000000);
+	MailboxView view;
+	Upload *upload;
+
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	upload = uploads_create(fixture->uploads, fixture->inbox, "x.eml", 0600, NULL);
+	upload_replaces(upload, view.messages, uid);
+	FAKE_SET(fixture->server, lose, FAKE_LOSE_BEFORE);
+	g_assert_true(write_file(upload, newer, NULL));
+	upload_close(upload);
+	FAKE_WAIT(state_of(upload) == SPOOL_STARTED);
+	fake_server_renumber(fixture->server, "INBOX");
+	wait_idle(fixture);
+	g_assert_true(is_over(upload));
+	g_assert_cmpuint(on_server(fixture, "INBOX"), ==, 2);
+	assert_body(fixture, "INBOX", 2, newer);
+	upload_unref(upload);
+}
+
+/* The server says that the message it had before is the new one. */
+static void
+test_a_message_never_gives_way_to_itself(Fixture *fixture, gconstpointer data)
+{
+	guint32 uid = fake_server_add(fixture->server, "INBOX", "old", "draft");
+	g_autofree char *listing = NULL;
+	MailboxView view;
+	guint64 size;
+	Upload *upload;
+
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	FAKE_SET(fixture->server, merged_uid, uid);
+	upload = uploads_create(fixture->uploads, fixture->inbox, "x.eml", 0600, NULL);
+	upload_replaces(upload, view.messages, uid);
+	g_assert_true(write_file(upload, MESSAGE, NULL));
+	upload_close(upload);
+	wait_idle(fixture);
+	g_assert_cmpint(state_of(upload), ==, SPOOL_REFUSED);
+	listing = fake_server_listing(fixture->server, "INBOX");
+	g_assert_cmpstr(listing, ==, "1 0 \n");
+	g_assert_nonnull(strstr(fixture->log->str, "had before"));
+	g_assert_cmpint(mailbox_open_cached(fixture->inbox, view.messages, uid, &size), ==, -1);
+	upload_unref(upload);
+}
+
 static void
 test_a_copy_that_is_written_to_is_a_file_of_its_own(Fixture *fixture, gconstpointer data)
 {
@@ -261,6 +313,9 @@ main(int argc, char **argv)
 	TEST("what-cannot-be-removed-is-hidden", what_cannot_be_removed_is_hidden, 0);
 	TEST("the-old-one-stays-when-the-server-has-renumbered",
 	     the_old_one_stays_when_the_server_has_renumbered, 0);
+	TEST("an-old-version-is-not-taken-for-the-new-one",
+	     an_old_version_is_not_taken_for_the_new_one, 0);
+	TEST("a-message-never-gives-way-to-itself", a_message_never_gives_way_to_itself, 0);
 	TEST("a-copy-that-is-written-to-is-a-file-of-its-own",
 	     a_copy_that_is_written_to_is_a_file_of_its_own, 0);
 	TEST("copies-are-made-by-the-server", copies_are_made_by_the_server, 0);
