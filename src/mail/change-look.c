@@ -88,15 +88,31 @@ do_other_half(Changes *changes, Change *change)
 /* Is @uid of the target beyond doubt a copy of it, so that the message itself may go? What looks
  * alike is not enough: rather two than none. */
 static gboolean
-is_surely_copy(const Change *change, guint32 target_serial, guint32 uid)
+is_surely_copy(const Change *change, const MailboxView *view, guint32 uid)
 {
 	g_autoptr(MessageCopy) ours = mailbox_copy_of(change->mailbox, change->serial, change->uid);
-	g_autoptr(MessageCopy) theirs = mailbox_copy_of(change->target, target_serial, uid);
+	g_autoptr(MessageCopy) theirs = mailbox_copy_of(change->target, view->messages, uid);
 
 	return ours != NULL && theirs != NULL && *ours->message_id != '\0' &&
 	       change->target_next != 0 && uid >= change->target_next &&
+	       view->uidvalidity == change->target_validity &&
 	       strcmp(ours->message_id, theirs->message_id) == 0 &&
 	       ours->info.size == theirs->info.size && ours->info.date == theirs->info.date;
+}
+
+/* A list's copy of a letter has the same Message-ID, and other bytes: it is not what a COPY has
+ * made, and has no use for what is known of the bytes. */
+static gboolean
+is_like(Change *change, const MailboxView *view, guint32 uid)
+{
+	g_autoptr(MessageCopy) theirs = mailbox_copy_of(change->target, view->messages, uid);
+	gboolean like = theirs != NULL && theirs->info.size == change->copy->info.size &&
+			strcmp(theirs->message_id, change->copy->message_id) == 0;
+	gboolean dated = like && theirs->info.date == change->copy->info.date;
+
+	if (!dated)
+		change->copy->has_crc = change->copy->exact = FALSE;
+	return like && (dated || *theirs->message_id != '\0');
 }
 
 static void
@@ -129,7 +145,9 @@ decide(Changes *changes, Change *change)
 	}
 	copy = find_copy(change, &view);
 	if (copy != 0 && there && moving && !sure)
-		copy = is_surely_copy(change, view.messages, copy) ? copy : 0;
+		copy = is_surely_copy(change, &view, copy) ? copy : 0;
+	if (copy != 0 && !is_like(change, &view, copy) && change->kind == DO_COPY && !sure)
+		copy = 0;
 	if (copy != 0)
 		change_arrived(changes, change, view.uidvalidity, copy);
 	else if (sure && change->name != NULL)

@@ -682,33 +682,46 @@ message_copy_free(MessageCopy *copy)
 	g_free(copy);
 }
 
+typedef struct {
+	guint32 uid;
+	gboolean same_size;
+} Candidate;
+
 guint32
 mailbox_find_like(Mailbox *mailbox, guint32 serial, const char *message_id, guint64 size,
 		  guint32 first)
 {
-	g_autoptr(GArray) candidates = g_array_new(FALSE, FALSE, sizeof(guint32));
+	g_autoptr(GArray) candidates = g_array_new(FALSE, FALSE, sizeof(Candidate));
+	guint32 resized = 0;
 
 	g_rw_lock_reader_lock(&mailbox->lock);
 	for (guint rank = messages_rank(mailbox->messages, first);
 	     serial == mailbox->serial && rank < messages_count(mailbox->messages); rank++) {
 		const MessageEntry *entry = messages_at(mailbox->messages, rank);
 
-		if (entry->size == size || (first > 0 && *message_id != '\0'))
-			g_array_append_val(candidates, entry->uid);
+		Candidate candidate = {entry->uid, entry->size == size};
+
+		if (candidate.same_size || (first > 0 && *message_id != '\0'))
+			g_array_append_val(candidates, candidate);
 	}
 	g_rw_lock_reader_unlock(&mailbox->lock);
 	for (guint i = candidates->len; i > 0; i--) {
-		guint32 uid = g_array_index(candidates, guint32, i - 1);
-		g_autoptr(GBytes) header = index_get_header(mailbox->house->index, serial, uid);
+		const Candidate *candidate = &g_array_index(candidates, Candidate, i - 1);
+		g_autoptr(GBytes) header =
+			index_get_header(mailbox->house->index, serial, candidate->uid);
 		g_autofree char *id = NULL;
 		gsize len = 0;
 		const char *text = header != NULL ? g_bytes_get_data(header, &len) : NULL;
 
 		id = message_id_of(text, len);
-		if (strcmp(id, message_id) == 0)
-			return uid;
+		if (strcmp(id, message_id) != 0)
+			continue;
+		if (candidate->same_size)
+			return candidate->uid;
+		if (resized == 0)
+			resized = candidate->uid;
 	}
-	return 0;
+	return resized;
 }
 
 guint32

@@ -226,8 +226,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MessageCopy, message_copy_free)
 gboolean mailbox_adopt_copy(Mailbox *mailbox, guint32 uidvalidity, guint32 uid,
 			    const MessageCopy *copy, const char *name);
 
-/* The newest message with that Message-ID, of at least that UID; @message_id "": one with none, and
- * of that size. 0: none is known. Blocks on local disk. */
+/* The newest message with that Message-ID, of at least that UID, of that size when there is one;
+ * @message_id "": one with none, and of that size. 0: none is known. Blocks on local disk. */
 guint32 mailbox_find_like(Mailbox *mailbox, guint32 serial, const char *message_id, guint64 size,
 			  guint32 first);
 /* The lowest UID that a message may have which is not listed yet. 0: never listed. */

@@ -208,6 +208,43 @@ test_news_from_others_in_between_are_listed_too(Fixture *fixture, gconstpointer 
 	assert_true_to_server(fixture, "Archive");
 }
 
+/* A list's copy of a letter: the same Message-ID, other bytes. */
+static void
+test_a_look_alike_is_not_taken_for_a_copy(Fixture *fixture, gconstpointer data)
+{
+	static const char text[] = "Message-ID: <1@x>\r\nSubject: one\r\n\r\nText\r\n";
+	static const char other[] =
+		"Message-ID: <1@x>\r\nSubject: [list] one\r\n\r\nText\r\n-- \r\nthe list\r\n";
+	g_autoptr(GBytes) body = NULL;
+	Outcome outcome = {0};
+	MailboxView view;
+	MessageView message;
+	guint64 size;
+	gint times = 0;
+
+	fake_server_add_raw(fixture->server, "INBOX", text, 1500000000);
+	enter(fixture);
+	listed(fixture, "INBOX");
+	listed(fixture, "Archive");
+	message = first_in(fixture, "INBOX");
+	mailbox_open(mailbox_called(fixture, "INBOX"), message.serial, 1, 1, on_body, &times);
+	FAKE_WAIT(g_atomic_int_get(&times) == 1);
+	fake_server_add_raw(fixture->server, "Archive", other, 1500000001);
+	FAKE_SET(fixture->server, lose, FAKE_LOSE_BEFORE);
+	changes_copy(fixture->changes, mailbox_called(fixture, "INBOX"), message.serial, 1,
+		     mailbox_called(fixture, "Archive"), NULL, on_outcome, &outcome);
+	g_assert_cmpint(code_of(&outcome), ==, -1);
+	g_assert_cmpuint(count_on_server(fixture, "Archive"), ==, 2);
+	body = fake_server_body(fixture->server, "Archive", 2);
+	g_assert_cmpmem(g_bytes_get_data(body, NULL), g_bytes_get_size(body), text, strlen(text));
+	mailbox_view(mailbox_called(fixture, "Archive"), &view);
+	g_assert_true(mailbox_get(mailbox_called(fixture, "Archive"), view.messages, 1, &message));
+	g_assert_cmpuint(message.size, ==, strlen(other));
+	g_assert_cmpint(mailbox_open_cached(mailbox_called(fixture, "Archive"), view.messages, 1,
+					    &size),
+			==, -1);
+}
+
 static void
 test_a_line_lost_before_the_move_moves_once(Fixture *fixture, gconstpointer data)
 {
@@ -480,6 +517,8 @@ main(int argc, char **argv)
 	    test_a_line_lost_before_the_move_moves_once);
 	ADD("a-line-lost-between-copy-and-removal-moves-once", GINT_TO_POINTER(FAKE_LOSE_MIDWAY),
 	    test_a_line_lost_before_the_move_moves_once);
+	ADD("a-look-alike-is-not-taken-for-a-copy", NULL,
+	    test_a_look_alike_is_not_taken_for_a_copy);
 	ADD("what-is-removed-goes-to-the-trash-and-from-there-for-good", NULL,
 	    test_what_is_removed_goes_to_the_trash_and_from_there_for_good);
 	ADD("without-a-trash-nothing-is-removed", without_trash,
