@@ -117,6 +117,9 @@ static void
 conclude_untold(Flight *flight, Change *change, const GError *error, GPtrArray *doubtful)
 {
 	g_autoptr(GError) absent = NULL;
+	/* The line went between COPY and the rest of a move: sent anew it would be there twice. */
+	gboolean half = change->kind == DO_MOVE && change->copied && error != NULL &&
+			change_error_is_of_line(error);
 
 	if (error == NULL && change->kind != DO_EXPUNGE && !change->copied) {
 		/* The server has not found it. */
@@ -124,7 +127,7 @@ conclude_untold(Flight *flight, Change *change, const GError *error, GPtrArray *
 					     "the message is no longer in the mailbox");
 		mailbox_refresh(flight->mailbox, 0);
 		change_finish(flight->changes, change, absent);
-	} else if (error == NULL ||
+	} else if (error == NULL || half ||
 		   g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_UNKNOWN_OUTCOME)) {
 		change->doubt = TRUE;
 		g_ptr_array_add(doubtful, change);

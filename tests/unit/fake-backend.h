@@ -62,6 +62,7 @@ typedef enum {
 	FAKE_LOSE_BEFORE, /* the line is cut, and nothing is done */
 	FAKE_LOSE_AFTER,  /* it is done, and nothing of it is told */
 	FAKE_LOSE_MIDWAY, /* MOVE has copied and not removed, and nothing of it is told */
+	FAKE_LOSE_REST,	  /* MOVE has copied, has told so, and was not asked to remove */
 } FakeLoss;
 
 typedef struct {

@@ -231,7 +231,8 @@ change_messages(Answer *answer, FakeServer *server, FakeMailbox *mailbox, const 
 	if (request->kind == REQUEST_COPY || request->kind == REQUEST_MOVE)
 		copy_all(answer, server, fake_find_mailbox(server, request->target), messages);
 	if (request->kind == REQUEST_EXPUNGE ||
-	    (request->kind == REQUEST_MOVE && lose != FAKE_LOSE_MIDWAY))
+	    (request->kind == REQUEST_MOVE && lose != FAKE_LOSE_MIDWAY &&
+	     lose != FAKE_LOSE_REST))
 		remove_all(answer, server, mailbox, messages);
 	if (request->kind == REQUEST_STORE)
 		store_all(answer, mailbox, request, messages);
@@ -251,7 +252,9 @@ fake_answer_change(Answer *answer, FakeServer *server, FakeMailbox *mailbox, con
 		else
 			change_messages(answer, server, mailbox, request, lose);
 	}
-	if (lose != FAKE_LOSE_NOTHING) {
+	if (lose == FAKE_LOSE_REST) {
+		refuse(answer, MAILFS_ERROR_OFFLINE, "the line was lost before the rest was sent");
+	} else if (lose != FAKE_LOSE_NOTHING) {
 		g_queue_clear_full(&answer->events, fake_event_free);
 		fake_push(answer, EVENT_CUT);
 	}

@@ -517,6 +517,8 @@ main(int argc, char **argv)
 	    test_a_line_lost_before_the_move_moves_once);
 	ADD("a-line-lost-between-copy-and-removal-moves-once", GINT_TO_POINTER(FAKE_LOSE_MIDWAY),
 	    test_a_line_lost_before_the_move_moves_once);
+	ADD("a-line-lost-before-the-removal-moves-once", GINT_TO_POINTER(FAKE_LOSE_REST),
+	    test_a_line_lost_before_the_move_moves_once);
 	ADD("a-look-alike-is-not-taken-for-a-copy", NULL,
 	    test_a_look_alike_is_not_taken_for_a_copy);
 	ADD("what-is-removed-goes-to-the-trash-and-from-there-for-good", NULL,
