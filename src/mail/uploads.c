@@ -501,11 +501,16 @@ look_at_files(Uploads *uploads, GArray *empty)
 	g_hash_table_iter_init(&iter, uploads->by_id);
 	while (g_hash_table_iter_next(&iter, NULL, &value)) {
 		Upload *upload = value;
-		g_auto(UtilFd) fd = spool_file(uploads->spool, upload->id, NULL);
+		g_autoptr(GError) error = NULL;
+		g_auto(UtilFd) fd = spool_file(uploads->spool, upload->id, &error);
 		struct stat status = {0};
 		gboolean missing = fd < 0 || fstat(fd, &status) != 0;
+		/* What only cannot be opened just now is not empty. */
+		gboolean nothing =
+			missing ? g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)
+				: status.st_size == 0;
 
-		if (upload->state == SPOOL_OPEN && status.st_size == 0)
+		if (upload->state == SPOOL_OPEN && nothing)
 			g_array_append_val(empty, upload->id);
 		else
 			judge(upload, (guint64)status.st_size, missing);

@@ -86,7 +86,7 @@ typedef struct {
 	FakeLoss lose;	     /* the next change, once */
 	gboolean no_copyuid; /* COPY, MOVE and APPEND do not tell the new UIDs */
 	gboolean no_uidplus; /* what is to be removed is marked and stays */
-	guint32 merged_uid; /* APPEND stores nothing, and says it is this one; 0: it stores */
+	guint32 merged_uid;  /* APPEND stores nothing, and says it is this one; 0: it stores */
 	guint32 other_validity;		 /* what COPYUID says of the target; 0: the truth */
 	gboolean no_keywords;		 /* the mailboxes keep none */
 	guint64 quota_used, quota_limit; /* limit 0: no quota */

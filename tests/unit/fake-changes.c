@@ -231,8 +231,7 @@ change_messages(Answer *answer, FakeServer *server, FakeMailbox *mailbox, const 
 	if (request->kind == REQUEST_COPY || request->kind == REQUEST_MOVE)
 		copy_all(answer, server, fake_find_mailbox(server, request->target), messages);
 	if (request->kind == REQUEST_EXPUNGE ||
-	    (request->kind == REQUEST_MOVE && lose != FAKE_LOSE_MIDWAY &&
-	     lose != FAKE_LOSE_REST))
+	    (request->kind == REQUEST_MOVE && lose != FAKE_LOSE_MIDWAY && lose != FAKE_LOSE_REST))
 		remove_all(answer, server, mailbox, messages);
 	if (request->kind == REQUEST_STORE)
 		store_all(answer, mailbox, request, messages);

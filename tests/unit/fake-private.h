@@ -120,7 +120,7 @@ FakeMailbox *fake_make_mailbox(FakeServer *server, const char *name, char separa
 GBytes *fake_header_fields(const char *raw);
 guint32 fake_put_message(FakeMailbox *mailbox, FakeMessage *message); /* takes it */
 void fake_message_free(gpointer message);
-void fake_take_message(FakeMailbox *mailbox, FakeMessage *message);   /* expunged */
+void fake_take_message(FakeMailbox *mailbox, FakeMessage *message); /* expunged */
 /* fake-changes.c. @mailbox may be NULL. */
 void fake_answer_change(Answer *answer, FakeServer *server, FakeMailbox *mailbox,
 			const Request *request);

@@ -240,9 +240,9 @@ test_a_look_alike_is_not_taken_for_a_copy(Fixture *fixture, gconstpointer data)
 	mailbox_view(mailbox_called(fixture, "Archive"), &view);
 	g_assert_true(mailbox_get(mailbox_called(fixture, "Archive"), view.messages, 1, &message));
 	g_assert_cmpuint(message.size, ==, strlen(other));
-	g_assert_cmpint(mailbox_open_cached(mailbox_called(fixture, "Archive"), view.messages, 1,
-					    &size),
-			==, -1);
+	g_assert_cmpint(
+		mailbox_open_cached(mailbox_called(fixture, "Archive"), view.messages, 1, &size),
+		==, -1);
 }
 
 static void

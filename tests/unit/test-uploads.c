@@ -396,6 +396,32 @@ test_what_was_being_written_is_not_sent_after_a_crash(Fixture *fixture, gconstpo
 }
 
 static void
+test_a_file_that_cannot_be_opened_for_once_is_kept(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *path = NULL;
+	g_autofree char *aside = NULL;
+	Upload *upload = put(fixture, fixture->inbox, "x.tmp", MESSAGE);
+	UploadView view;
+
+	upload_view(upload, &view);
+	path = g_strdup_printf("%s/spool/%u", fixture->state, view.id);
+	aside = g_strconcat(path, ".aside", NULL);
+	upload_unref(upload);
+	leave(fixture);
+	g_assert_cmpint(rename(path, aside), ==, 0);
+	g_assert_cmpint(symlink("elsewhere", path), ==, 0);
+	enter(fixture);
+	leave(fixture);
+	g_assert_cmpint(rename(aside, path), ==, 0);
+	enter(fixture);
+	upload = uploads_find(fixture->uploads, fixture->inbox, "x.tmp");
+	g_assert_nonnull(upload);
+	upload_view(upload, &view);
+	g_assert_cmpuint(view.size, ==, strlen(MESSAGE));
+	upload_unref(upload);
+}
+
+static void
 test_bytes_that_the_disk_has_changed_are_not_sent(Fixture *fixture, gconstpointer data)
 {
 	g_autofree char *path = NULL;
@@ -571,6 +597,8 @@ add_failures(void)
 	     a_power_failure_before_the_append_loses_nothing, 0);
 	TEST("what-was-being-written-is-not-sent-after-a-crash",
 	     what_was_being_written_is_not_sent_after_a_crash, 0);
+	TEST("a-file-that-cannot-be-opened-for-once-is-kept",
+	     a_file_that_cannot_be_opened_for_once_is_kept, 0);
 	TEST("bytes-that-the-disk-has-changed-are-not-sent",
 	     bytes_that_the_disk_has_changed_are_not_sent, 0);
 	TEST("a-full-disk-refuses-the-write-and-keeps-the-queue",
