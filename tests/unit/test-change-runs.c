@@ -3,7 +3,10 @@
  * or the process dies. */
 #include "mail/change.h"
 
+#include <sys/stat.h>
+
 #include "change-fixture.h"
+#include "mail/change-journal.h"
 
 static gboolean
 early_ones_are_on_the_way(Fixture *fixture)
@@ -233,6 +236,41 @@ test_a_journal_that_lost_the_cache_still_counts(Fixture *fixture, gconstpointer 
 }
 
 static void
+test_a_journal_stays_small_and_keeps_what_is_open(void)
+{
+	g_autofree char *directory = fake_directory();
+	g_autofree char *path = g_build_filename(directory, "changes.journal", NULL);
+	ChangeRecord record = {.kind = 'M',
+			       .uid = 7,
+			       .source = (char *)"INBOX",
+			       .target = (char *)"Archive",
+			       .name = (char *)"",
+			       .message_id = (char *)"<a-message@example.org>"};
+	GPtrArray *records;
+	ChangeJournal *journal = change_journal_open(directory, &records, NULL);
+	guint64 kept = change_journal_add(journal, &record);
+	struct stat status;
+
+	g_assert_cmpuint(records->len, ==, 0);
+	g_ptr_array_unref(records);
+	for (guint i = 0; i < 60000; i++) {
+		record.uid = i + 8;
+		change_journal_done(journal, change_journal_add(journal, &record));
+	}
+	g_assert_cmpint(stat(path, &status), ==, 0);
+	g_assert_cmpint(status.st_size, <, 5 * 1024 * 1024);
+	change_journal_close(journal);
+	journal = change_journal_open(directory, &records, NULL);
+	g_assert_cmpuint(records->len, ==, 1);
+	g_assert_cmpuint(((ChangeRecord *)records->pdata[0])->id, ==, kept);
+	g_assert_cmpuint(((ChangeRecord *)records->pdata[0])->uid, ==, 7);
+	g_assert_cmpuint(change_journal_add(journal, &record), >, kept);
+	g_ptr_array_unref(records);
+	change_journal_close(journal);
+	fake_directory_remove(g_steal_pointer(&directory));
+}
+
+static void
 test_a_torn_journal_loses_only_what_is_torn(Fixture *fixture, gconstpointer data)
 {
 	g_autofree char *path = NULL;
@@ -317,6 +355,8 @@ main(int argc, char **argv)
 	    test_numbers_of_before_are_never_used_after_a_renumbering);
 	ADD("a-journal-that-lost-the-cache-still-counts", NULL,
 	    test_a_journal_that_lost_the_cache_still_counts);
+	g_test_add_func("/change-runs/a-journal-stays-small-and-keeps-what-is-open",
+			test_a_journal_stays_small_and_keeps_what_is_open);
 	ADD("a-torn-journal-loses-only-what-is-torn", NULL,
 	    test_a_torn_journal_loses_only_what_is_torn);
 	ADD("what-only-looks-like-the-copy-costs-no-message", NULL,
