@@ -260,8 +260,9 @@ request_for(Flight *flight, const Change *first)
 			(RequestFlags){flight->remove.flags, g_strdup(flight->remove.keywords)};
 	}
 	/* What could not be removed before may be now, together with these. */
-	request->uids = first->kind == DO_EXPUNGE ? mailbox_marked(first->mailbox, first->serial)
-						  : uidset_new();
+	request->uids = uidset_new();
+	if (first->kind == DO_EXPUNGE)
+		request->marked = mailbox_marked(first->mailbox, first->serial);
 	for (guint i = 0; i < flight->batch->len; i++) {
 		Change *change = flight->batch->pdata[i];
 
@@ -269,6 +270,10 @@ request_for(Flight *flight, const Change *first)
 			uidset_add_all(request->uids, change->uids);
 		else
 			uidset_add(request->uids, change->uid, change->uid);
+	}
+	if (request->marked != NULL) {
+		uidset_remove_all(request->marked, request->uids);
+		uidset_add_all(request->uids, request->marked);
 	}
 	return request;
 }

@@ -224,12 +224,12 @@ fail(ImapTask *task, GError *error)
 
 /* "VERB set TEXT", or "VERB set mailbox". */
 static void
-ask(ImapBackend *self, ImapTask *task, guint step, guint i, const char *verb, const char *text,
-    const char *mailbox)
+ask_of(ImapBackend *self, ImapTask *task, guint step, guint i, const UidSet *uids, const char *verb,
+       const char *text, const char *mailbox)
 {
 	ImapCommand *command = imap_command_new(self, verb);
 	guint next = 0;
-	g_autofree char *set = uidset_format(part_at(task, i)->uids, &next, G_MAXSIZE);
+	g_autofree char *set = uidset_format(uids, &next, G_MAXSIZE);
 	g_autoptr(GError) error = NULL;
 
 	command->task = task;
@@ -241,6 +241,13 @@ ask(ImapBackend *self, ImapTask *task, guint step, guint i, const char *verb, co
 		imap_writer_mailbox(command->writer, mailbox);
 	if (!imap_backend_submit(self, command, &error))
 		fail(task, g_steal_pointer(&error));
+}
+
+static void
+ask(ImapBackend *self, ImapTask *task, guint step, guint i, const char *verb, const char *text,
+    const char *mailbox)
+{
+	ask_of(self, task, step, i, part_at(task, i)->uids, verb, text, mailbox);
 }
 
 static void
@@ -262,11 +269,18 @@ ask_store(ImapBackend *self, ImapTask *task, guint i)
 static void
 ask_mark(ImapBackend *self, ImapTask *task, guint i)
 {
-	const Change *change = task->own;
+	Change *change = task->own;
+	g_autoptr(UidSet) fresh = uidset_copy(part_at(task, i)->uids);
 
-	if (uidset_is_empty(part_at(task, i)->uids))
+	if (uidset_is_empty(fresh))
 		return;
-	ask(self, task, STEP_MARK, i, "UID STORE", "+FLAGS.SILENT (\\Deleted)", NULL);
+	if (task->request->marked != NULL)
+		uidset_remove_all(fresh, task->request->marked);
+	if (uidset_is_empty(fresh))
+		uidset_add_all(change->marked, part_at(task, i)->uids);
+	else
+		ask_of(self, task, STEP_MARK, i, fresh, "UID STORE", "+FLAGS.SILENT (\\Deleted)",
+		       NULL);
 	/* Restricted to the same set, so it may travel along: where the STORE is refused it finds
 	 * nothing, or what another has marked and we were to remove anyway. */
 	if (change->by_uid)

@@ -75,6 +75,7 @@ request_free(Request *request)
 	g_free(request->mailbox);
 	g_strfreev(request->mailboxes);
 	uidset_free(request->uids);
+	uidset_free(request->marked);
 	if (request->terms != NULL)
 		g_ptr_array_unref(request->terms);
 	if (request->messages != NULL)

@@ -174,13 +174,16 @@ typedef struct {
 typedef struct {
 	RequestKind kind;
 	RequestUrgency urgency;
-	char *mailbox;		/* raw server name, owned; NULL for LIST and STATUS */
-	GStrv mailboxes;	/* STATUS, owned */
-	guint32 uidvalidity;	/* all that work by UID but SYNC: fail with MAILFS_ERROR_STALE when
-				   the mailbox has another, before anything is changed */
-	MailboxState known;	/* SYNC */
-	gboolean want_header;	/* SYNC: with the four header fields */
-	UidSet *uids;		/* FETCH, PART, HEADERS, STORE, COPY, MOVE, EXPUNGE, owned */
+	char *mailbox;	      /* raw server name, owned; NULL for LIST and STATUS */
+	GStrv mailboxes;      /* STATUS, owned */
+	guint32 uidvalidity;  /* all that work by UID but SYNC: fail with MAILFS_ERROR_STALE when
+				 the mailbox has another, before anything is changed */
+	MailboxState known;   /* SYNC */
+	gboolean want_header; /* SYNC: with the four header fields */
+	UidSet *uids;	      /* FETCH, PART, HEADERS, STORE, COPY, MOVE, EXPUNGE, owned */
+	UidSet *marked; /* EXPUNGE: those of `uids` that carry \Deleted by our hand already, owned;
+			   NULL: none. They are not marked again: what another has saved since stays
+			 */
 	guint64 offset, length; /* PART: octets, below 2^32; length 0: the whole body, offset 0 */
 	guint64 probe; /* PART: two octets from here on are asked for as well, not `offset`; 0: none
 			*/

@@ -372,6 +372,35 @@ test_expunge_removes_exactly_what_was_asked_for(void)
 	assert_change(dialog, REQUEST_EXPUNGE, "1:3,5", NULL, "vanished 1:3,5\ndone\n");
 }
 
+/* 1 to 3 were marked before; another client has saved 2 since. */
+static void
+test_what_was_marked_before_is_not_marked_again(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(""),
+				SELECTED,
+				"=m3 UID STORE 5 +FLAGS.SILENT (\\Deleted)",
+				">m3 OK",
+				"=m4 UID SEARCH DELETED",
+				">* SEARCH 1 3 5",
+				">m4 OK",
+				"=m5 EXPUNGE",
+				">* 1 EXPUNGE",
+				">* 2 EXPUNGE",
+				">* 3 EXPUNGE",
+				">m5 OK",
+				"!end",
+				NULL};
+	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
+	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
+	Request *request = imap_client_change(client, REQUEST_EXPUNGE, "INBOX", "1:3,5", NULL);
+
+	request->marked = uidset_new();
+	uidset_add(request->marked, 1, 3);
+	imap_client_must_login(client);
+	imap_client_run(client, request);
+	imap_client_assert_log(client, "vanished 1,3,5\ndone\n");
+}
+
 /* A server without UIDPLUS; @found is what carries \Deleted. */
 static void
 assert_guarded(const char *found, gboolean expunged, const char *expected)
@@ -542,6 +571,8 @@ main(int argc, char **argv)
 			test_each_step_of_a_copied_move_can_be_the_last);
 	g_test_add_func("/imap-change/expunge-removes-exactly-what-was-asked-for",
 			test_expunge_removes_exactly_what_was_asked_for);
+	g_test_add_func("/imap-change/what-was-marked-before-is-not-marked-again",
+			test_what_was_marked_before_is_not_marked_again);
 	g_test_add_func("/imap-change/without-uidplus-nobody-elses-mail-goes",
 			test_without_uidplus_nobody_elses_mail_goes);
 	g_test_add_func("/imap-change/without-uidplus-a-move-is-guarded-too",

@@ -32,7 +32,9 @@ asked_for(const FakeMailbox *mailbox, const Request *request)
 	for (guint i = 0; i < mailbox->messages->len; i++) {
 		FakeMessage *message = mailbox->messages->pdata[i];
 
-		if (uidset_contains(request->uids, message->uid))
+		if (uidset_contains(request->uids, message->uid) &&
+		    (request->marked == NULL || !uidset_contains(request->marked, message->uid) ||
+		     (message->flags & MESSAGE_DELETED) != 0))
 			g_ptr_array_add(found, message);
 	}
 	return found;

@@ -329,6 +329,25 @@ test_what_cannot_be_expunged_is_hidden_until_it_can(Fixture *fixture, gconstpoin
 }
 
 static void
+test_a_marked_message_that_another_has_saved_stays(Fixture *fixture, gconstpointer data)
+{
+	fixture->config.policy = DELETE_EXPUNGE;
+	fake_server_fill(fixture->server, "INBOX", 3);
+	FAKE_SET(fixture->server, no_uidplus, TRUE);
+	enter(fixture);
+	listed(fixture, "INBOX");
+	g_assert_cmpint(rm(fixture, "INBOX", 2), ==, -1);
+	fake_server_flag(fixture->server, "INBOX", 2, 0, "");
+	FAKE_SET(fixture->server, no_uidplus, FALSE);
+	g_assert_cmpint(rm(fixture, "INBOX", 1), ==, -1);
+	g_assert_cmpint(wait_for_all(fixture), ==, -1);
+	g_assert_cmpuint(count_on_server(fixture, "INBOX"), ==, 2);
+	listed(fixture, "INBOX");
+	g_assert_cmpuint(count_in(fixture, "INBOX"), ==, 2);
+	assert_true_to_server(fixture, "INBOX");
+}
+
+static void
 test_a_marked_message_that_another_has_saved_is_shown_again(Fixture *fixture, gconstpointer data)
 {
 	fixture->config.policy = DELETE_EXPUNGE;
@@ -529,6 +548,8 @@ main(int argc, char **argv)
 	    test_delete_mark_leaves_the_message_listed);
 	ADD("what-cannot-be-expunged-is-hidden-until-it-can", NULL,
 	    test_what_cannot_be_expunged_is_hidden_until_it_can);
+	ADD("a-marked-message-that-another-has-saved-stays", NULL,
+	    test_a_marked_message_that_another_has_saved_stays);
 	ADD("a-marked-message-that-another-has-saved-is-shown-again", NULL,
 	    test_a_marked_message_that_another_has_saved_is_shown_again);
 	ADD("the-guard-stops-after-the-limit-and-can-be-lifted", NULL,
