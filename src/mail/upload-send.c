@@ -8,9 +8,6 @@
 #include "base/util.h"
 #include "mail/upload-check.h"
 
-/* A server may still be at work on what came just before the line was lost. */
-#define SETTLE_US (2 * G_TIME_SPAN_SECOND)
-
 static Upload *
 member(const Batch *batch, guint index)
 {
@@ -76,7 +73,7 @@ try_later(Upload *upload, const GError *error, SpoolState state)
 	upload->unsaved = TRUE;
 	upload_set_reason(upload, error->message);
 	if (state == SPOOL_STARTED)
-		upload->not_before = g_get_monotonic_time() + SETTLE_US;
+		upload->not_before = g_get_monotonic_time() + UPLOAD_SETTLE_US;
 }
 
 static void

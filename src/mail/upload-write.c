@@ -116,6 +116,26 @@ take_bytes(Upload *upload, gboolean all, GError **error)
 	return TRUE;
 }
 
+/* Nobody knows whether the server has @former, whose place @upload takes. Under the lock. */
+static void
+note_doubt(Upload *upload, const Upload *former)
+{
+	upload->doubt = former->source_raw == NULL;
+	upload->doubt_size = former->size;
+	upload->doubt_crc = former->crc;
+	upload->before_validity = former->before_validity;
+	upload->before_uidnext = former->before_uidnext;
+}
+
+/* Under the lock. */
+static void
+look_if_in_doubt(Upload *upload)
+{
+	if (upload->state == SPOOL_QUEUED && upload->doubt && upload->source_raw == NULL &&
+	    upload->size == upload->doubt_size && upload->crc == upload->doubt_crc)
+		upload->state = SPOOL_STARTED;
+}
+
 /* From here on its bytes may change. Under `disk`. *@fd_out: borrowed. */
 static gboolean
 begin_change(Upload *upload, gboolean keeps_bytes, int *fd_out, GError **error)
@@ -134,6 +154,8 @@ begin_change(Upload *upload, gboolean keeps_bytes, int *fd_out, GError **error)
 	}
 	was_open = upload->state == SPOOL_OPEN;
 	stored = upload->stored;
+	if (upload->state == SPOOL_STARTED)
+		note_doubt(upload, upload);
 	upload->state = SPOOL_OPEN;
 	upload->again = FALSE;
 	upload->dirty = TRUE;
@@ -434,6 +456,7 @@ static void
 enqueue(Upload *upload)
 {
 	upload->state = SPOOL_QUEUED;
+	look_if_in_doubt(upload);
 	upload->dirty = upload->again = FALSE;
 	upload->tries = 0;
 	upload->retry_at = 0;
@@ -587,8 +610,10 @@ static void
 move(Upload *upload, Folder *folder, const char *name)
 {
 	upload_detach(upload);
-	if (folder != upload->folder)
+	if (folder != upload->folder) {
 		upload->replaces_uid = upload->replaces_validity = 0;
+		upload->doubt = FALSE;
+	}
 	upload_attach(upload, folder, name);
 	if (uploads_name_is_local(name) && upload->state != SPOOL_OPEN) {
 		upload->state = SPOOL_OPEN;
@@ -626,6 +651,10 @@ move_and_save(Upload *upload, Mailbox *mailbox, const char *name, GPtrArray *rem
 		g_hash_table_remove(folder->by_name, name);
 	}
 	move(upload, folder, name);
+	if (removed->len > 0 && there->state == SPOOL_STARTED) {
+		note_doubt(upload, there);
+		look_if_in_doubt(upload);
+	}
 	stored = upload->stored;
 	g_mutex_unlock(&uploads->lock);
 	if (!stored || uploads_save(uploads, &upload, 1, error))

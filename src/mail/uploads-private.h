@@ -14,6 +14,9 @@ G_BEGIN_DECLS
 #define UPLOAD_PAUSE_US                                                                            \
 	(300 * G_TIME_SPAN_MILLISECOND) /* a time may still be set after the close */
 
+/* A server may still be at work on what came just before the line was lost. */
+#define UPLOAD_SETTLE_US (2 * G_TIME_SPAN_SECOND)
+
 typedef struct Batch Batch;
 
 /* The files of one mailbox. */
@@ -48,6 +51,9 @@ struct Upload {
 	gboolean over;	   /* out of the tables */
 	gboolean accepted; /* the server has said OK, but not under which UID */
 	gboolean under_way;
+	gboolean doubt; /* the server may have what it was before it was written anew: */
+	guint64 doubt_size;
+	guint32 doubt_crc;
 	guint32 mode, crc, flags, tries;
 	gint64 mtime, retry_at;
 	guint64 size;

@@ -107,8 +107,11 @@ upload_set_reason(Upload *upload, const char *reason)
 gboolean
 upload_is_busy(const Upload *upload)
 {
+	gboolean wanted =
+		upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED || upload->again;
+
 	return !upload->over &&
-	       (upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED || upload->again);
+	       (upload->under_way || (wanted && !uploads_name_is_local(upload->name)));
 }
 
 gboolean
@@ -482,6 +485,9 @@ load_entry(gpointer user, const SpoolEntry *entry)
 	upload->source_raw =
 		*entry->source_mailbox != '\0' ? g_strdup(entry->source_mailbox) : NULL;
 	upload->stored = TRUE;
+	/* The server may be at what a life before has sent just now. */
+	if (entry->state == SPOOL_STARTED)
+		upload->not_before = g_get_monotonic_time() + UPLOAD_SETTLE_US;
 	g_free(upload->keywords);
 	upload->keywords = g_strdup(entry->keywords);
 	g_free(upload->message_id);

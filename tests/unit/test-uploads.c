@@ -314,6 +314,37 @@ test_a_lost_line_neither_loses_nor_doubles(Fixture *fixture, gconstpointer data)
 	}
 }
 
+/* As cp and rsync do it again after they were told of a failure. @data: under another name first.
+ */
+static void
+test_the_same_file_written_again_arrives_once(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	Upload *upload;
+	Upload *other;
+
+	FAKE_SET(fixture->server, lose, FAKE_LOSE_AFTER);
+	upload = put(fixture, fixture->inbox, "x.eml", MESSAGE);
+	FAKE_WAIT(on_server(fixture, "INBOX") == 1);
+	do {
+		g_clear_error(&error);
+		g_usleep(1000);
+	} while (!upload_open_write(upload, &error));
+	if (data == NULL) {
+		g_assert_true(upload_truncate(upload, 0, &error));
+		g_assert_true(write_file(upload, MESSAGE, &error));
+	} else {
+		other = put(fixture, fixture->inbox, ".x.eml.tmp", MESSAGE);
+		g_assert_true(upload_rename(other, fixture->inbox, "x.eml", &error));
+		upload_unref(other);
+	}
+	upload_close(upload);
+	upload_unref(upload);
+	wait_idle(fixture);
+	g_assert_cmpuint(on_server(fixture, "INBOX"), ==, 1);
+	g_assert_true(is_listed(fixture->inbox, "x.eml"));
+}
+
 /* @data: whether the server has done it before the power fails. */
 static void
 test_a_power_failure_during_the_append(Fixture *fixture, gconstpointer data)
@@ -593,6 +624,10 @@ add_failures(void)
 	     a_power_failure_during_the_append, 1);
 	TEST("a-power-failure-during-an-append-that-is-not-done-loses-nothing",
 	     a_power_failure_during_the_append, 0);
+	TEST("the-same-file-written-again-arrives-once", the_same_file_written_again_arrives_once,
+	     0);
+	TEST("the-same-file-put-in-its-place-arrives-once",
+	     the_same_file_written_again_arrives_once, 1);
 	TEST("a-power-failure-before-the-append-loses-nothing",
 	     a_power_failure_before_the_append_loses_nothing, 0);
 	TEST("what-was-being-written-is-not-sent-after-a-crash",
