@@ -623,6 +623,20 @@ move(Upload *upload, Folder *folder, const char *name)
 	uploads_stir(upload->uploads, FALSE);
 }
 
+/* What was to give way to @former gives way to what takes its place. Under the lock. */
+static void
+inherit(Upload *upload, const Upload *former)
+{
+	if (upload->replaces_uid == 0) {
+		upload->replaces_validity = former->replaces_validity;
+		upload->replaces_uid = former->replaces_uid;
+	}
+	if (former->state == SPOOL_STARTED) {
+		note_doubt(upload, former);
+		look_if_in_doubt(upload);
+	}
+}
+
 /* @removed: takes what had that name. */
 static gboolean
 move_and_save(Upload *upload, Mailbox *mailbox, const char *name, GPtrArray *removed,
@@ -634,6 +648,7 @@ move_and_save(Upload *upload, Mailbox *mailbox, const char *name, GPtrArray *rem
 	Folder *from;
 	Upload *there;
 	gboolean stored;
+	gboolean heir;
 
 	g_mutex_lock(&uploads->lock);
 	folder = uploads_folder(uploads, mailbox);
@@ -651,16 +666,17 @@ move_and_save(Upload *upload, Mailbox *mailbox, const char *name, GPtrArray *rem
 		g_hash_table_remove(folder->by_name, name);
 	}
 	move(upload, folder, name);
-	if (removed->len > 0 && there->state == SPOOL_STARTED) {
-		note_doubt(upload, there);
-		look_if_in_doubt(upload);
-	}
+	heir = removed->len > 0 && upload->replaces_uid == 0;
+	if (removed->len > 0)
+		inherit(upload, there);
 	stored = upload->stored;
 	g_mutex_unlock(&uploads->lock);
 	if (!stored || uploads_save(uploads, &upload, 1, error))
 		return TRUE;
 	g_mutex_lock(&uploads->lock);
 	move(upload, from, former);
+	if (heir)
+		upload->replaces_uid = upload->replaces_validity = 0;
 	for (guint i = 0; i < removed->len; i++) {
 		there = removed->pdata[i];
 		there->over = FALSE;

@@ -57,6 +57,34 @@ test_a_power_failure_between_new_and_old_is_repaired(Fixture *fixture, gconstpoi
 	assert_body(fixture, "INBOX", 2, MESSAGE);
 }
 
+/* As editors save that write a new file and put it in place of the old one. */
+static void
+test_what_a_replaced_file_replaces_goes_too(Fixture *fixture, gconstpointer data)
+{
+	guint32 uid = fake_server_add(fixture->server, "INBOX", "old", "draft");
+	g_autoptr(GError) error = NULL;
+	g_autofree char *listing = NULL;
+	MailboxView view;
+	Upload *first;
+	Upload *second;
+
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	first = uploads_create(fixture->uploads, fixture->inbox, "x.eml", 0600, NULL);
+	upload_replaces(first, view.messages, uid);
+	g_assert_true(write_file(first, ANONYMOUS, NULL));
+	second = put(fixture, fixture->inbox, ".x.eml.tmp", MESSAGE);
+	g_assert_true(upload_rename(second, fixture->inbox, "x.eml", &error));
+	g_assert_no_error(error);
+	upload_close(first);
+	wait_idle(fixture);
+	listing = fake_server_listing(fixture->server, "INBOX");
+	g_assert_cmpstr(listing, ==, "2 0 \n");
+	assert_body(fixture, "INBOX", 2, MESSAGE);
+	upload_unref(first);
+	upload_unref(second);
+}
+
 /* Its own message is there already: what is written now would never be sent. */
 static void
 test_nobody_writes_while_the_replaced_one_is_still_to_go(Fixture *fixture, gconstpointer data)
@@ -308,6 +336,7 @@ main(int argc, char **argv)
 	     the_replaced_message_goes_once_the_new_one_is_there, FAKE_LOSE_NOTHING);
 	TEST("a-power-failure-between-new-and-old-is-repaired",
 	     a_power_failure_between_new_and_old_is_repaired, 0);
+	TEST("what-a-replaced-file-replaces-goes-too", what_a_replaced_file_replaces_goes_too, 0);
 	TEST("nobody-writes-while-the-replaced-one-is-still-to-go",
 	     nobody_writes_while_the_replaced_one_is_still_to_go, 0);
 	TEST("what-cannot-be-removed-is-hidden", what_cannot_be_removed_is_hidden, 0);
