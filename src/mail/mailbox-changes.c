@@ -533,15 +533,37 @@ mailbox_hide(Mailbox *mailbox, guint32 serial, guint32 uid, gboolean hidden)
 		tell_listing(mailbox);
 }
 
+/* Those of @uids that are here, without a look at all others. Under the lock. (transfer full) */
+static GArray *
+uids_here(const Mailbox *mailbox, guint32 serial, const UidSet *uids)
+{
+	GArray *here = g_array_new(FALSE, FALSE, sizeof(guint32));
+	guint32 first, last;
+
+	for (guint i = 0; serial == mailbox->serial && i < uidset_n_ranges(uids); i++) {
+		uidset_range(uids, i, &first, &last);
+		for (guint rank = messages_rank(mailbox->messages, first);
+		     rank < messages_count(mailbox->messages); rank++) {
+			guint32 uid = messages_at(mailbox->messages, rank)->uid;
+
+			if (uid > last)
+				break;
+			g_array_append_val(here, uid);
+		}
+	}
+	return here;
+}
+
 void
 mailbox_mark(Mailbox *mailbox, guint32 serial, const UidSet *uids)
 {
-	g_rw_lock_writer_lock(&mailbox->lock);
-	for (guint i = 0; serial == mailbox->serial && i < messages_count(mailbox->messages); i++) {
-		guint32 uid = messages_at(mailbox->messages, i)->uid;
+	g_autoptr(GArray) here = NULL;
 
-		if (!uidset_contains(uids, uid))
-			continue;
+	g_rw_lock_writer_lock(&mailbox->lock);
+	here = uids_here(mailbox, serial, uids);
+	for (guint i = 0; i < here->len; i++) {
+		guint32 uid = g_array_index(here, guint32, i);
+
 		uidset_add(mailbox->hidden, uid, uid);
 		uidset_add(mailbox->deleted, uid, uid);
 	}
@@ -594,16 +616,17 @@ mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, guint32 
 	g_auto(GStrv) plus = g_strsplit(add_keywords != NULL ? add_keywords : "", " ", -1);
 	g_auto(GStrv) minus = g_strsplit(remove_keywords != NULL ? remove_keywords : "", " ", -1);
 	g_autoptr(GArray) changed = g_array_new(FALSE, FALSE, sizeof(guint32));
+	g_autoptr(GArray) here = NULL;
 	IndexBatch *batch = index_batch_new(serial);
 
 	g_rw_lock_writer_lock(&mailbox->lock);
-	for (guint i = 0; serial == mailbox->serial && i < messages_count(mailbox->messages); i++) {
-		const MessageEntry *entry = messages_at(mailbox->messages, i);
-		guint32 uid = entry->uid, flags = (entry->flags | add) & ~remove & LASTING_FLAGS;
+	here = uids_here(mailbox, serial, uids);
+	for (guint i = 0; i < here->len; i++) {
+		guint32 uid = g_array_index(here, guint32, i);
+		const MessageEntry *entry = messages_get(mailbox->messages, uid);
+		guint32 flags = (entry->flags | add) & ~remove & LASTING_FLAGS;
 		g_autofree char *keywords = NULL;
 
-		if (!uidset_contains(uids, uid))
-			continue;
 		keywords = edit_keywords(messages_keywords(mailbox->messages, entry), plus, minus);
 		if (!messages_set_flags(mailbox->messages, uid, flags, keywords))
 			continue;
