@@ -20,6 +20,7 @@
 /* A command's step says which of these it is, and of which part. */
 enum {
 	STEP_SELECT,
+	STEP_NOOP,
 	STEP_ADD,
 	STEP_REMOVE,
 	STEP_COPY,
@@ -601,11 +602,12 @@ change_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command,
 	Change *change = task->own;
 	guint step = command->step & ((1 << STEP_BITS) - 1);
 	guint i = command->step >> STEP_BITS;
-	Part *part = step == STEP_SELECT || step >= STEP_SEARCH ? NULL : part_at(task, i);
+	Part *part = step <= STEP_NOOP || step >= STEP_SEARCH ? NULL : part_at(task, i);
 	gboolean ok = tagged->status == IMAP_STATUS_OK;
 
 	switch (step) {
 	case STEP_SELECT:
+	case STEP_NOOP:
 		if (ok && task->error == NULL)
 			begin(self, task);
 		break;
@@ -614,8 +616,9 @@ change_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command,
 		store_completed(self, task, command, part, tagged);
 		break;
 	case STEP_COPY:
+		/* Where COPYUID can be told and was not, perhaps nothing was copied. */
 		if (copy_completed(self, task, command, part, tagged) &&
-		    task->request->kind == REQUEST_MOVE)
+		    task->request->kind == REQUEST_MOVE && (part->told || !change->by_uid))
 			ask_mark(self, task, i);
 		break;
 	case STEP_MOVE:
@@ -657,7 +660,7 @@ change_lost(ImapBackend *self, ImapTask *task, const GError *why)
 		const ImapCommand *command = link->data;
 		guint step = command->step & ((1 << STEP_BITS) - 1);
 
-		if (command->task == task && (step == STEP_SELECT || step == STEP_SEARCH ||
+		if (command->task == task && (step <= STEP_NOOP || step == STEP_SEARCH ||
 					      !imap_command_was_sent(self, command)))
 			harmful--;
 	}
@@ -729,6 +732,18 @@ imap_change_can_start(const ImapBackend *self, const Request *request)
 	return TRUE;
 }
 
+/* What came after this line selected the mailbox it may not see yet: then a server says OK, has
+ * done nothing, and sees the message when the next command comes, which removes it. So it is made
+ * to look first. */
+static gboolean
+may_be_unseen(const ImapBackend *self, const UidSet *uids)
+{
+	guint32 first, last;
+
+	uidset_range(uids, uidset_n_ranges(uids) - 1, &first, &last);
+	return self->mailbox.uidnext == 0 || last >= self->mailbox.uidnext;
+}
+
 void
 imap_task_start_change(ImapBackend *self, Request *request)
 {
@@ -743,8 +758,12 @@ imap_task_start_change(ImapBackend *self, Request *request)
 	    !uidset_is_empty(request->uids)) {
 		gboolean selected = imap_backend_is_selected(self, request);
 
-		if (imap_backend_examine(self, task, STEP_SELECT, NULL, &error) && selected)
-			begin(self, task);
+		if (imap_backend_examine(self, task, STEP_SELECT, NULL, &error) && selected) {
+			if (may_be_unseen(self, request->uids))
+				imap_task_submit(self, task, STEP_NOOP, "NOOP", NULL, &error);
+			else
+				begin(self, task);
+		}
 	}
 	if (error != NULL)
 		imap_task_fail(task, g_steal_pointer(&error));

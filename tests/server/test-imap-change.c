@@ -203,13 +203,16 @@ test_without_move_the_copy_comes_first(void)
 	static Dialog unmarked = {IMAP_PEER_LOGIN(" UIDPLUS"),
 				  SELECTED,
 				  "=m3 UID COPY 1 \"Away\"",
-				  ">m3 OK",
+				  ">m3 OK [COPYUID 14 1 7]",
 				  "=m4 UID STORE 1 +FLAGS.SILENT (\\Deleted)",
 				  "=m5 UID EXPUNGE 1",
 				  ">m4 NO [NOPERM] no",
 				  ">m5 NO no",
 				  "!end",
 				  NULL};
+	/* Perhaps there was nothing to copy: what is not surely copied is not removed. */
+	static Dialog untold = {IMAP_PEER_LOGIN(" UIDPLUS"), SELECTED, "=m3 UID COPY 1 \"Away\"",
+				">m3 OK no messages found",  "!end",   NULL};
 	/* Proton Bridge offers UIDPLUS and refuses this. */
 	static Dialog kept = {IMAP_PEER_LOGIN(" UIDPLUS"),
 			      SELECTED,
@@ -238,7 +241,8 @@ test_without_move_the_copy_comes_first(void)
 	assert_change(dialog, REQUEST_MOVE, "1:3,5", "Away",
 		      "copied 1:2,5 to 14 7:9\nvanished 1:2,5\ndone\n");
 	assert_change(refused, REQUEST_MOVE, "1", "Away", "done QUOTA\n");
-	assert_change(unmarked, REQUEST_MOVE, "1", "Away", "copied 1 to 0 unknown\ndone DENIED\n");
+	assert_change(unmarked, REQUEST_MOVE, "1", "Away", "copied 1 to 14 7\ndone DENIED\n");
+	assert_change(untold, REQUEST_MOVE, "1", "Away", "copied 1 to 0 unknown\ndone\n");
 	assert_change(kept, REQUEST_MOVE, "1", "Away", "copied 1 to 14 7\nmarked 1\ndone\n");
 	assert_change(zimbra, REQUEST_MOVE, "1", "Away", "copied 1 to 14 7\nvanished 1\ndone\n");
 }
