@@ -153,11 +153,14 @@ decide(Changes *changes, Change *change)
 	else if (sure && change->name != NULL)
 		mailbox_expect(change->target, change->copy->message_id, change->copy->info.size,
 			       change->name);
-	if (copy == 0 && sure)
+	if (copy == 0 && sure && !(there && moving))
 		changes_log(changes, "the server has copied %s, but does not list the copy yet",
 			    change->copy->name);
-	if ((copy != 0 || sure) && there && moving)
+	/* An OK alone is no copy: a server says it, too, when it has found nothing to copy. */
+	if (copy != 0 && there && moving)
 		do_other_half(changes, change);
+	else if (there && moving)
+		do_again(changes, change);
 	else if (copy != 0 || sure)
 		change_finish(changes, change, NULL);
 	else if (there)
