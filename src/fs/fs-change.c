@@ -131,6 +131,37 @@ push_upload_task(Fs *fs, const FsCall *call, const UploadTask *task)
 	errands_push(fs->errands, view.id, upload_errand, copy);
 }
 
+/* A copy of it is still to be made by the server: it stays where it is until then. */
+static gboolean
+is_being_copied(Fs *fs, const FsCall *call, const TreeName *name, TreeAnswer *later)
+{
+	Upload *upload;
+
+	if (!call->patient || name->kind != TREE_NAME_MESSAGE)
+		return FALSE;
+	upload = uploads_copying(fs->uploads, name->directory, name->message.serial,
+				 name->message.uid);
+	if (upload == NULL)
+		return FALSE;
+	fs_wait_for_upload(upload, later);
+	return TRUE;
+}
+
+/* What it replaces is still there, and would come back if it went: it becomes a message first. */
+static gboolean
+is_replacing(const FsCall *call, TreeName *name, TreeAnswer *later)
+{
+	UploadView view;
+
+	if (!call->patient || name->kind != TREE_NAME_UPLOAD)
+		return FALSE;
+	upload_view(name->upload, &view);
+	if (!view.replaces || (view.state != SPOOL_QUEUED && view.state != SPOOL_STARTED))
+		return FALSE;
+	fs_wait_for_upload(g_steal_pointer(&name->upload), later);
+	return TRUE;
+}
+
 /* --- unlink, rmdir, mkdir --- */
 
 static void
@@ -151,6 +182,8 @@ answer_unlink(Fs *fs, const FsCall *call, TreeAnswer *later)
 
 	if (answer.result != TREE_OK)
 		return fs_settle(fs, call, &answer, later);
+	if (is_being_copied(fs, call, &name, later) || is_replacing(call, &name, later))
+		return FALSE;
 	switch (name.kind) {
 	case TREE_NAME_NOTHING:
 		return reply_errno(call, ENOENT);
@@ -431,29 +464,46 @@ rename_message(Fs *fs, const FsCall *call, const TreeName *from, TreeName *to, T
 	return TRUE;
 }
 
-/* In the mailbox and all below it. */
-static gboolean
-has_uploads(Fs *fs, Mailbox *mailbox)
+/* A file in the mailbox or below it: one that is on its way to the server, else any. (transfer
+ * full)
+ */
+static Upload *
+find_upload(Fs *fs, Mailbox *mailbox, gboolean on_its_way)
 {
+	g_autoptr(GPtrArray) uploads = uploads_of(fs->uploads, mailbox, 0);
 	g_autoptr(GPtrArray) children =
 		account_children(fs->account, mailbox_directory(mailbox), 0);
+	Upload *found = NULL;
 
-	if (uploads_count(fs->uploads, mailbox) > 0)
-		return TRUE;
-	for (guint i = 0; i < children->len; i++)
-		if (has_uploads(fs, children->pdata[i]))
-			return TRUE;
-	return FALSE;
+	for (guint i = 0; i < uploads->len; i++) {
+		UploadView view;
+
+		upload_view(uploads->pdata[i], &view);
+		if (!on_its_way || view.state == SPOOL_QUEUED || view.state == SPOOL_STARTED)
+			return upload_ref(uploads->pdata[i]);
+	}
+	for (guint i = 0; found == NULL && i < children->len; i++)
+		found = find_upload(fs, children->pdata[i], on_its_way);
+	return found;
 }
 
 static gboolean
-rename_mailbox(Fs *fs, const FsCall *call, const TreeName *from, const TreeName *to)
+rename_mailbox(Fs *fs, const FsCall *call, const TreeName *from, const TreeName *to,
+	       TreeAnswer *later)
 {
+	Upload *upload;
+
 	if (to->kind != TREE_NAME_NOTHING)
 		return reply_errno(call, to->kind == TREE_NAME_MAILBOX ? EEXIST : ENOTDIR);
 	/* They know their mailbox by its name on the server. */
-	if (has_uploads(fs, from->mailbox))
+	upload = call->patient ? find_upload(fs, from->mailbox, TRUE) : NULL;
+	if (upload != NULL)
+		return fs_wait_for_upload(upload, later);
+	upload = find_upload(fs, from->mailbox, FALSE);
+	if (upload != NULL) {
+		upload_unref(upload);
 		return reply_errno(call, EBUSY);
+	}
 	changes_rename_mailbox(fs->changes, from->mailbox, to->directory, call->target_name,
 			       on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
 	return TRUE;
@@ -491,13 +541,16 @@ rename_resolved(Fs *fs, const FsCall *call, TreeName *from, TreeName *to, TreeAn
 	if ((call->flags & RENAME_NOREPLACE) != 0 && to->kind != TREE_NAME_NOTHING)
 		return reply_errno(call, EEXIST);
 	if (from->kind == TREE_NAME_MAILBOX)
-		return rename_mailbox(fs, call, from, to);
+		return rename_mailbox(fs, call, from, to, later);
 	if (to->kind == TREE_NAME_MAILBOX)
 		return reply_errno(call, EISDIR);
 	if (from->kind == TREE_NAME_LINK)
 		return rename_link(fs, call);
 	if (to->directory == NULL || to->kind == TREE_NAME_LINK)
 		return reply_errno(call, EPERM);
+	if (is_being_copied(fs, call, from, later) || is_being_copied(fs, call, to, later) ||
+	    is_replacing(call, from, later) || is_replacing(call, to, later))
+		return FALSE;
 	if (from->kind == TREE_NAME_MESSAGE)
 		return rename_message(fs, call, from, to, later);
 	rename_upload(fs, call, from, to);

@@ -407,7 +407,7 @@ upload_wait(Upload *upload, UploadDone done, gpointer user)
 
 	g_mutex_lock(&uploads->lock);
 	waits = uploads->worker != NULL && upload_is_busy(upload) &&
-		(upload->writers == 0 || upload->under_way);
+		(upload->writers == 0 || upload->under_way || upload->source_raw != NULL);
 	if (waits) {
 		g_array_append_val(upload->waiters, waiter);
 		upload->hurry = TRUE;

@@ -489,6 +489,18 @@ finish_sent(Batch *batch, GPtrArray *ended)
 	}
 }
 
+/* Is the message that it is to become a copy of still listed? */
+static gboolean
+has_source(Upload *upload)
+{
+	Mailbox *mailbox;
+	MessageView message;
+	guint32 serial, uid;
+
+	return upload_source(upload, &mailbox, &serial, &uid) && mailbox != NULL &&
+	       mailbox_get(mailbox, serial, uid, &message);
+}
+
 static void
 finish_look(Batch *batch, GPtrArray *ended)
 {
@@ -502,7 +514,14 @@ finish_look(Batch *batch, GPtrArray *ended)
 			try_later(upload, batch->error, SPOOL_STARTED);
 		} else if (outcome->told) {
 			settle(upload, outcome->validity, outcome->uid, ended);
-		} else if (upload->accepted) {
+		} else if (upload->accepted && upload->source_raw != NULL && !has_source(upload)) {
+			/* A server copies nothing of what is not there, and says OK. */
+			g_autoptr(GError) gone = g_error_new_literal(
+				MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
+				"the message it is a copy of is not there any more");
+
+			fail_one(upload, gone);
+		} else if (upload->accepted && upload->source_raw == NULL) {
 			if (upload->replaces_uid != 0)
 				uploads_log(batch->uploads, upload,
 					    "the server has it, but it is not found: what it "
@@ -511,6 +530,7 @@ finish_look(Batch *batch, GPtrArray *ended)
 		} else {
 			g_mutex_lock(&batch->uploads->lock);
 			upload->state = SPOOL_QUEUED;
+			upload->accepted = FALSE;
 			upload->retry_at = 0;
 			upload->not_before = 0;
 			upload->unsaved = TRUE;

@@ -158,6 +158,7 @@ upload_view(Upload *upload, UploadView *out)
 		.state = upload->state,
 		.copied = upload->source_raw != NULL,
 		.over = upload->over,
+		.replaces = upload->replaces_uid != 0,
 	};
 }
 
@@ -317,6 +318,32 @@ uploads_get(Uploads *uploads, guint32 id)
 	if (upload != NULL)
 		upload->refs++;
 	return upload;
+}
+
+Upload *
+uploads_copying(Uploads *uploads, Mailbox *mailbox, guint32 serial, guint32 uid)
+{
+	g_autoptr(GMutexLocker) locker = NULL;
+	GHashTableIter iter;
+	gpointer value;
+	MailboxView view;
+
+	mailbox_view(mailbox, &view);
+	if (view.messages != serial)
+		return NULL;
+	locker = g_mutex_locker_new(&uploads->lock);
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		Upload *upload = value;
+
+		if (upload->source_raw == NULL || upload->source_uid != uid ||
+		    upload->source_validity != view.uidvalidity || !upload_is_busy(upload) ||
+		    strcmp(upload->source_raw, mailbox_raw_name(mailbox)) != 0)
+			continue;
+		upload->refs++;
+		return upload;
+	}
+	return NULL;
 }
 
 GPtrArray *

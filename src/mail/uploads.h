@@ -30,8 +30,9 @@ typedef struct {
 	gint64 mtime;
 	guint32 mode;
 	SpoolState state;
-	gboolean copied; /* its bytes are those of a message on the server: see upload_source() */
-	gboolean over;	 /* the message is in the mailbox, or the file was removed */
+	gboolean copied;   /* its bytes are those of a message on the server: see upload_source() */
+	gboolean over;	   /* the message is in the mailbox, or the file was removed */
+	gboolean replaces; /* a message goes once this one is on the server */
 } UploadView;
 
 /* What becomes of uploads, on any thread, with no lock held. Must not block. */
@@ -59,6 +60,9 @@ Upload *uploads_find(Uploads *uploads, Mailbox *mailbox, const char *name);
 Upload *uploads_get(Uploads *uploads, guint32 id);
 /* By id from @first on. (transfer full) of Upload */
 GPtrArray *uploads_of(Uploads *uploads, Mailbox *mailbox, guint32 first);
+/* One that is to become a copy of this message and is not yet: the message must stay where it is
+ * until then. (transfer full) or NULL. */
+Upload *uploads_copying(Uploads *uploads, Mailbox *mailbox, guint32 serial, guint32 uid);
 guint uploads_count(Uploads *uploads, Mailbox *mailbox);
 
 Upload *upload_ref(Upload *upload);
