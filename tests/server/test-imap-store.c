@@ -150,17 +150,13 @@ test_a_large_set_is_cut_and_pipelined(void)
 static void
 test_answers_are_told_and_foreign_ones_are_news(void)
 {
-	static Dialog dialog = {IMAP_PEER_LOGIN(""),
-				SELECTED,
+	static Dialog dialog = {IMAP_PEER_LOGIN(""), SELECTED,
 				"=m3 UID STORE 1:3,5 +FLAGS.SILENT (\\Seen)",
 				">* 1 FETCH (UID 1 MODSEQ (12))",
-				">* 2 FETCH (UID 2 FLAGS (\\Seen work))",
-				">m3 OK",
-				"=m4 UID STORE 1:3,5 +FLAGS.SILENT (\\Seen)",
-				">* 8 FETCH (UID 8 FLAGS (\\Flagged))",
-				">m4 OK",
-				"!end",
-				NULL};
+				">* 2 FETCH (UID 2 FLAGS (\\Seen work))", ">m3 OK",
+				/* UIDNEXT was not told: it is made to look first. */
+				"=m4 NOOP", ">m4 OK", "=m5 UID STORE 1:3,5 +FLAGS.SILENT (\\Seen)",
+				">* 8 FETCH (UID 8 FLAGS (\\Flagged))", ">m5 OK", "!end", NULL};
 	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
 	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
 
@@ -257,14 +253,15 @@ test_reading_examines_and_changing_selects(void)
 {
 	static Dialog dialog = {
 		IMAP_PEER_LOGIN(" MOVE UIDPLUS"), "=m2 EXAMINE \"INBOX\"",
-		"=m3 UID FETCH 1 (UID BODY.PEEK[])", ">* OK [UIDVALIDITY 7]", ">m2 OK [READ-ONLY]",
-		">* 1 FETCH (UID 1 BODY[] {1}", ">x)", ">m3 OK",
+		"=m3 UID FETCH 1 (UID BODY.PEEK[])", ">* OK [UIDVALIDITY 7]", ">* OK [UIDNEXT 9]",
+		">m2 OK [READ-ONLY]", ">* 1 FETCH (UID 1 BODY[] {1}", ">x)", ">m3 OK",
 		/* Out of an examined mailbox may be copied. */
 		"=m4 UID COPY 1 \"Away\"", ">m4 OK [COPYUID 3 1 2]", "=m5 SELECT \"INBOX\"",
-		">* OK [UIDVALIDITY 7]", ">m5 OK [READ-WRITE]",
+		">* OK [UIDVALIDITY 7]", ">* OK [UIDNEXT 9]", ">m5 OK [READ-WRITE]",
 		"=m6 UID STORE 1:3,5 +FLAGS.SILENT (\\Seen)", ">m6 OK",
 		"=m7 UID FETCH 1 (UID BODY.PEEK[])", ">m7 OK", "=m8 EXAMINE \"Other\"",
-		"<x UID FETCH *", ">* OK [UIDVALIDITY 7]", ">m8 OK", ">x OK", "!end", NULL};
+		"<x UID FETCH *", ">* OK [UIDVALIDITY 7]", ">* OK [UIDNEXT 9]", ">m8 OK", ">x OK",
+		"!end", NULL};
 	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
 	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
 
