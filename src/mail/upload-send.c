@@ -629,3 +629,29 @@ batch_finish(Batch *batch)
 	batch_free(batch);
 	uploads_tell_idle(uploads);
 }
+
+Upload *
+uploads_copying(Uploads *uploads, Mailbox *mailbox, guint32 serial, guint32 uid)
+{
+	g_autoptr(GMutexLocker) locker = NULL;
+	GHashTableIter iter;
+	gpointer value;
+	MailboxView view;
+
+	mailbox_view(mailbox, &view);
+	if (view.messages != serial)
+		return NULL;
+	locker = g_mutex_locker_new(&uploads->lock);
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		Upload *upload = value;
+
+		if (upload->source_raw == NULL || upload->source_uid != uid ||
+		    upload->source_validity != view.uidvalidity || !upload_is_busy(upload) ||
+		    strcmp(upload->source_raw, mailbox_raw_name(mailbox)) != 0)
+			continue;
+		upload->refs++;
+		return upload;
+	}
+	return NULL;
+}
