@@ -118,10 +118,23 @@ imap_notify_take_status(ImapBackend *self, const ImapResponse *response)
 void
 imap_notify_take_folder(ImapBackend *self, const ImapResponse *response)
 {
-	if (self->base.notify == BACKEND_NOTIFY_ON &&
-	    (imap_token_is_atom(&response->tokens[0], "LIST") ||
-	     imap_token_is_atom(&response->tokens[0], "LSUB")))
-		self->folders_changed = TRUE;
+	const ImapToken *tokens = response->tokens;
+	g_autofree char *name = NULL;
+	guint i = 1;
+
+	if (self->base.notify != BACKEND_NOTIFY_ON ||
+	    !(imap_token_is_atom(&tokens[0], "LIST") || imap_token_is_atom(&tokens[0], "LSUB")))
+		return;
+	self->folders_changed = TRUE;
+	while (i < response->n_tokens && tokens[i].type != IMAP_TOKEN_CLOSE)
+		i++;
+	/* Behind the attributes: separator, name. */
+	if (i + 2 >= response->n_tokens || !imap_token_is_text(&tokens[i + 2]))
+		return;
+	name = imap_mailbox_name(&tokens[i + 2], '\0');
+	/* Deleted, or made anew, under this line. */
+	if (g_strcmp0(name, self->base.selected) == 0)
+		imap_backend_doubt_selection(self);
 }
 
 void
@@ -187,8 +200,15 @@ imap_task_start_status(ImapBackend *self, Request *request)
 {
 	ImapTask *task = imap_task_new(self, request, &status_ops, NULL);
 
-	/* A name that cannot be written was the server's own: done without. */
-	for (guint i = 0; request->mailboxes[i] != NULL; i++)
-		submit_status(self, task, request->mailboxes[i]);
+	/* A name that cannot be written was the server's own: done without. STATUS of a selected
+	 * mailbox tells what this line sees of it (RFC 3501 6.3.10), which is the old one where it
+	 * was deleted and made anew: a sync that selects it anew tells more. */
+	for (guint i = 0; request->mailboxes[i] != NULL; i++) {
+		if (g_strcmp0(request->mailboxes[i], self->base.selected) == 0)
+			imap_backend_doubt_selection(self);
+		else
+			submit_status(self, task, request->mailboxes[i]);
+	}
+	imap_backend_tell_news(self);
 	imap_task_settle(self, task);
 }

@@ -178,6 +178,11 @@ void imap_backend_note_push(ImapBackend *self);
  * way for it. */
 gboolean imap_backend_examine_inbox(ImapBackend *self, ImapTask *task, guint step, GError **error);
 void imap_backend_unselect(ImapBackend *self); /* in our books alone */
+/* The selected mailbox may be another one by now: its next sync, which is called for, selects it
+ * anew. */
+void imap_backend_doubt_selection(ImapBackend *self);
+/* News that came during a sync is told after it: the listener would think that the sync has it. */
+void imap_backend_tell_news(ImapBackend *self);
 
 /* imap-idle.c: time
  * ----------------------------------------------------------------------------------------------------

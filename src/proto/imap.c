@@ -195,19 +195,26 @@ renew_selection(ImapBackend *self)
 		imap_backend_unselect(self);
 }
 
+void
+imap_backend_doubt_selection(ImapBackend *self)
+{
+	if (self->base.selected == NULL || self->examine != NULL)
+		return;
+	self->examined_at = G_MININT64 / 2;
+	self->changed = TRUE;
+}
+
 /* An untagged NO about an open mailbox: Dovecot says so, and nothing more, when that was deleted
- * under us. The next sync looks whether it is still the same. */
+ * under us. */
 static void
-doubt_selection(ImapBackend *self)
+take_untagged_no(ImapBackend *self)
 {
 	gint64 now = g_get_monotonic_time();
 
-	if (self->base.selected == NULL || self->examine != NULL ||
-	    (self->doubted_at != 0 && now - self->doubted_at < DOUBT_AGAIN_US))
+	if (self->doubted_at != 0 && now - self->doubted_at < DOUBT_AGAIN_US)
 		return;
 	self->doubted_at = now;
-	self->examined_at = now - 2 * RENEW_SELECTION_US;
-	self->changed = TRUE;
+	imap_backend_doubt_selection(self);
 }
 
 static void
@@ -333,7 +340,7 @@ untagged_status(ImapBackend *self, const ImapResponse *response, GError **error)
 	if (imap_code_is(response->code, "NOTIFICATIONOVERFLOW"))
 		imap_notify_end(self);
 	if (response->status == IMAP_STATUS_NO && response->code == NULL)
-		doubt_selection(self);
+		take_untagged_no(self);
 	return response->code == NULL || take_mailbox_code(self, response->code, error);
 }
 
@@ -640,9 +647,8 @@ backend_start(Backend *base, Request *request)
 	}
 }
 
-/* News that came during a sync is told after it: the listener would think that the sync has it. */
-static void
-tell_news(ImapBackend *self)
+void
+imap_backend_tell_news(ImapBackend *self)
 {
 	tell_previous(self);
 	imap_notify_tell(self);
@@ -681,7 +687,7 @@ backend_receive(Backend *base, GError **error)
 			if (task->ops->dry != NULL)
 				task->ops->dry(task);
 		}
-	tell_news(self);
+	imap_backend_tell_news(self);
 	return TRUE;
 }
 

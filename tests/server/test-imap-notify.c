@@ -14,6 +14,11 @@ typedef const char *const Dialog[];
 	"<x EXAMINE \"INBOX\"", "<y UID FETCH *", ">* 9 EXISTS", ">* OK [UIDVALIDITY 7]",          \
 		">* OK [UIDNEXT 12]", ">x OK", ">y OK"
 
+/* Who asks learns that the mailbox is another one. */
+#define MADE_ANEW                                                                                  \
+	"<x EXAMINE \"INBOX\"", "<y UID FETCH *", ">* 0 EXISTS", ">* OK [UIDVALIDITY 8]", ">x OK", \
+		">y OK"
+
 typedef struct {
 	Peer *peer;
 	ImapClient *client;
@@ -43,6 +48,15 @@ assert_news(Line *line, const char *expected)
 	imap_client_wait_news(line->client);
 	g_assert_cmpstr(line->client->news->str, ==, expected);
 	g_string_truncate(line->client->news, 0);
+}
+
+/* They may have come with what was asked for. */
+static void
+wait_news(Line *line, const char *expected)
+{
+	for (guint i = 0; i < 1000 && strstr(line->client->news->str, expected) == NULL; i++)
+		g_assert_true(imap_client_pump(line->client, 10, NULL, NULL));
+	g_assert_nonnull(strstr(line->client->news->str, expected));
 }
 
 static void
@@ -257,11 +271,19 @@ test_the_mailbox_that_is_left_is_asked_for_under_notify(void)
 	wait_notify(&line, BACKEND_NOTIFY_ON);
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
 	imap_client_run(line.client, imap_client_fetch(line.client, "Sent", 7, "3"));
-	/* It may have come with what was asked for. */
-	for (guint i = 0; i < 1000 && strstr(line.client->news->str, "INBOX 10 -1") == NULL; i++)
-		g_assert_true(imap_client_pump(line.client, 10, NULL, NULL));
-	g_assert_nonnull(strstr(line.client->news->str, "status INBOX 10 -1 0 0 0\n"));
+	wait_news(&line, "status INBOX 10 -1 0 0 0\n");
 	end(&line);
+}
+
+static void
+assert_sync_finds_it_made_anew(Line *line)
+{
+	Request *sync = imap_client_request(line->client, REQUEST_SYNC, "INBOX");
+
+	sync->known = (MailboxState){.uidvalidity = 7, .uidnext = 12, .count = 9};
+	imap_client_run(line->client, sync);
+	imap_client_assert_log(line->client, "selected 8\ndone 8 1 0 0\n");
+	g_assert_true(line->client->backend->told);
 }
 
 static void
@@ -275,17 +297,11 @@ test_an_untagged_no_makes_the_next_sync_select_anew(void)
 				"!pause",
 				">* NO Internal error occurred.",
 				"=DONE",
-				"<x EXAMINE \"INBOX\"",
-				"<y UID FETCH *",
 				">i OK",
-				">* 0 EXISTS",
-				">* OK [UIDVALIDITY 8]",
-				">x OK",
-				">y OK",
+				MADE_ANEW,
 				"!end",
 				NULL};
 	Line line = log_in(imap_peer_dialog, dialog);
-	Request *sync;
 
 	line.client->hears_all = FALSE;
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
@@ -295,11 +311,59 @@ test_an_untagged_no_makes_the_next_sync_select_anew(void)
 	imap_client_pump(line.client, 200, NULL, NULL);
 	/* One that says so all the time is heard once. */
 	g_assert_cmpstr(line.client->news->str, ==, "");
-	sync = imap_client_request(line.client, REQUEST_SYNC, "INBOX");
-	sync->known = (MailboxState){.uidvalidity = 7, .uidnext = 12, .count = 9};
-	imap_client_run(line.client, sync);
-	imap_client_assert_log(line.client, "selected 8\ndone 8 1 0 0\n");
-	g_assert_true(line.client->backend->told);
+	assert_sync_finds_it_made_anew(&line);
+	end(&line);
+}
+
+static void
+test_the_numbers_of_the_selected_mailbox_take_selecting_it_anew(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE"),
+				FETCH_ONE,
+				"<s STATUS \"Sent\" (*",
+				">* STATUS Sent (MESSAGES 5)",
+				">s OK",
+				MADE_ANEW,
+				"!end",
+				NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+	Request *status;
+
+	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
+	imap_client_assert_log(line.client, "done\n");
+	g_string_truncate(line.client->news, 0);
+	status = imap_client_request(line.client, REQUEST_STATUS, NULL);
+	status->mailboxes = g_strdupv((char *[]){(char *)"INBOX", (char *)"Sent", NULL});
+	imap_client_run(line.client, status);
+	imap_client_assert_log(line.client, "done\n");
+	g_assert_cmpstr(line.client->news->str, ==, "changed INBOX\nstatus Sent 5 -1 0 0 0\n");
+	assert_sync_finds_it_made_anew(&line);
+	end(&line);
+}
+
+static void
+test_a_selected_mailbox_that_is_told_of_as_a_name_is_selected_anew(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE NOTIFY"),
+				NOTIFY,
+				">n OK",
+				FETCH_ONE,
+				"<i IDLE",
+				">+ idling",
+				">* LIST (\\NonExistent) \"/\" INBOX",
+				"=DONE",
+				">i OK",
+				MADE_ANEW,
+				"!end",
+				NULL};
+	Line line = log_in(imap_peer_dialog, dialog);
+
+	ask_notify(&line);
+	wait_notify(&line, BACKEND_NOTIFY_ON);
+	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
+	imap_client_assert_log(line.client, "done\n");
+	wait_news(&line, "folders\nchanged INBOX\n");
+	assert_sync_finds_it_made_anew(&line);
 	end(&line);
 }
 
@@ -374,6 +438,8 @@ main(int argc, char **argv)
 	ADD(selecting_for_a_fetch_tells_the_numbers);
 	ADD(the_mailbox_that_is_left_is_asked_for_under_notify);
 	ADD(an_untagged_no_makes_the_next_sync_select_anew);
+	ADD(the_numbers_of_the_selected_mailbox_take_selecting_it_anew);
+	ADD(a_selected_mailbox_that_is_told_of_as_a_name_is_selected_anew);
 	ADD(a_probe_renews_idle);
 	ADD(a_line_that_does_not_answer_a_probe_is_lost_soon);
 	return g_test_run();
