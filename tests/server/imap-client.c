@@ -555,3 +555,32 @@ imap_client_assert_log(ImapClient *client, const char *expected)
 	g_assert_cmpstr(client->log->str, ==, expected);
 	g_string_truncate(client->log, 0);
 }
+
+void
+imap_client_assert_change(Dialog dialog, RequestKind kind, const char *uids, const char *target,
+			  const char *expected)
+{
+	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
+	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
+
+	imap_client_must_login(client);
+	imap_client_run(client, imap_client_change(client, kind, "INBOX", uids, target));
+	imap_client_assert_log(client, expected);
+}
+
+ImapLine
+imap_line_new(PeerScript script, gconstpointer user)
+{
+	ImapLine line = {.peer = peer_new(script, (gpointer)user)};
+
+	line.client = imap_client_new(line.peer, TLS_NONE);
+	imap_client_must_login(line.client);
+	return line;
+}
+
+void
+imap_line_end(ImapLine *line)
+{
+	imap_client_free(line->client);
+	peer_free(line->peer);
+}

@@ -32,6 +32,8 @@ typedef struct {
 	gboolean unwanted;  /* body_open() refuses */
 } ImapClient;
 
+typedef const char *const Dialog[];
+
 /* A PeerScript; @user is a NULL-terminated list of lines. */
 void imap_peer_dialog(PeerLine *line, gpointer user);
 
@@ -41,6 +43,10 @@ void imap_peer_dialog(PeerLine *line, gpointer user);
 	">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+] ready",                          \
 		"<a AUTHENTICATE PLAIN AHUAc2VjcmV0",                                              \
 		">a OK [CAPABILITY IMAP4rev1 LITERAL+" offered "] in"
+
+/* What a change of INBOX begins with after that login. */
+#define IMAP_PEER_SELECTED                                                                         \
+	"=m2 SELECT \"INBOX\"", ">* 9 EXISTS", ">* OK [UIDVALIDITY 7]", ">m2 OK [READ-WRITE] in"
 
 ImapClient *imap_client_new(Peer *peer, TlsMode tls);
 void imap_client_free(ImapClient *client); /* NULL is fine */
@@ -64,6 +70,18 @@ gboolean imap_client_pump(ImapClient *client, guint ms, const gboolean *until, G
 /* Until there is news. */
 void imap_client_wait_news(ImapClient *client);
 void imap_client_assert_log(ImapClient *client, const char *expected); /* and empties it */
+/* @kind of @uids against @dialog; its log must be @expected. */
+void imap_client_assert_change(Dialog dialog, RequestKind kind, const char *uids,
+			       const char *target, const char *expected);
+
+/* A peer and a client that has logged in to it, in plain text. */
+typedef struct {
+	Peer *peer;
+	ImapClient *client;
+} ImapLine;
+
+ImapLine imap_line_new(PeerScript script, gconstpointer user);
+void imap_line_end(ImapLine *line);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImapClient, imap_client_free)
 

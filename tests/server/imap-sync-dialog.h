@@ -5,8 +5,6 @@
 #include "base/error.h"
 #include "imap-client.h"
 
-typedef const char *const Dialog[];
-
 #define QRESYNC                                                                                    \
 	IMAP_PEER_LOGIN(" ENABLE QRESYNC IDLE ESEARCH"), "<b ENABLE QRESYNC",                      \
 		">* ENABLED QRESYNC", ">b OK"

@@ -8,8 +8,6 @@
 #include "base/error.h"
 #include "imap-client.h"
 
-typedef const char *const Dialog[];
-
 #define LOGIN(offered)                                                                             \
 	">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready", "<a AUTHENTICATE *",              \
 		">a OK [CAPABILITY IMAP4rev1" offered "] in"

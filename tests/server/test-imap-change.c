@@ -6,24 +6,6 @@
 #include "base/error.h"
 #include "imap-client.h"
 
-typedef const char *const Dialog[];
-
-#define SELECTED                                                                                   \
-	"=m2 SELECT \"INBOX\"", ">* 9 EXISTS", ">* OK [UIDVALIDITY 7]", ">m2 OK [READ-WRITE] in"
-
-/* @kind of @uids against @dialog; its log must be @expected. */
-static void
-assert_change(const char *const *dialog, RequestKind kind, const char *uids, const char *target,
-	      const char *expected)
-{
-	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
-	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
-
-	imap_client_must_login(client);
-	imap_client_run(client, imap_client_change(client, kind, "INBOX", uids, target));
-	imap_client_assert_log(client, expected);
-}
-
 /* COPY
  * ----------------------------------------------------------------------------------------------------------
  */
@@ -61,9 +43,9 @@ assert_copyuid(const char *code, const char *expected)
 				     "!end",
 				     NULL};
 
-	assert_change(before, REQUEST_COPY, "1:3,5", "Away", log);
-	assert_change(behind, REQUEST_COPY, "1:3,5", "Away", log);
-	assert_change(twice, REQUEST_COPY, "1:3,5", "Away", log);
+	imap_client_assert_change(before, REQUEST_COPY, "1:3,5", "Away", log);
+	imap_client_assert_change(behind, REQUEST_COPY, "1:3,5", "Away", log);
+	imap_client_assert_change(twice, REQUEST_COPY, "1:3,5", "Away", log);
 }
 
 static void
@@ -110,12 +92,15 @@ test_a_missing_target_is_not_found(void)
 				">m3 NO [TRYCREATE] no such thing",
 				"!end",
 				NULL};
-	static Dialog move = {
-		IMAP_PEER_LOGIN(" MOVE"),	    SELECTED, "=m3 UID MOVE 1 \"Away\"",
-		">m3 NO [TRYCREATE] no such thing", "!end",   NULL};
+	static Dialog move = {IMAP_PEER_LOGIN(" MOVE"),
+			      IMAP_PEER_SELECTED,
+			      "=m3 UID MOVE 1 \"Away\"",
+			      ">m3 NO [TRYCREATE] no such thing",
+			      "!end",
+			      NULL};
 
-	assert_change(dialog, REQUEST_COPY, "1", "Away", "done NOT_FOUND\n");
-	assert_change(move, REQUEST_MOVE, "1", "Away", "done NOT_FOUND\n");
+	imap_client_assert_change(dialog, REQUEST_COPY, "1", "Away", "done NOT_FOUND\n");
+	imap_client_assert_change(move, REQUEST_MOVE, "1", "Away", "done NOT_FOUND\n");
 }
 
 /* MOVE
@@ -126,7 +111,7 @@ static void
 test_move_tells_where_to_and_what_left(void)
 {
 	static Dialog counted = {IMAP_PEER_LOGIN(" MOVE UIDPLUS"),
-				 SELECTED,
+				 IMAP_PEER_SELECTED,
 				 "=m3 UID MOVE 1:3,5 \"Away\"",
 				 ">* OK [COPYUID 14 1:3,5 7:10] moved",
 				 ">* 1 EXPUNGE",
@@ -138,7 +123,7 @@ test_move_tells_where_to_and_what_left(void)
 				 NULL};
 	/* Fewer than asked for, and nobody says which: a sync has to look. */
 	static Dialog fewer = {IMAP_PEER_LOGIN(" MOVE UIDPLUS"),
-			       SELECTED,
+			       IMAP_PEER_SELECTED,
 			       "=m3 UID MOVE 1:3,5 \"Away\"",
 			       ">* 1 EXPUNGE",
 			       ">m3 OK done",
@@ -162,18 +147,19 @@ test_move_tells_where_to_and_what_left(void)
 		"!end",
 		NULL};
 
-	assert_change(counted, REQUEST_MOVE, "1:3,5", "Away",
-		      "copied 1:3,5 to 14 7:10\nvanished 1:3,5\ndone\n");
-	assert_change(fewer, REQUEST_MOVE, "1:3,5", "Away", "copied 1:3,5 to 0 unknown\ndone\n");
-	assert_change(named, REQUEST_MOVE, "1:3,5", "Away",
-		      "copied 1:3,5 to 14 7:10\nvanished 1:3,5\ndone\n");
+	imap_client_assert_change(counted, REQUEST_MOVE, "1:3,5", "Away",
+				  "copied 1:3,5 to 14 7:10\nvanished 1:3,5\ndone\n");
+	imap_client_assert_change(fewer, REQUEST_MOVE, "1:3,5", "Away",
+				  "copied 1:3,5 to 0 unknown\ndone\n");
+	imap_client_assert_change(named, REQUEST_MOVE, "1:3,5", "Away",
+				  "copied 1:3,5 to 14 7:10\nvanished 1:3,5\ndone\n");
 }
 
 static void
 test_own_removals_are_news_like_others(void)
 {
 	static Dialog dialog = {IMAP_PEER_LOGIN(" MOVE UIDPLUS"),
-				SELECTED,
+				IMAP_PEER_SELECTED,
 				"=m3 UID MOVE 1 \"Away\"",
 				">* OK [COPYUID 14 1 7] moved",
 				">* 1 EXPUNGE",
@@ -192,16 +178,20 @@ test_own_removals_are_news_like_others(void)
 static void
 test_without_move_the_copy_comes_first(void)
 {
-	static Dialog dialog = {IMAP_PEER_LOGIN(" UIDPLUS"), SELECTED,
+	static Dialog dialog = {IMAP_PEER_LOGIN(" UIDPLUS"), IMAP_PEER_SELECTED,
 				"=m3 UID COPY 1:3,5 \"Away\"", ">m3 OK [COPYUID 14 1:2,5 7:9]",
 				/* 3 was not there: it is not marked if it is now. */
 				"=m4 UID STORE 1:2,5 +FLAGS.SILENT (\\Deleted)",
 				"=m5 UID EXPUNGE 1:2,5", ">m4 OK", ">* 1 EXPUNGE", ">* 1 EXPUNGE",
 				">* 2 EXPUNGE", ">m5 OK", "!end", NULL};
-	static Dialog refused = {IMAP_PEER_LOGIN(" UIDPLUS"), SELECTED, "=m3 UID COPY 1 \"Away\"",
-				 ">m3 NO [OVERQUOTA] full",   "!end",	NULL};
+	static Dialog refused = {IMAP_PEER_LOGIN(" UIDPLUS"),
+				 IMAP_PEER_SELECTED,
+				 "=m3 UID COPY 1 \"Away\"",
+				 ">m3 NO [OVERQUOTA] full",
+				 "!end",
+				 NULL};
 	static Dialog unmarked = {IMAP_PEER_LOGIN(" UIDPLUS"),
-				  SELECTED,
+				  IMAP_PEER_SELECTED,
 				  "=m3 UID COPY 1 \"Away\"",
 				  ">m3 OK [COPYUID 14 1 7]",
 				  "=m4 UID STORE 1 +FLAGS.SILENT (\\Deleted)",
@@ -211,11 +201,15 @@ test_without_move_the_copy_comes_first(void)
 				  "!end",
 				  NULL};
 	/* Perhaps there was nothing to copy: what is not surely copied is not removed. */
-	static Dialog untold = {IMAP_PEER_LOGIN(" UIDPLUS"), SELECTED, "=m3 UID COPY 1 \"Away\"",
-				">m3 OK no messages found",  "!end",   NULL};
+	static Dialog untold = {IMAP_PEER_LOGIN(" UIDPLUS"),
+				IMAP_PEER_SELECTED,
+				"=m3 UID COPY 1 \"Away\"",
+				">m3 OK no messages found",
+				"!end",
+				NULL};
 	/* Proton Bridge offers UIDPLUS and refuses this. */
 	static Dialog kept = {IMAP_PEER_LOGIN(" UIDPLUS"),
-			      SELECTED,
+			      IMAP_PEER_SELECTED,
 			      "=m3 UID COPY 1 \"Away\"",
 			      ">m3 OK [COPYUID 14 1 7]",
 			      "=m4 UID STORE 1 +FLAGS.SILENT (\\Deleted)",
@@ -225,7 +219,7 @@ test_without_move_the_copy_comes_first(void)
 			      "!end",
 			      NULL};
 	static Dialog zimbra = {IMAP_PEER_LOGIN(" MOVE UIDPLUS"),
-				SELECTED,
+				IMAP_PEER_SELECTED,
 				"=m3 UID MOVE 1 \"Away\"",
 				">m3 BAD command not permitted with UID",
 				"=m4 UID COPY 1 \"Away\"",
@@ -238,46 +232,59 @@ test_without_move_the_copy_comes_first(void)
 				"!end",
 				NULL};
 
-	assert_change(dialog, REQUEST_MOVE, "1:3,5", "Away",
-		      "copied 1:2,5 to 14 7:9\nvanished 1:2,5\ndone\n");
-	assert_change(refused, REQUEST_MOVE, "1", "Away", "done QUOTA\n");
-	assert_change(unmarked, REQUEST_MOVE, "1", "Away", "copied 1 to 14 7\ndone DENIED\n");
-	assert_change(untold, REQUEST_MOVE, "1", "Away", "copied 1 to 0 unknown\ndone\n");
-	assert_change(kept, REQUEST_MOVE, "1", "Away", "copied 1 to 14 7\nmarked 1\ndone\n");
-	assert_change(zimbra, REQUEST_MOVE, "1", "Away", "copied 1 to 14 7\nvanished 1\ndone\n");
+	imap_client_assert_change(dialog, REQUEST_MOVE, "1:3,5", "Away",
+				  "copied 1:2,5 to 14 7:9\nvanished 1:2,5\ndone\n");
+	imap_client_assert_change(refused, REQUEST_MOVE, "1", "Away", "done QUOTA\n");
+	imap_client_assert_change(unmarked, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 14 7\ndone DENIED\n");
+	imap_client_assert_change(untold, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 0 unknown\ndone\n");
+	imap_client_assert_change(kept, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 14 7\nmarked 1\ndone\n");
+	imap_client_assert_change(zimbra, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 14 7\nvanished 1\ndone\n");
 }
 
 static void
 test_after_no_what_is_known_is_told(void)
 {
-	static Dialog half = {
-		IMAP_PEER_LOGIN(" MOVE"),	    SELECTED,	    "=m3 UID MOVE 1:3,5 \"Away\"",
-		">* OK [COPYUID 14 1:2 7:8] moved", ">* 1 EXPUNGE", ">* 1 EXPUNGE",
-		">m3 NO [OVERQUOTA] full",	    "!end",	    NULL};
+	static Dialog half = {IMAP_PEER_LOGIN(" MOVE"),
+			      IMAP_PEER_SELECTED,
+			      "=m3 UID MOVE 1:3,5 \"Away\"",
+			      ">* OK [COPYUID 14 1:2 7:8] moved",
+			      ">* 1 EXPUNGE",
+			      ">* 1 EXPUNGE",
+			      ">m3 NO [OVERQUOTA] full",
+			      "!end",
+			      NULL};
 	static Dialog silent_half = {IMAP_PEER_LOGIN(" MOVE"),
-				     SELECTED,
+				     IMAP_PEER_SELECTED,
 				     "=m3 UID MOVE 1:3,5 \"Away\"",
 				     ">* 1 EXPUNGE",
 				     ">m3 NO [OVERQUOTA] full",
 				     "!end",
 				     NULL};
-	static Dialog untouched = {
-		IMAP_PEER_LOGIN(" MOVE"),  SELECTED, "=m3 UID MOVE 1:3,5 \"Away\"",
-		">m3 NO [OVERQUOTA] full", "!end",   NULL};
+	static Dialog untouched = {IMAP_PEER_LOGIN(" MOVE"),
+				   IMAP_PEER_SELECTED,
+				   "=m3 UID MOVE 1:3,5 \"Away\"",
+				   ">m3 NO [OVERQUOTA] full",
+				   "!end",
+				   NULL};
 
-	assert_change(half, REQUEST_MOVE, "1:3,5", "Away",
-		      "copied 1:2 to 14 7:8\ndone UNKNOWN_OUTCOME\n");
-	assert_change(silent_half, REQUEST_MOVE, "1:3,5", "Away", "done UNKNOWN_OUTCOME\n");
-	assert_change(untouched, REQUEST_MOVE, "1:3,5", "Away", "done QUOTA\n");
+	imap_client_assert_change(half, REQUEST_MOVE, "1:3,5", "Away",
+				  "copied 1:2 to 14 7:8\ndone UNKNOWN_OUTCOME\n");
+	imap_client_assert_change(silent_half, REQUEST_MOVE, "1:3,5", "Away",
+				  "done UNKNOWN_OUTCOME\n");
+	imap_client_assert_change(untouched, REQUEST_MOVE, "1:3,5", "Away", "done QUOTA\n");
 }
 
 static void
 test_a_line_lost_in_a_change_leaves_the_outcome_unknown(void)
 {
-	static Dialog move = {IMAP_PEER_LOGIN(" MOVE"), SELECTED, "=m3 UID MOVE 1 \"Away\"", "!cut",
-			      NULL};
+	static Dialog move = {IMAP_PEER_LOGIN(" MOVE"), IMAP_PEER_SELECTED,
+			      "=m3 UID MOVE 1 \"Away\"", "!cut", NULL};
 	static Dialog told = {IMAP_PEER_LOGIN(" MOVE"),
-			      SELECTED,
+			      IMAP_PEER_SELECTED,
 			      "=m3 UID MOVE 1 \"Away\"",
 			      ">* OK [COPYUID 14 1 7] moved",
 			      ">* 1 EXPUNGE",
@@ -290,10 +297,10 @@ test_a_line_lost_in_a_change_leaves_the_outcome_unknown(void)
 			      "=m3 UID COPY 1 \"Away\"",
 			      "!cut",
 			      NULL};
-	static Dialog nonsense = {IMAP_PEER_LOGIN(" MOVE"), SELECTED, "=m3 UID MOVE 1 \"Away\"",
-				  ">m3 BYE what?", NULL};
+	static Dialog nonsense = {IMAP_PEER_LOGIN(" MOVE"), IMAP_PEER_SELECTED,
+				  "=m3 UID MOVE 1 \"Away\"", ">m3 BYE what?", NULL};
 	static Dialog expunge = {IMAP_PEER_LOGIN(" UIDPLUS"),
-				 SELECTED,
+				 IMAP_PEER_SELECTED,
 				 "=m3 UID STORE 1 +FLAGS.SILENT (\\Deleted)",
 				 "=m4 UID EXPUNGE 1",
 				 ">m3 OK",
@@ -304,27 +311,28 @@ test_a_line_lost_in_a_change_leaves_the_outcome_unknown(void)
 	static Dialog bye = {IMAP_PEER_LOGIN(" MOVE"), "=m2 SELECT \"INBOX\"", ">* BYE not now",
 			     NULL};
 
-	assert_change(move, REQUEST_MOVE, "1", "Away", "done UNKNOWN_OUTCOME\n");
-	assert_change(told, REQUEST_MOVE, "1", "Away", "copied 1 to 14 7\ndone UNKNOWN_OUTCOME\n");
-	assert_change(copy, REQUEST_COPY, "1", "Away", "done UNKNOWN_OUTCOME\n");
-	assert_change(nonsense, REQUEST_MOVE, "1", "Away", "done UNKNOWN_OUTCOME\n");
-	assert_change(expunge, REQUEST_EXPUNGE, "1", NULL, "done UNKNOWN_OUTCOME\n");
-	assert_change(before, REQUEST_MOVE, "1", "Away", "done OFFLINE\n");
-	assert_change(bye, REQUEST_MOVE, "1", "Away", "done OFFLINE\n");
+	imap_client_assert_change(move, REQUEST_MOVE, "1", "Away", "done UNKNOWN_OUTCOME\n");
+	imap_client_assert_change(told, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 14 7\ndone UNKNOWN_OUTCOME\n");
+	imap_client_assert_change(copy, REQUEST_COPY, "1", "Away", "done UNKNOWN_OUTCOME\n");
+	imap_client_assert_change(nonsense, REQUEST_MOVE, "1", "Away", "done UNKNOWN_OUTCOME\n");
+	imap_client_assert_change(expunge, REQUEST_EXPUNGE, "1", NULL, "done UNKNOWN_OUTCOME\n");
+	imap_client_assert_change(before, REQUEST_MOVE, "1", "Away", "done OFFLINE\n");
+	imap_client_assert_change(bye, REQUEST_MOVE, "1", "Away", "done OFFLINE\n");
 }
 
 static void
 test_each_step_of_a_copied_move_can_be_the_last(void)
 {
 	static Dialog marking = {IMAP_PEER_LOGIN(""),
-				 SELECTED,
+				 IMAP_PEER_SELECTED,
 				 "=m3 UID COPY 1 \"Away\"",
 				 ">m3 OK [COPYUID 14 1 7]",
 				 "=m4 UID STORE 1 +FLAGS.SILENT (\\Deleted)",
 				 "!cut",
 				 NULL};
 	static Dialog expunging = {IMAP_PEER_LOGIN(""),
-				   SELECTED,
+				   IMAP_PEER_SELECTED,
 				   "=m3 UID COPY 1 \"Away\"",
 				   ">m3 OK [COPYUID 14 1 7]",
 				   "=m4 UID STORE 1 +FLAGS.SILENT (\\Deleted)",
@@ -346,11 +354,11 @@ test_each_step_of_a_copied_move_can_be_the_last(void)
 				 "!cut",
 				 NULL};
 
-	assert_change(marking, REQUEST_MOVE, "1", "Away",
-		      "copied 1 to 14 7\ndone UNKNOWN_OUTCOME\n");
-	assert_change(expunging, REQUEST_MOVE, "1", "Away",
-		      "copied 1 to 14 7\ndone UNKNOWN_OUTCOME\n");
-	assert_change(waiting, REQUEST_COPY, "1", "\xff", "done OFFLINE\n");
+	imap_client_assert_change(marking, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 14 7\ndone UNKNOWN_OUTCOME\n");
+	imap_client_assert_change(expunging, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 14 7\ndone UNKNOWN_OUTCOME\n");
+	imap_client_assert_change(waiting, REQUEST_COPY, "1", "\xff", "done OFFLINE\n");
 }
 
 /* EXPUNGE
@@ -361,7 +369,7 @@ static void
 test_expunge_removes_exactly_what_was_asked_for(void)
 {
 	static Dialog dialog = {IMAP_PEER_LOGIN(" UIDPLUS"),
-				SELECTED,
+				IMAP_PEER_SELECTED,
 				"=m3 UID STORE 1:3,5 +FLAGS.SILENT (\\Deleted)",
 				"=m4 UID EXPUNGE 1:3,5",
 				">m3 OK",
@@ -373,7 +381,7 @@ test_expunge_removes_exactly_what_was_asked_for(void)
 				"!end",
 				NULL};
 
-	assert_change(dialog, REQUEST_EXPUNGE, "1:3,5", NULL, "vanished 1:3,5\ndone\n");
+	imap_client_assert_change(dialog, REQUEST_EXPUNGE, "1:3,5", NULL, "vanished 1:3,5\ndone\n");
 }
 
 /* 1 to 3 were marked before; another client has saved 2 since. */
@@ -381,7 +389,7 @@ static void
 test_what_was_marked_before_is_not_marked_again(void)
 {
 	static Dialog dialog = {IMAP_PEER_LOGIN(""),
-				SELECTED,
+				IMAP_PEER_SELECTED,
 				"=m3 UID STORE 5 +FLAGS.SILENT (\\Deleted)",
 				">m3 OK",
 				"=m4 UID SEARCH DELETED",
@@ -410,7 +418,7 @@ static void
 assert_guarded(const char *found, gboolean expunged, const char *expected)
 {
 	const char *const safe[] = {IMAP_PEER_LOGIN(""),
-				    SELECTED,
+				    IMAP_PEER_SELECTED,
 				    "=m3 UID STORE 1:3,5 +FLAGS.SILENT (\\Deleted)",
 				    ">m3 OK",
 				    "=m4 UID SEARCH DELETED",
@@ -425,7 +433,7 @@ assert_guarded(const char *found, gboolean expunged, const char *expected)
 				    "!end",
 				    NULL};
 	const char *const unsafe[] = {IMAP_PEER_LOGIN(""),
-				      SELECTED,
+				      IMAP_PEER_SELECTED,
 				      "=m3 UID STORE 1:3,5 +FLAGS.SILENT (\\Deleted)",
 				      ">m3 OK",
 				      "=m4 UID SEARCH DELETED",
@@ -434,7 +442,8 @@ assert_guarded(const char *found, gboolean expunged, const char *expected)
 				      "!end",
 				      NULL};
 
-	assert_change(expunged ? safe : unsafe, REQUEST_EXPUNGE, "1:3,5", NULL, expected);
+	imap_client_assert_change(expunged ? safe : unsafe, REQUEST_EXPUNGE, "1:3,5", NULL,
+				  expected);
 }
 
 static void
@@ -457,7 +466,7 @@ static void
 test_without_uidplus_a_move_is_guarded_too(void)
 {
 	static Dialog foreign = {IMAP_PEER_LOGIN(""),
-				 SELECTED,
+				 IMAP_PEER_SELECTED,
 				 "=m3 UID COPY 1 \"Away\"",
 				 ">m3 OK",
 				 "=m4 UID STORE 1 +FLAGS.SILENT (\\Deleted)",
@@ -468,7 +477,7 @@ test_without_uidplus_a_move_is_guarded_too(void)
 				 "!end",
 				 NULL};
 	static Dialog refused = {IMAP_PEER_LOGIN(""),
-				 SELECTED,
+				 IMAP_PEER_SELECTED,
 				 "=m3 UID COPY 1 \"Away\"",
 				 ">m3 OK",
 				 "=m4 UID STORE 1 +FLAGS.SILENT (\\Deleted)",
@@ -478,7 +487,7 @@ test_without_uidplus_a_move_is_guarded_too(void)
 				 "!end",
 				 NULL};
 	static Dialog extended = {IMAP_PEER_LOGIN(" ESEARCH"),
-				  SELECTED,
+				  IMAP_PEER_SELECTED,
 				  "=m3 UID COPY 1 \"Away\"",
 				  ">m3 OK",
 				  "=m4 UID STORE 1 +FLAGS.SILENT (\\Deleted)",
@@ -492,7 +501,7 @@ test_without_uidplus_a_move_is_guarded_too(void)
 				  "!end",
 				  NULL};
 	static Dialog lost = {IMAP_PEER_LOGIN(""),
-			      SELECTED,
+			      IMAP_PEER_SELECTED,
 			      "=m3 UID COPY 1 \"Away\"",
 			      ">m3 OK",
 			      "=m4 UID STORE 1 +FLAGS.SILENT (\\Deleted)",
@@ -501,14 +510,14 @@ test_without_uidplus_a_move_is_guarded_too(void)
 			      "!cut",
 			      NULL};
 
-	assert_change(foreign, REQUEST_MOVE, "1", "Away",
-		      "copied 1 to 0 unknown\nmarked 1\ndone\n");
-	assert_change(refused, REQUEST_MOVE, "1", "Away",
-		      "copied 1 to 0 unknown\nmarked 1\ndone\n");
-	assert_change(extended, REQUEST_MOVE, "1", "Away",
-		      "copied 1 to 0 unknown\nvanished 1\ndone\n");
-	assert_change(lost, REQUEST_MOVE, "1", "Away",
-		      "copied 1 to 0 unknown\nmarked 1\ndone OFFLINE\n");
+	imap_client_assert_change(foreign, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 0 unknown\nmarked 1\ndone\n");
+	imap_client_assert_change(refused, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 0 unknown\nmarked 1\ndone\n");
+	imap_client_assert_change(extended, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 0 unknown\nvanished 1\ndone\n");
+	imap_client_assert_change(lost, REQUEST_MOVE, "1", "Away",
+				  "copied 1 to 0 unknown\nmarked 1\ndone OFFLINE\n");
 }
 
 /* The line
@@ -519,7 +528,7 @@ static void
 test_changes_keep_out_of_the_way_of_syncs(void)
 {
 	static Dialog dialog = {IMAP_PEER_LOGIN(" MOVE UIDPLUS"),
-				SELECTED,
+				IMAP_PEER_SELECTED,
 				"=m3 UID MOVE 1 \"Away\"",
 				"!pause",
 				">m3 OK",

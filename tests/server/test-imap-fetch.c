@@ -5,44 +5,20 @@
 #include "base/error.h"
 #include "imap-client.h"
 
-typedef const char *const Dialog[];
-
 #define OPEN                                                                                       \
 	"<x EXAMINE \"INBOX\"", "<y UID FETCH *", ">* 9 EXISTS",                                   \
 		">* OK [UIDVALIDITY 7] UIDs valid", ">x OK"
 #define PLAIN IMAP_PEER_LOGIN("")
 
-typedef struct {
-	Peer *peer;
-	ImapClient *client;
-} Line;
-
-static Line
-log_in(PeerScript script, gconstpointer user)
-{
-	Line line = {.peer = peer_new(script, (gpointer)user)};
-
-	line.client = imap_client_new(line.peer, TLS_NONE);
-	imap_client_must_login(line.client);
-	return line;
-}
-
-static void
-end(Line *line)
-{
-	imap_client_free(line->client);
-	peer_free(line->peer);
-}
-
 /* One FETCH of @uids against @dialog; its log must be @expected. */
 static void
 assert_fetch(const char *const *dialog, const char *uids, const char *expected)
 {
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, uids));
 	imap_client_assert_log(line.client, expected);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -197,7 +173,7 @@ long_body(PeerLine *line, gpointer user)
 static void
 test_a_long_body_is_never_whole_in_memory(void)
 {
-	Line line = log_in(long_body, NULL);
+	ImapLine line = imap_line_new(long_body, NULL);
 	gsize total = 0;
 	const char *p;
 
@@ -213,7 +189,7 @@ test_a_long_body_is_never_whole_in_memory(void)
 	}
 	g_assert_cmpuint(total, >, 2990000);
 	g_assert_cmpuint(total, <=, 3000000);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -221,12 +197,12 @@ test_a_body_that_is_not_wanted_is_drained(void)
 {
 	static Dialog dialog = {PLAIN,	 OPEN,	 ">* 1 FETCH (UID 3 BODY[] {5}\r\nthree)",
 				">y OK", "!end", NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 
 	line.client->unwanted = TRUE;
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
 	imap_client_assert_log(line.client, "refused 5\nbody 3 g-file-error-quark\ndone\n");
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -283,7 +259,7 @@ test_requests_share_a_line_and_get_their_own_bodies(void)
 				">c OK",
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 	Request *headers = imap_client_fetch(line.client, "INBOX", 7, "8");
 
 	headers->kind = REQUEST_HEADERS;
@@ -296,7 +272,7 @@ test_requests_share_a_line_and_get_their_own_bodies(void)
 			       "open 4 <five> body 5 whole\nopen 5 <three> body 3 whole\n"
 			       "header 8 4 head\ndone\ndone\ndone\n");
 	g_assert_cmpstr(line.client->news->str, ==, "changed INBOX\n");
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -318,7 +294,7 @@ long_header(PeerLine *line, gpointer user)
 static void
 test_header_blocks_are_cut_at_a_bound(void)
 {
-	Line line = log_in(long_header, NULL);
+	ImapLine line = imap_line_new(long_header, NULL);
 	Request *request = imap_client_fetch(line.client, "INBOX", 7, "3:5");
 
 	request->kind = REQUEST_HEADERS;
@@ -326,7 +302,7 @@ test_header_blocks_are_cut_at_a_bound(void)
 	g_assert_true(g_str_has_prefix(line.client->log->str, "header 3 262144 hhh"));
 	g_assert_true(
 		g_str_has_suffix(line.client->log->str, "header 4 5 short\nheader 5 0 \ndone\n"));
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -354,14 +330,14 @@ many_uids(PeerLine *line, gpointer user)
 static void
 test_a_long_set_is_cut_into_commands_of_8000_bytes(void)
 {
-	Line line = log_in(many_uids, NULL);
+	ImapLine line = imap_line_new(many_uids, NULL);
 	g_autoptr(GString) uids = g_string_new("1");
 
 	for (guint i = 3; i < 10000; i += 2)
 		g_string_append_printf(uids, ",%u", i);
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 0, uids->str));
 	imap_client_assert_log(line.client, "done\n");
-	end(&line);
+	imap_line_end(&line);
 }
 
 /* The line itself
@@ -396,27 +372,27 @@ test_a_stalled_body_is_a_timeout(void)
 {
 	static Dialog dialog = {PLAIN, OPEN, ">* 1 FETCH (UID 3 BODY[] {1000}\r\nthree", "!stall",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 	gint64 began = g_get_monotonic_time();
 
 	line.client->config.timeout_ms = 300;
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
 	imap_client_assert_log(line.client, "open 1000 <three\r\n> body 3 TIMEOUT\ndone TIMEOUT\n");
 	g_assert_cmpint(g_get_monotonic_time() - began, <, 3 * G_TIME_SPAN_SECOND);
-	end(&line);
+	imap_line_end(&line);
 }
 
 #define FETCH_ONE OPEN, ">* 1 FETCH (UID 3 BODY[] {5}\r\nthree)", ">y OK"
 
 static void
-fetch_one(Line *line, const char *uid, const char *expected)
+fetch_one(ImapLine *line, const char *uid, const char *expected)
 {
 	imap_client_run(line->client, imap_client_fetch(line->client, "INBOX", 7, uid));
 	imap_client_assert_log(line->client, expected);
 }
 
 static gint64
-tick_at(Line *line, gint64 now)
+tick_at(ImapLine *line, gint64 now)
 {
 	return line->client->backend->ops->tick(line->client->backend, now, NULL);
 }
@@ -437,7 +413,7 @@ test_idle_begins_after_a_rest_and_brings_news(void)
 				">b OK",
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 	gint64 began;
 
 	fetch_one(&line, "3", "open 5 <three> body 3 whole\ndone\n");
@@ -446,7 +422,7 @@ test_idle_begins_after_a_rest_and_brings_news(void)
 	g_assert_cmpint(g_get_monotonic_time() - began, >=, 150000);
 	g_assert_cmpstr(line.client->news->str, ==, "changed INBOX\n");
 	fetch_one(&line, "4", "done\n");
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -464,13 +440,13 @@ test_all_kinds_of_change_are_news(void)
 					changes[i],
 					"!end",
 					NULL};
-		Line line = log_in(imap_peer_dialog, dialog);
+		ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 
 		fetch_one(&line, "3", "open 5 <three> body 3 whole\ndone\n");
 		tick_at(&line, g_get_monotonic_time() + 2 * G_TIME_SPAN_SECOND);
 		imap_client_wait_news(line.client);
 		g_assert_cmpstr(line.client->news->str, ==, "changed INBOX\n");
-		end(&line);
+		imap_line_end(&line);
 	}
 }
 
@@ -480,7 +456,7 @@ test_a_command_waits_for_the_plus_of_idle(void)
 	static Dialog dialog = {
 		IMAP_PEER_LOGIN(" IDLE"), FETCH_ONE, "<i IDLE", "!pause", ">+ idling", "=DONE",
 		"<b UID FETCH 4 *",	  ">i OK",   ">b OK",	"!end",	  NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 	gsize sent;
 
 	fetch_one(&line, "3", "open 5 <three> body 3 whole\ndone\n");
@@ -493,7 +469,7 @@ test_a_command_waits_for_the_plus_of_idle(void)
 	peer_go(line.peer);
 	g_assert_true(imap_client_finish(line.client, NULL));
 	imap_client_assert_log(line.client, "done\n");
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -506,7 +482,7 @@ test_an_answer_to_a_command_that_still_waits_ends_the_line(void)
 				">m5 OK done",
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 
 	fetch_one(&line, "3", "open 5 <three> body 3 whole\ndone\n");
 	tick_at(&line, g_get_monotonic_time() + 2 * G_TIME_SPAN_SECOND);
@@ -515,7 +491,7 @@ test_an_answer_to_a_command_that_still_waits_ends_the_line(void)
 	peer_go(line.peer);
 	g_assert_false(imap_client_finish(line.client, NULL));
 	imap_client_assert_log(line.client, "done PROTOCOL\n");
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -532,7 +508,7 @@ test_idle_is_renewed_after_five_minutes(void)
 				">* 10 EXISTS",
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 	gint64 now;
 
 	fetch_one(&line, "3", "open 5 <three> body 3 whole\ndone\n");
@@ -542,7 +518,7 @@ test_idle_is_renewed_after_five_minutes(void)
 	g_assert_cmpint(tick_at(&line, now), <=, now + 5 * G_TIME_SPAN_MINUTE);
 	tick_at(&line, now + 5 * G_TIME_SPAN_MINUTE);
 	imap_client_wait_news(line.client);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -559,8 +535,8 @@ test_without_idle_there_is_noop_each_minute(void)
 				 ">n OK",
 				 "!end",
 				 NULL};
-	Line line = log_in(imap_peer_dialog, without);
-	Line second = log_in(imap_peer_dialog, refused);
+	ImapLine line = imap_line_new(imap_peer_dialog, without);
+	ImapLine second = imap_line_new(imap_peer_dialog, refused);
 	gint64 now;
 
 	fetch_one(&line, "3", "open 5 <three> body 3 whole\ndone\n");
@@ -568,13 +544,13 @@ test_without_idle_there_is_noop_each_minute(void)
 	g_assert_cmpint(tick_at(&line, now), >, now + 50 * G_TIME_SPAN_SECOND);
 	tick_at(&line, now + G_TIME_SPAN_MINUTE);
 	imap_client_wait_news(line.client);
-	end(&line);
+	imap_line_end(&line);
 	fetch_one(&second, "3", "open 5 <three> body 3 whole\ndone\n");
 	tick_at(&second, g_get_monotonic_time() + 2 * G_TIME_SPAN_SECOND);
 	imap_client_pump(second.client, 100, NULL, NULL);
 	tick_at(&second, g_get_monotonic_time() + 61 * G_TIME_SPAN_SECOND);
 	imap_client_wait_news(second.client);
-	end(&second);
+	imap_line_end(&second);
 }
 
 static void
@@ -582,7 +558,7 @@ test_a_dead_idle_is_noticed_when_it_is_renewed(void)
 {
 	static Dialog dialog = {
 		IMAP_PEER_LOGIN(" IDLE"), FETCH_ONE, "<i IDLE", ">+ idling", "!stall", NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 	g_autoptr(GError) error = NULL;
 	gint64 now;
 
@@ -595,7 +571,7 @@ test_a_dead_idle_is_noticed_when_it_is_renewed(void)
 							now + 10 * G_TIME_SPAN_SECOND, &error),
 			==, -1);
 	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -616,7 +592,7 @@ test_another_mailbox_has_to_wait_until_the_line_is_free(void)
 				">d OK",
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 	Request *sent = imap_client_fetch(line.client, "Sent", 7, "1");
 	Backend *backend = line.client->backend;
 
@@ -630,7 +606,7 @@ test_another_mailbox_has_to_wait_until_the_line_is_free(void)
 	imap_client_assert_log(line.client, "open 3 <one> body 1 whole\ndone\n");
 	g_assert_cmpstr(backend->selected, ==, "Sent");
 	g_assert_cmpstr(line.client->news->str, ==, "");
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -653,7 +629,7 @@ test_news_of_the_mailbox_before_are_not_the_new_ones(void)
 				">d OK",
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 
 	fetch_one(&line, "3", "open 5 <three> body 3 whole\ndone\n");
 	tick_at(&line, g_get_monotonic_time() + 2 * G_TIME_SPAN_SECOND);
@@ -662,14 +638,14 @@ test_news_of_the_mailbox_before_are_not_the_new_ones(void)
 	imap_client_assert_log(line.client, "open 3 <one> body 1 whole\ndone\n");
 	g_assert_true(g_str_has_prefix(line.client->news->str, "changed INBOX\n"));
 	g_assert_null(strstr(line.client->news->str, "Sent"));
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
 test_the_window_is_sixteen_requests(void)
 {
 	static Dialog dialog = {PLAIN, "!stall", NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 	Backend *backend = line.client->backend;
 	Request *last = imap_client_fetch(line.client, "INBOX", 7, "1");
 
@@ -681,7 +657,7 @@ test_the_window_is_sixteen_requests(void)
 	line.client->backend = NULL;
 	g_assert_true(line.client->finished);
 	g_assert_error(line.client->error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -703,13 +679,13 @@ static void
 test_any_cut_of_the_stream_says_the_same(void)
 {
 	for (gsize chunk = 1; chunk <= 7; chunk++) {
-		Line line = log_in(in_chunks, &chunk);
+		ImapLine line = imap_line_new(in_chunks, &chunk);
 
 		imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3,5"));
 		g_assert_true(g_str_has_suffix(line.client->log->str, "> body 5 whole\ndone\n"));
 		g_assert_nonnull(
 			strstr(line.client->log->str, "<three> body 3 whole\nopen 4 <five>"));
-		end(&line);
+		imap_line_end(&line);
 	}
 }
 
@@ -719,11 +695,11 @@ test_alerts_are_told(void)
 	static Dialog dialog = {
 		PLAIN,	OPEN, ">* NO [ALERT] Disk is \033[1mfull", ">y OK [ALERT] bye soon",
 		"!end", NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 
 	fetch_one(&line, "3", "done\n");
 	g_assert_cmpstr(line.client->news->str, ==, "alert Disk is \033[1mfull\nalert bye soon\n");
-	end(&line);
+	imap_line_end(&line);
 }
 
 #define ADD(name) g_test_add_func("/imap-fetch/" #name, test_##name)

@@ -5,8 +5,6 @@
 #include "base/error.h"
 #include "imap-client.h"
 
-typedef const char *const Dialog[];
-
 static void
 assert_folders(const char *const *dialog, RequestKind kind, const char *mailbox, const char *target,
 	       const char *expected)

@@ -5,8 +5,6 @@
 #include "base/error.h"
 #include "imap-client.h"
 
-typedef const char *const Dialog[];
-
 /* One request of @kind against @dialog; its log must be @expected. */
 static void
 assert_tells(const char *const *dialog, RequestKind kind, const char *mailbox, const char *expected)

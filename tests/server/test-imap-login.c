@@ -12,8 +12,6 @@
 
 #define CANARY "Canary42"
 
-typedef const char *const Dialog[];
-
 static Peer *
 peer_for(const char *const *dialog)
 {

@@ -5,8 +5,6 @@
 #include "base/error.h"
 #include "imap-client.h"
 
-typedef const char *const Dialog[];
-
 #define NOTIFY                                                                                     \
 	"<n NOTIFY SET (selected-delayed (MessageNew MessageExpunge FlagChange)) "                 \
 	"(personal (MessageNew MessageExpunge FlagChange MailboxName))"
@@ -19,31 +17,17 @@ typedef const char *const Dialog[];
 	"<x EXAMINE \"INBOX\"", "<y UID FETCH *", ">* 0 EXISTS", ">* OK [UIDVALIDITY 8]", ">x OK", \
 		">y OK"
 
-typedef struct {
-	Peer *peer;
-	ImapClient *client;
-} Line;
-
-static Line
+static ImapLine
 log_in(PeerScript script, gconstpointer user)
 {
-	Line line = {.peer = peer_new(script, (gpointer)user)};
+	ImapLine line = imap_line_new(script, user);
 
-	line.client = imap_client_new(line.peer, TLS_NONE);
 	line.client->hears_all = TRUE;
-	imap_client_must_login(line.client);
 	return line;
 }
 
 static void
-end(Line *line)
-{
-	imap_client_free(line->client);
-	peer_free(line->peer);
-}
-
-static void
-assert_news(Line *line, const char *expected)
+assert_news(ImapLine *line, const char *expected)
 {
 	imap_client_wait_news(line->client);
 	g_assert_cmpstr(line->client->news->str, ==, expected);
@@ -52,7 +36,7 @@ assert_news(Line *line, const char *expected)
 
 /* They may have come with what was asked for. */
 static void
-wait_news(Line *line, const char *expected)
+wait_news(ImapLine *line, const char *expected)
 {
 	for (guint i = 0; i < 1000 && strstr(line->client->news->str, expected) == NULL; i++)
 		g_assert_true(imap_client_pump(line->client, 10, NULL, NULL));
@@ -60,14 +44,14 @@ wait_news(Line *line, const char *expected)
 }
 
 static void
-ask_notify(Line *line)
+ask_notify(ImapLine *line)
 {
 	g_assert_cmpint(line->client->backend->notify, ==, BACKEND_NOTIFY_OFF);
 	line->client->backend->notify = BACKEND_NOTIFY_WANTED;
 }
 
 static void
-wait_notify(Line *line, BackendNotify expected)
+wait_notify(ImapLine *line, BackendNotify expected)
 {
 	for (guint i = 0; i < 1000 && line->client->backend->notify != expected; i++)
 		imap_client_pump(line->client, 10, NULL, NULL);
@@ -90,7 +74,7 @@ test_notify_tells_of_other_mailboxes(void)
 				">* LIST () \"/\" Dd (\"OLDNAME\" (Aa))",
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 
 	ask_notify(&line);
 	assert_news(&line, "status Sent 5 2 0 9 77\n");
@@ -100,7 +84,7 @@ test_notify_tells_of_other_mailboxes(void)
 	peer_go(line.peer);
 	imap_client_wait_news(line.client);
 	g_assert_true(g_str_has_prefix(line.client->news->str, "folders\n"));
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -108,13 +92,13 @@ test_without_idle_expunges_are_not_held_back(void)
 {
 	static Dialog dialog = {IMAP_PEER_LOGIN(" NOTIFY"), "<n NOTIFY SET (selected (*", ">n OK",
 				"!end", NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 
 	g_assert_false(line.client->backend->tells);
 	ask_notify(&line);
 	wait_notify(&line, BACKEND_NOTIFY_ON);
 	g_assert_true(line.client->backend->tells);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -132,14 +116,14 @@ test_notify_that_is_refused_is_as_if_not_offered(void)
 					">* 10 EXISTS",
 					"!end",
 					NULL};
-		Line line = log_in(imap_peer_dialog, dialog);
+		ImapLine line = log_in(imap_peer_dialog, dialog);
 
 		ask_notify(&line);
 		wait_notify(&line, BACKEND_NOTIFY_REFUSED);
 		line.client->hears_all = FALSE;
 		imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
 		assert_news(&line, "changed INBOX\n");
-		end(&line);
+		imap_line_end(&line);
 	}
 }
 
@@ -147,11 +131,11 @@ static void
 test_notify_that_is_not_offered_is_known_at_login(void)
 {
 	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE"), "!end", NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 
 	g_assert_cmpint(line.client->backend->notify, ==, BACKEND_NOTIFY_REFUSED);
 	g_assert_true(line.client->backend->tells);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -160,14 +144,14 @@ test_an_overflow_ends_notify(void)
 	static Dialog dialog = {
 		IMAP_PEER_LOGIN(" IDLE NOTIFY"),	 NOTIFY, ">n OK", "<i IDLE", ">+ idling",
 		">* OK [NOTIFICATIONOVERFLOW] too much", "!end", NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 
 	ask_notify(&line);
 	/* What was left untold may have been anything. */
 	assert_news(&line, "folders\n");
 	g_assert_cmpint(line.client->backend->notify, ==, BACKEND_NOTIFY_REFUSED);
 	g_assert_true(line.client->backend->tells);
-	end(&line);
+	imap_line_end(&line);
 }
 
 /* 60,000 of three mailboxes, and folders without end. */
@@ -193,7 +177,7 @@ flood(PeerLine *line, gpointer user)
 static void
 test_a_flood_is_told_in_handfuls(void)
 {
-	Line line = log_in(flood, NULL);
+	ImapLine line = log_in(flood, NULL);
 	guint told = 0;
 
 	ask_notify(&line);
@@ -204,7 +188,7 @@ test_a_flood_is_told_in_handfuls(void)
 		told++;
 	g_assert_cmpuint(told, >, 0);
 	g_assert_cmpuint(told, <, 10000);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -222,7 +206,7 @@ test_numbers_of_many_are_one_round_trip(void)
 		">c NO it is no more",
 		"!end",
 		NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 	Request *request = imap_client_request(line.client, REQUEST_STATUS, NULL);
 
 	request->mailboxes =
@@ -231,20 +215,20 @@ test_numbers_of_many_are_one_round_trip(void)
 	imap_client_assert_log(line.client, "done\n");
 	g_assert_nonnull(strstr(line.client->news->str, "status INBOX 3 1 7 4 8\n"));
 	g_assert_nonnull(strstr(line.client->news->str, "status A \"B\" 0 0 8 1 0\n"));
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
 test_selecting_for_a_fetch_tells_the_numbers(void)
 {
 	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE"), FETCH_ONE, "!end", NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
 	g_assert_cmpstr(line.client->news->str, ==, "status INBOX 9 -1 7 12 0\n");
 	/* Nobody has asked for all there is. */
 	g_assert_false(line.client->backend->told);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -265,18 +249,18 @@ test_the_mailbox_that_is_left_is_asked_for_under_notify(void)
 				">s OK",
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 
 	ask_notify(&line);
 	wait_notify(&line, BACKEND_NOTIFY_ON);
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
 	imap_client_run(line.client, imap_client_fetch(line.client, "Sent", 7, "3"));
 	wait_news(&line, "status INBOX 10 -1 0 0 0\n");
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
-assert_sync_finds_it_made_anew(Line *line)
+assert_sync_finds_it_made_anew(ImapLine *line)
 {
 	Request *sync = imap_client_request(line->client, REQUEST_SYNC, "INBOX");
 
@@ -301,7 +285,7 @@ test_an_untagged_no_makes_the_next_sync_select_anew(void)
 				MADE_ANEW,
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 
 	line.client->hears_all = FALSE;
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
@@ -312,7 +296,7 @@ test_an_untagged_no_makes_the_next_sync_select_anew(void)
 	/* One that says so all the time is heard once. */
 	g_assert_cmpstr(line.client->news->str, ==, "");
 	assert_sync_finds_it_made_anew(&line);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -326,7 +310,7 @@ test_the_numbers_of_the_selected_mailbox_take_selecting_it_anew(void)
 				MADE_ANEW,
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 	Request *status;
 
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
@@ -338,7 +322,7 @@ test_the_numbers_of_the_selected_mailbox_take_selecting_it_anew(void)
 	imap_client_assert_log(line.client, "done\n");
 	g_assert_cmpstr(line.client->news->str, ==, "changed INBOX\nstatus Sent 5 -1 0 0 0\n");
 	assert_sync_finds_it_made_anew(&line);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -356,7 +340,7 @@ test_a_selected_mailbox_that_is_told_of_as_a_name_is_selected_anew(void)
 				MADE_ANEW,
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 
 	ask_notify(&line);
 	wait_notify(&line, BACKEND_NOTIFY_ON);
@@ -364,7 +348,7 @@ test_a_selected_mailbox_that_is_told_of_as_a_name_is_selected_anew(void)
 	imap_client_assert_log(line.client, "done\n");
 	wait_news(&line, "folders\nchanged INBOX\n");
 	assert_sync_finds_it_made_anew(&line);
-	end(&line);
+	imap_line_end(&line);
 }
 
 /* --- signs of life --- */
@@ -383,7 +367,7 @@ test_a_probe_renews_idle(void)
 				">* 10 EXISTS",
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = log_in(imap_peer_dialog, dialog);
 
 	line.client->hears_all = FALSE;
 	imap_client_run(line.client, imap_client_fetch(line.client, "INBOX", 7, "3"));
@@ -391,7 +375,7 @@ test_a_probe_renews_idle(void)
 	line.client->backend->probe = TRUE;
 	assert_news(&line, "changed INBOX\n");
 	g_assert_false(line.client->backend->probe);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -403,7 +387,7 @@ test_a_line_that_does_not_answer_a_probe_is_lost_soon(void)
 	const char *const *const dialogs[] = {idling, resting};
 
 	for (guint i = 0; i < G_N_ELEMENTS(dialogs); i++) {
-		Line line = log_in(imap_peer_dialog, dialogs[i]);
+		ImapLine line = log_in(imap_peer_dialog, dialogs[i]);
 		Backend *backend = line.client->backend;
 		g_autoptr(GError) error = NULL;
 		gint64 now, due;
@@ -418,7 +402,7 @@ test_a_line_that_does_not_answer_a_probe_is_lost_soon(void)
 		g_assert_cmpint(due, <=, now + 5 * G_TIME_SPAN_SECOND);
 		g_assert_cmpint(backend->ops->tick(backend, due, &error), ==, -1);
 		g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT);
-		end(&line);
+		imap_line_end(&line);
 	}
 }
 

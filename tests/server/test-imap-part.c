@@ -2,31 +2,7 @@
 /* Parts of a body, and the probe of its end. */
 #include "imap-client.h"
 
-typedef const char *const Dialog[];
-
 #define PLAIN IMAP_PEER_LOGIN("")
-
-typedef struct {
-	Peer *peer;
-	ImapClient *client;
-} Line;
-
-static Line
-log_in(PeerScript script, gconstpointer user)
-{
-	Line line = {.peer = peer_new(script, (gpointer)user)};
-
-	line.client = imap_client_new(line.peer, TLS_NONE);
-	imap_client_must_login(line.client);
-	return line;
-}
-
-static void
-end(Line *line)
-{
-	imap_client_free(line->client);
-	peer_free(line->peer);
-}
 
 #define PART_OPEN                                                                                  \
 	"<x EXAMINE \"INBOX\"", "<y UID FETCH 3 (UID BODY.PEEK[]<0.8> BODY.PEEK[]<19.2>)",         \
@@ -36,7 +12,7 @@ end(Line *line)
 static void
 assert_part(const char *const *dialog, const char *expected)
 {
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 	Request *request = imap_client_fetch(line.client, "INBOX", 7, "3");
 
 	request->kind = REQUEST_PART;
@@ -44,7 +20,7 @@ assert_part(const char *const *dialog, const char *expected)
 	request->probe = 19;
 	imap_client_run(line.client, request);
 	imap_client_assert_log(line.client, expected);
-	end(&line);
+	imap_line_end(&line);
 }
 
 static void
@@ -171,7 +147,7 @@ test_a_part_without_bounds_is_the_whole(void)
 				">z OK",
 				"!end",
 				NULL};
-	Line line = log_in(imap_peer_dialog, dialog);
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
 	Request *whole = imap_client_fetch(line.client, "INBOX", 7, "3");
 	Request *part = imap_client_fetch(line.client, "INBOX", 7, "5");
 
@@ -184,7 +160,7 @@ test_a_part_without_bounds_is_the_whole(void)
 	imap_client_assert_log(
 		line.client, "part of 5, 4 <part> body 5 whole\npart of 3, 5 <three> body 3 whole\n"
 			     "done\ndone\n");
-	end(&line);
+	imap_line_end(&line);
 }
 
 #define ADD(name) g_test_add_func("/imap-part/" #name, test_##name)

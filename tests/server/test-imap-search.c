@@ -5,8 +5,6 @@
 #include "base/error.h"
 #include "imap-client.h"
 
-typedef const char *const Dialog[];
-
 #define EXAMINED "<x EXAMINE \"INBOX\"", ">* 9 EXISTS", ">* OK [UIDVALIDITY 7] UIDs valid", ">x OK"
 
 /* Takes @term. */

@@ -6,24 +6,6 @@
 #include "base/error.h"
 #include "imap-client.h"
 
-typedef const char *const Dialog[];
-
-#define SELECTED                                                                                   \
-	"=m2 SELECT \"INBOX\"", ">* 9 EXISTS", ">* OK [UIDVALIDITY 7]", ">m2 OK [READ-WRITE] in"
-
-/* @kind of @uids against @dialog; its log must be @expected. */
-static void
-assert_change(const char *const *dialog, RequestKind kind, const char *uids, const char *target,
-	      const char *expected)
-{
-	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
-	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
-
-	imap_client_must_login(client);
-	imap_client_run(client, imap_client_change(client, kind, "INBOX", uids, target));
-	imap_client_assert_log(client, expected);
-}
-
 static Request *
 store(ImapClient *client, const char *uids, guint add, const char *words, guint removed)
 {
@@ -54,14 +36,14 @@ static void
 test_only_the_changed_flags_are_sent(void)
 {
 	static Dialog both = {IMAP_PEER_LOGIN(""),
-			      SELECTED,
+			      IMAP_PEER_SELECTED,
 			      "=m3 UID STORE 1:3,5 +FLAGS.SILENT (\\Seen \\Flagged work $Later)",
 			      "=m4 UID STORE 1:3,5 -FLAGS.SILENT (\\Draft)",
 			      ">m3 OK",
 			      ">m4 OK",
 			      "!end",
 			      NULL};
-	static Dialog none = {IMAP_PEER_LOGIN(""), SELECTED, "!end", NULL};
+	static Dialog none = {IMAP_PEER_LOGIN(""), IMAP_PEER_SELECTED, "!end", NULL};
 
 	assert_store(both, MESSAGE_SEEN | MESSAGE_FLAGGED, "work $Later", MESSAGE_DRAFT,
 		     "stored 1:3,5\ndone\n");
@@ -119,8 +101,8 @@ test_what_the_mailbox_cannot_keep_is_refused(void)
 	assert_store(any, 0, "work", 0, "stored 1:3,5\ndone\n");
 	assert_store(not_seen, MESSAGE_SEEN, NULL, 0, "done UNSUPPORTED\n");
 	/* Nor can a message be moved by marking it. */
-	assert_change(no_deleted, REQUEST_MOVE, "1", "Away", "done UNSUPPORTED\n");
-	assert_change(no_deleted, REQUEST_EXPUNGE, "1", NULL, "done UNSUPPORTED\n");
+	imap_client_assert_change(no_deleted, REQUEST_MOVE, "1", "Away", "done UNSUPPORTED\n");
+	imap_client_assert_change(no_deleted, REQUEST_EXPUNGE, "1", NULL, "done UNSUPPORTED\n");
 }
 
 static void
@@ -128,7 +110,7 @@ test_a_large_set_is_cut_and_pipelined(void)
 {
 	g_autoptr(GString) uids = g_string_new(NULL);
 	static Dialog dialog = {IMAP_PEER_LOGIN(""),
-				SELECTED,
+				IMAP_PEER_SELECTED,
 				"<x UID STORE 10000,10002,* +FLAGS.SILENT (\\Seen)",
 				"<y UID STORE *,12998,13000 +FLAGS.SILENT (\\Seen)",
 				">y NO [LIMIT] no",
@@ -150,7 +132,7 @@ test_a_large_set_is_cut_and_pipelined(void)
 static void
 test_answers_are_told_and_foreign_ones_are_news(void)
 {
-	static Dialog dialog = {IMAP_PEER_LOGIN(""), SELECTED,
+	static Dialog dialog = {IMAP_PEER_LOGIN(""), IMAP_PEER_SELECTED,
 				"=m3 UID STORE 1:3,5 +FLAGS.SILENT (\\Seen)",
 				">* 1 FETCH (UID 1 MODSEQ (12))",
 				">* 2 FETCH (UID 2 FLAGS (\\Seen work))", ">m3 OK",
@@ -196,10 +178,10 @@ test_another_numbering_is_not_touched(void)
 				      "!end",
 				      NULL};
 
-		assert_change(kinds[i] == REQUEST_COPY ? copy : renumbered, kinds[i], "1", "Away",
-			      "done STALE\n");
+		imap_client_assert_change(kinds[i] == REQUEST_COPY ? copy : renumbered, kinds[i],
+					  "1", "Away", "done STALE\n");
 	}
-	assert_change(silent, REQUEST_MOVE, "1", "Away", "done STALE\n");
+	imap_client_assert_change(silent, REQUEST_MOVE, "1", "Away", "done STALE\n");
 }
 
 static void
@@ -229,7 +211,7 @@ test_a_read_only_mailbox_is_not_changed(void)
 				"!end",
 				NULL};
 	static Dialog later = {IMAP_PEER_LOGIN(" MOVE UIDPLUS"),
-			       SELECTED,
+			       IMAP_PEER_SELECTED,
 			       "=m3 UID MOVE 1 \"Away\"",
 			       ">* OK [READ-ONLY] from now on",
 			       ">m3 NO no",
@@ -241,7 +223,7 @@ test_a_read_only_mailbox_is_not_changed(void)
 	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)later);
 	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
 
-	assert_change(dialog, REQUEST_EXPUNGE, "1", NULL, "done READ_ONLY\n");
+	imap_client_assert_change(dialog, REQUEST_EXPUNGE, "1", NULL, "done READ_ONLY\n");
 	imap_client_must_login(client);
 	imap_client_run(client, imap_client_change(client, REQUEST_MOVE, "INBOX", "1", "Away"));
 	imap_client_run(client, imap_client_change(client, REQUEST_MOVE, "INBOX", "1", "Away"));
