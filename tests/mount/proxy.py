@@ -5,6 +5,8 @@ import socket
 import struct
 import threading
 
+from common import Dovecot, Place
+
 
 class Proxy:
     """
@@ -145,3 +147,29 @@ class Proxy:
                 self.budget -= len(data)
                 return data, False
             return data[:self.budget], True
+
+
+class Line:
+    """A server with these messages, a proxy before it, a place to mount."""
+
+    def __init__(self, messages, *options, **settings):
+        self.options = options
+        self.server = Dovecot(**settings)
+        self.server.fill(messages)
+        self.server.start()
+        self.proxy = Proxy(self.server.port)
+        self.place = Place()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        self.proxy.close()
+        try:
+            self.place.__exit__(*args)
+        finally:
+            self.server.close()
+
+    def mount(self, *options, **rest):
+        url = self.server.url().replace(str(self.server.port), str(self.proxy.port))
+        return self.place.mount(self.server, *self.options, *options, url=url, **rest)

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 
-from common import Dovecot, Place, Skip, expunge, fetch_mailbox, listed, main, read, rsync, samples, test, uid_of, wait_for
+from common import Place, Skip, expunge, fetch_mailbox, listed, main, read, rsync, samples, test, uid_of, wait_for
 from liar import Liar
-from proxy import Proxy
+from proxy import Line
 
 MB = 1_000_000
 # In a process of its own: a fault that waits would hold up the threads of this one, the proxy's too.
@@ -23,29 +23,12 @@ with open(sys.argv[1], "rb") as file, mmap.mmap(file.fileno(), 0, getattr(mmap, 
 TIMEOUT = 4
 
 
-class Line:
-    """A server with big messages, a proxy before it, a place to mount."""
+class Big(Line):
+    """Big messages."""
 
     def __init__(self, sizes=(10 * MB,), **settings):
-        self.server = Dovecot(**settings)
-        self.server.fill([samples.large(samples.Writer(number), ("Big",), size) for number, size in enumerate(sizes)])
-        self.server.start()
-        self.proxy = Proxy(self.server.port)
-        self.place = Place()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *args):
-        self.proxy.close()
-        try:
-            self.place.__exit__(*args)
-        finally:
-            self.server.close()
-
-    def mount(self, *options, **rest):
-        url = self.server.url().replace(str(self.server.port), str(self.proxy.port))
-        return self.place.mount(self.server, f"timeout={TIMEOUT}", *options, url=url, **rest)
+        super().__init__([samples.large(samples.Writer(number), ("Big",), size) for number, size in enumerate(sizes)],
+                         f"timeout={TIMEOUT}", **settings)
 
     def expected(self):
         return [message.data for _, message in sorted(fetch_mailbox(self.server, "Big").items())]
@@ -65,7 +48,7 @@ def output(*command):
 
 @test("head of 40 MB costs less than 512 kB of the line; cat then gets every byte, the second time from the cache")
 def _():
-    with Line((40 * MB,)) as line, line.mount() as mount:
+    with Big((40 * MB,)) as line, line.mount() as mount:
         data, path = line.expected()[0], big(mount)[0]
         before = received(mount)
         assert output("head", "-c", "4096", path) == data[:4096]
@@ -84,7 +67,7 @@ def _():
 
 @test("cp, rsync, git, tail, a seeking reader and both kinds of mapping get every byte")
 def _():
-    with Line((7 * MB,) * 8) as line, line.mount() as mount:
+    with Big((7 * MB,) * 8) as line, line.mount() as mount:
         data, paths, out = line.expected(), big(mount), line.place.path("out")
         os.mkdir(out)
         subprocess.run(["cp", paths[7], out], check=True)
@@ -124,7 +107,7 @@ with open(sys.argv[1], "rb") as file:
 
 @test("who opened a message while it came in may map it later, and others open it meanwhile")
 def _():
-    with Line((8 * MB,)) as line, line.mount() as mount:
+    with Big((8 * MB,)) as line, line.mount() as mount:
         data, path = line.expected()[0], big(mount)[0]
         with subprocess.Popen([sys.executable, "-c", HELD, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
             assert holder.stdout.readline() == b"open\n"
@@ -143,7 +126,7 @@ def _():
 
 @test("two readers at once share one fetch, and so do a reader and a view")
 def _():
-    with Line((8 * MB,) * 3) as line, line.mount() as mount:
+    with Big((8 * MB,) * 3) as line, line.mount() as mount:
         data, path = line.expected()[0], big(mount)[0]
         before = received(mount)
         readers = [subprocess.Popen(["cat", path], stdout=subprocess.PIPE) for _ in range(2)]
@@ -166,7 +149,7 @@ def _():
 
 @test("Ctrl-C and kill end a reader at once when the line stalls in the middle")
 def _():
-    with Line((30 * MB,)) as line, line.mount("timeout=30") as mount:
+    with Big((30 * MB,)) as line, line.mount("timeout=30") as mount:
         path = big(mount)[0]
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
             with open(path, "rb") as opened:
@@ -185,7 +168,7 @@ def _():
 
 @test("a stall in the middle ends in the timeout; what is here is readable, and the next open is whole")
 def _():
-    with Line((20 * MB,)) as line, line.mount() as mount:
+    with Big((20 * MB,)) as line, line.mount() as mount:
         path, data = big(mount)[0], line.expected()[0]
         with open(path, "rb", buffering=0) as file:
             assert file.read(1000) == data[:1000]
@@ -213,7 +196,7 @@ def _():
 @test("a line that is cut in the middle is opened again, and the reader gets every byte")
 def _():
     for reset in (False, True):
-        with Line((20 * MB,)) as line, line.mount() as mount:
+        with Big((20 * MB,)) as line, line.mount() as mount:
             path, data = big(mount)[0], line.expected()[0]
             with open(path, "rb") as file:
                 got = file.read(200_000)
@@ -228,7 +211,7 @@ def _():
 
 @test("a message that is deleted while it is read: what is here is readable, the rest is ESTALE or right")
 def _():
-    with Line((20 * MB,)) as line, line.mount() as mount:
+    with Big((20 * MB,)) as line, line.mount() as mount:
         path, data = big(mount)[0], line.expected()[0]
         with open(path, "rb", buffering=0) as file:
             got = file.read(1000)
@@ -281,7 +264,7 @@ for _arguments in (("size is one too small", lambda data: len(data) - 1, "right"
 
 @test("rg, which maps what it searches, finds the last line")
 def _():
-    with Line((9 * MB,)) as line, line.mount() as mount:
+    with Big((9 * MB,)) as line, line.mount() as mount:
         path, data = big(mount)[0], line.expected()[0]
         last = data.splitlines()[-2].decode()
         if shutil.which("rg") is None:

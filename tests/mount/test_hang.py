@@ -8,40 +8,21 @@ import sys
 import threading
 import time
 
-from common import (Dovecot, Place, fetch_mailbox, folders, is_mounted, listed, main, processes, read, samples, test,
+from common import (Place, fetch_mailbox, folders, is_mounted, listed, main, processes, read, samples, test,
                     uid_of, wait_for)
 from liar import Liar
-from proxy import Proxy
+from proxy import Line
 
 TIMEOUT = 3  # of the mounts here
 GIVE_UP = {errno.ETIMEDOUT, errno.EHOSTUNREACH}
 
 
-class Line:
-    """A server, a proxy before it, and a place: what every test here needs. What is read of Bulk makes mailfs
-    fetch more of it, unasked; nobody reads Far before the line is bad."""
+class Watched(Line):
+    """What is read of Bulk makes mailfs fetch more of it, unasked; nobody reads Far before the line is bad."""
 
     def __init__(self, messages=None, **settings):
-        self.server = Dovecot(**settings)
-        self.server.fill(messages or samples.bulk_mail(40, 3000))
-        self.server.fill(samples.bulk_mail(510, 1500, mailbox=("Far",)))
-        self.server.start()
-        self.proxy = Proxy(self.server.port)
-        self.place = Place()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *args):
-        self.proxy.close()
-        try:
-            self.place.__exit__(*args)
-        finally:
-            self.server.close()
-
-    def mount(self, *options, **rest):
-        url = self.server.url().replace(str(self.server.port), str(self.proxy.port))
-        return self.place.mount(self.server, f"timeout={TIMEOUT}", *options, url=url, **rest)
+        super().__init__([*(messages or samples.bulk_mail(40, 3000)), *samples.bulk_mail(510, 1500, mailbox=("Far",))],
+                         f"timeout={TIMEOUT}", **settings)
 
 
 def attempt(path):
@@ -66,7 +47,7 @@ def comes_back(path, seconds=40):
 
 @test("the server falls silent: an uncached read fails within the timeout, cached ones and ls go on")
 def _():
-    with Line() as line, line.mount() as mount:
+    with Watched() as line, line.mount() as mount:
         paths, far = in_folder(mount), in_folder(mount, "Far")
         for path in paths[:10]:
             read(path)
@@ -86,7 +67,7 @@ def _():
 
 @test("a cached read that must ask mailfs again (no page in the kernel) is not held up by a stalled server")
 def _():
-    with Line() as line, line.mount() as mount:
+    with Watched() as line, line.mount() as mount:
         paths, far = in_folder(mount), in_folder(mount, "Far")
         for path in paths[:10]:
             read(path)
@@ -104,7 +85,7 @@ def _():
 
 @test("500 readers stuck on a stalled server: a cached read takes less than 100 ms, and all 500 get their errno")
 def _():
-    with Line() as line, line.mount() as mount:
+    with Watched() as line, line.mount() as mount:
         paths, far = in_folder(mount), in_folder(mount, "Far")
         assert len(far) == 510
         for path in paths[:10]:
@@ -149,7 +130,7 @@ def crowd_main(paths):
 
 @test("Ctrl-C and kill end a waiting reader at once")
 def _():
-    with Line() as line, line.mount("timeout=30") as mount:
+    with Watched() as line, line.mount("timeout=30") as mount:
         paths = in_folder(mount)
         line.proxy.stall()
         for number, command in ((signal.SIGINT, ["cat"]), (signal.SIGKILL, ["cat"]), (signal.SIGTERM, ["head", "-c1"]),
@@ -169,7 +150,7 @@ def _():
 def _():
     big = [samples.large(samples.Writer(9), ("Bulk",), 3_000_000) for _ in range(6)]
     for reset in (False, True):
-        with Line(big) as line, line.mount() as mount:
+        with Watched(big) as line, line.mount() as mount:
             expected = fetch_mailbox(line.server, "Bulk")
             for path, after in zip(in_folder(mount), (1, 100, 5000, 65_536, 1_000_000, 2_900_000)):
                 line.proxy.cut(after, reset)
@@ -186,7 +167,7 @@ def _():
 
 @test("a stall in the middle of a body ends in the timeout, and the body is whole the next time")
 def _():
-    with Line([samples.large(samples.Writer(9), ("Bulk",), 3_000_000)]) as line, line.mount() as mount:
+    with Watched([samples.large(samples.Writer(9), ("Bulk",), 3_000_000)]) as line, line.mount() as mount:
         path = in_folder(mount)[0]
         threading.Timer(0.02, line.proxy.stall).start()
         number, seconds = attempt(path)
@@ -198,7 +179,7 @@ def _():
 
 @test("the server goes away and comes back: errors meanwhile are quick, and it reconnects by itself")
 def _():
-    with Line() as line, line.mount() as mount:
+    with Watched() as line, line.mount() as mount:
         paths = in_folder(mount)
         read(paths[0])
         line.proxy.refuse()
@@ -215,7 +196,7 @@ def _():
 
 @test("it does not hammer a server that is away")
 def _():
-    with Line() as line, line.mount() as mount:
+    with Watched() as line, line.mount() as mount:
         read(in_folder(mount)[0])
         line.server.stop()
         line.proxy.cut(reset=True)
@@ -232,7 +213,7 @@ def _():
 
 @test("after the password was refused it is not tried again, and what is cached stays readable")
 def _():
-    with Line(mechanisms="plain login") as line, line.mount("connections=4") as mount:
+    with Watched(mechanisms="plain login") as line, line.mount("connections=4") as mount:
         paths = in_folder(mount)
         read(paths[0])
         with open(line.server.path("passwd"), "w", encoding="ascii") as file:
@@ -255,7 +236,7 @@ def _():
 
 @test("an idle line that dies without a word is noticed by the next reader, within the timeout")
 def _():
-    with Line() as line, line.mount() as mount:
+    with Watched() as line, line.mount() as mount:
         paths = in_folder(mount)
         time.sleep(0.5)
         line.proxy.stall()
@@ -268,7 +249,7 @@ def _():
 
 @test("the server is silent and readers wait: umount says at once that it is busy, or succeeds; SIGTERM ends it in seconds")
 def _():
-    with Line() as line, line.mount("timeout=30", unmount=False) as mount:
+    with Watched() as line, line.mount("timeout=30", unmount=False) as mount:
         paths = in_folder(mount)
         line.proxy.stall()
         readers = [subprocess.Popen(["cat", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -294,7 +275,7 @@ def _():
 @test("a server that stops at the login, at LIST, or in the greeting: the mount command gives up in time")
 def _():
     for after in (0, 60, 400):
-        with Line() as line:
+        with Watched() as line:
             if after:
                 threading.Timer(0.03 if after == 60 else 0.06, line.proxy.stall).start()
             else:

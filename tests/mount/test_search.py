@@ -8,7 +8,7 @@ import time
 
 from common import (Dovecot, Place, append, fetch_mailbox, folders, main, quoted, read, samples, test, uid_of, wait_for)
 from liar import Liar
-from proxy import Proxy
+from proxy import Line
 
 WITHIN = 6  # seconds, at dir-time=1
 PROJECTS = os.path.join("INBOX", "Projects")
@@ -211,26 +211,21 @@ def _():
 
 @test("offline, a query fails at once and says so; what was found before can be read while it is fresh")
 def _():
-    with Dovecot() as server, Place() as place:
-        server.fill(samples.bulk_mail(20, 1000))
-        server.start()
-        with Proxy(server.port) as proxy:
-            url = server.url().replace(str(server.port), str(proxy.port))
-            with place.mount(server, "timeout=3", url=url) as mount:
-                folder = os.path.join(mount, ".search", "Bulk")
-                assert len(found(mount, "Bulk", "bulk")) == 20
-                proxy.refuse()
-                time.sleep(0.5)
-                started = time.monotonic()
-                refused(os.path.join(folder, "other words"), errno.EHOSTUNREACH, errno.ETIMEDOUT)
-                assert time.monotonic() - started < 8
-                assert wait_for(lambda: refused(os.path.join(folder, "more words")) == errno.EHOSTUNREACH, WITHIN)
-                started = time.monotonic()
-                refused(os.path.join(folder, "yet other words"), errno.EHOSTUNREACH)
-                assert time.monotonic() - started < 1
-                assert len(os.listdir(os.path.join(folder, "bulk"))) == 20
-                proxy.accept()
-                assert wait_for(lambda: try_list(os.path.join(folder, "other bulk")) >= 0, 30)
+    with Line(samples.bulk_mail(20, 1000), "timeout=3") as line, line.mount() as mount:
+        folder = os.path.join(mount, ".search", "Bulk")
+        assert len(found(mount, "Bulk", "bulk")) == 20
+        line.proxy.refuse()
+        time.sleep(0.5)
+        started = time.monotonic()
+        refused(os.path.join(folder, "other words"), errno.EHOSTUNREACH, errno.ETIMEDOUT)
+        assert time.monotonic() - started < 8
+        assert wait_for(lambda: refused(os.path.join(folder, "more words")) == errno.EHOSTUNREACH, WITHIN)
+        started = time.monotonic()
+        refused(os.path.join(folder, "yet other words"), errno.EHOSTUNREACH)
+        assert time.monotonic() - started < 1
+        assert len(os.listdir(os.path.join(folder, "bulk"))) == 20
+        line.proxy.accept()
+        assert wait_for(lambda: try_list(os.path.join(folder, "other bulk")) >= 0, 30)
 
 
 def try_list(path):
@@ -242,25 +237,20 @@ def try_list(path):
 
 @test("a stalled server: a query waits no longer than the timeout, and Ctrl-C ends it at once")
 def _():
-    with Dovecot() as server, Place() as place:
-        server.fill(samples.bulk_mail(20, 1000))
-        server.start()
-        with Proxy(server.port) as proxy:
-            url = server.url().replace(str(server.port), str(proxy.port))
-            with place.mount(server, "timeout=3", url=url) as mount:
-                folder = os.path.join(mount, ".search", "Bulk")
-                assert len(os.listdir(os.path.join(mount, "Bulk"))) == 20
-                proxy.stall()
-                reader = subprocess.Popen(["ls", os.path.join(folder, "one")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                time.sleep(1.5)
-                started = time.monotonic()
-                reader.terminate()
-                assert reader.wait(5) != 0
-                assert time.monotonic() - started < 1
-                started = time.monotonic()
-                refused(os.path.join(folder, "two"), errno.ETIMEDOUT, errno.EHOSTUNREACH)
-                assert time.monotonic() - started < 8
-                proxy.go_on()
+    with Line(samples.bulk_mail(20, 1000), "timeout=3") as line, line.mount() as mount:
+        folder = os.path.join(mount, ".search", "Bulk")
+        assert len(os.listdir(os.path.join(mount, "Bulk"))) == 20
+        line.proxy.stall()
+        reader = subprocess.Popen(["ls", os.path.join(folder, "one")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(1.5)
+        started = time.monotonic()
+        reader.terminate()
+        assert reader.wait(5) != 0
+        assert time.monotonic() - started < 1
+        started = time.monotonic()
+        refused(os.path.join(folder, "two"), errno.ETIMEDOUT, errno.EHOSTUNREACH)
+        assert time.monotonic() - started < 8
+        line.proxy.go_on()
 
 
 @test("a server that cannot search: EOPNOTSUPP")
