@@ -14,7 +14,7 @@
 #include "store/index-db.h"
 
 #define APPLICATION_ID 0x6d61696f
-#define FORMAT	       1
+#define FORMAT	       2 /* 1: without the last three columns */
 #define VALUE_MAX      (1024 * 1024)
 
 enum { PUT, REMOVE, RESERVE, EACH, N_STATEMENTS };
@@ -22,7 +22,7 @@ enum { PUT, REMOVE, RESERVE, EACH, N_STATEMENTS };
 static const char *const statements[N_STATEMENTS] = {
 	[PUT] = ("INSERT OR REPLACE INTO entries VALUES "
 		 "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?"
-		 "22)"),
+		 "22,?23,?24,?25)"),
 	[REMOVE] = "DELETE FROM entries WHERE id = ?1",
 	[RESERVE] = "INSERT OR REPLACE INTO meta VALUES ('end', ?1)",
 	[EACH] = "SELECT * FROM entries ORDER BY id",
@@ -45,8 +45,14 @@ row_sum(const SpoolEntry *entry)
 		entry->before_uidnext, entry->source_validity, entry->source_uid, entry->tries,
 		entry->retry_at, entry->mailbox, entry->name, entry->keywords, entry->message_id,
 		entry->source_mailbox, entry->reason);
+	gint64 sum = checksum(0, text, strlen(text));
 
-	return checksum(0, text, strlen(text));
+	/* A row of the format before has the same sum. */
+	if (!entry->set_flags && entry->code == 0 && *entry->moves_to == '\0')
+		return sum;
+	g_free(text);
+	text = g_strdup_printf("%d %u %s", entry->set_flags, entry->code, entry->moves_to);
+	return checksum((guint32)sum, text, strlen(text));
 }
 
 static const char *
@@ -88,6 +94,9 @@ read_row(sqlite3_stmt *row, SpoolEntry *out)
 		.message_id = text_of(row, 19),
 		.source_mailbox = text_of(row, 20),
 		.reason = text_of(row, 21),
+		.set_flags = number_of(row, 22) != 0,
+		.code = number_of(row, 23),
+		.moves_to = text_of(row, 24),
 	};
 	return out->state <= SPOOL_REFUSED && sqlite3_column_int64(row, 1) == row_sum(out);
 }
@@ -115,6 +124,7 @@ write_row(sqlite3_stmt *put, const SpoolEntry *entry)
 	};
 	const char *const texts[] = {entry->mailbox,	entry->name,	       entry->keywords,
 				     entry->message_id, entry->source_mailbox, entry->reason};
+	const gint64 added[] = {entry->set_flags, entry->code};
 	int column = 0;
 	int rc = SQLITE_OK;
 
@@ -123,6 +133,10 @@ write_row(sqlite3_stmt *put, const SpoolEntry *entry)
 		rc = sqlite3_bind_int64(put, ++column, numbers[i]);
 	for (guint i = 0; i < G_N_ELEMENTS(texts) && rc == SQLITE_OK; i++)
 		rc = sqlite3_bind_text(put, ++column, texts[i], -1, SQLITE_STATIC);
+	for (guint i = 0; i < G_N_ELEMENTS(added) && rc == SQLITE_OK; i++)
+		rc = sqlite3_bind_int64(put, ++column, added[i]);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_text(put, ++column, entry->moves_to, -1, SQLITE_STATIC);
 	return rc == SQLITE_OK ? index_db_run(put) : rc;
 }
 
@@ -137,22 +151,15 @@ finish(SpoolDb *db, int rc)
 }
 
 int
-spool_db_put(SpoolDb *db, const SpoolEntry *entries, guint n)
+spool_db_change(SpoolDb *db, const SpoolEntry *entries, guint n, const guint32 *removed,
+		guint n_removed)
 {
 	int rc = index_db_exec(db->db, "BEGIN IMMEDIATE");
 
 	for (guint i = 0; i < n && rc == SQLITE_OK; i++)
 		rc = write_row(db->statements[PUT], &entries[i]);
-	return finish(db, rc);
-}
-
-int
-spool_db_remove(SpoolDb *db, const guint32 *ids, guint n)
-{
-	int rc = index_db_exec(db->db, "BEGIN IMMEDIATE");
-
-	for (guint i = 0; i < n && rc == SQLITE_OK; i++) {
-		sqlite3_bind_int64(db->statements[REMOVE], 1, ids[i]);
+	for (guint i = 0; i < n_removed && rc == SQLITE_OK; i++) {
+		sqlite3_bind_int64(db->statements[REMOVE], 1, removed[i]);
 		rc = index_db_run(db->statements[REMOVE]);
 	}
 	return finish(db, rc);
@@ -222,12 +229,29 @@ make_tables(sqlite3 *db)
 		" replaces_validity INTEGER, replaces_uid INTEGER, before_validity INTEGER,"
 		" before_uidnext INTEGER, source_validity INTEGER, source_uid INTEGER,"
 		" tries INTEGER, retry_at INTEGER, mailbox TEXT, name TEXT, keywords TEXT,"
-		" message_id TEXT, source_mailbox TEXT, reason TEXT);"
+		" message_id TEXT, source_mailbox TEXT, reason TEXT, set_flags INTEGER,"
+		" code INTEGER, moves_to TEXT);"
 		"CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
 		"PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
 		APPLICATION_ID, FORMAT);
 
 	return index_db_exec(db, sql);
+}
+
+static int
+bring_up_to_date(sqlite3 *db)
+{
+	g_autofree char *sql = g_strdup_printf("BEGIN IMMEDIATE;"
+					       "ALTER TABLE entries ADD COLUMN set_flags INTEGER;"
+					       "ALTER TABLE entries ADD COLUMN code INTEGER;"
+					       "ALTER TABLE entries ADD COLUMN moves_to TEXT;"
+					       "PRAGMA user_version=%d; COMMIT",
+					       FORMAT);
+	int rc = index_db_exec(db, sql);
+
+	if (rc != SQLITE_OK && !sqlite3_get_autocommit(db))
+		index_db_exec(db, "ROLLBACK");
+	return rc;
 }
 
 static int
@@ -242,7 +266,7 @@ check_tables(SpoolDb *db)
 	if (rc == SQLITE_OK && id == 0 && format == 0 &&
 	    query(db->db, "SELECT count(*) FROM sqlite_schema", &rc) == 0)
 		rc = make_tables(db->db);
-	else if (rc == SQLITE_OK && (id != APPLICATION_ID || format != FORMAT))
+	else if (rc == SQLITE_OK && (id != APPLICATION_ID || format < 1 || format > FORMAT))
 		rc = SQLITE_NOTADB;
 	if (rc == SQLITE_OK)
 		rc = sqlite3_prepare_v2(db->db, "PRAGMA integrity_check(1)", -1, &check, NULL);
@@ -251,6 +275,8 @@ check_tables(SpoolDb *db)
 	sqlite3_finalize(check);
 	if (rc == SQLITE_OK && g_strcmp0(answer, "ok") != 0)
 		rc = SQLITE_CORRUPT;
+	if (rc == SQLITE_OK && format == 1)
+		rc = bring_up_to_date(db->db);
 	return rc;
 }
 

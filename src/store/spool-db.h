@@ -17,8 +17,8 @@ int spool_db_open(const char *path, SpoolDb **db_out, int *err_out);
 void spool_db_close(SpoolDb *db); /* NULL is fine */
 
 /* In one transaction. */
-int spool_db_put(SpoolDb *db, const SpoolEntry *entries, guint n);
-int spool_db_remove(SpoolDb *db, const guint32 *ids, guint n);
+int spool_db_change(SpoolDb *db, const SpoolEntry *entries, guint n, const guint32 *removed,
+		    guint n_removed);
 int spool_db_reserve(SpoolDb *db, guint32 end); /* numbers below @end are used up */
 guint32 spool_db_end(const SpoolDb *db);	/* as reserved before */
 

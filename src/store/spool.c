@@ -129,6 +129,7 @@ recovered_entry(Spool *spool, guint32 id, char *name, gsize size)
 			    .keywords = "",
 			    .message_id = "",
 			    .source_mailbox = "",
+			    .moves_to = "",
 			    .reason = "where it belongs was lost with a damaged table: look at it, "
 				      "and move it there"};
 }
@@ -139,7 +140,7 @@ list_recovered(Spool *spool, guint32 id, GError **error)
 	char name[40];
 	SpoolEntry entry = recovered_entry(spool, id, name, sizeof name);
 
-	return set_db_error(error, spool, spool_db_put(spool->db, &entry, 1));
+	return set_db_error(error, spool, spool_db_change(spool->db, &entry, 1, NULL, 0));
 }
 
 /* Files without an entry: left over, or, after a damaged table, all that is left of one. */
@@ -414,30 +415,41 @@ spool_sync(Spool *spool, guint32 id, int fd, GError **error)
 	return TRUE;
 }
 
+/* Under the lock. */
+static void
+drop_file(Spool *spool, guint32 id)
+{
+	SpoolPlace place;
+
+	place_of(id, FALSE, place);
+	g_hash_table_remove(spool->fresh, GUINT_TO_POINTER(id));
+	g_hash_table_remove(spool->lost, GUINT_TO_POINTER(id));
+	if (unlinkat(spool->folder, place, 0) != 0 && errno != ENOENT)
+		g_debug("spool %s: %s: %s", spool->path, place, g_strerror(errno));
+}
+
 gboolean
-spool_put(Spool *spool, const SpoolEntry *entries, guint n, GError **error)
+spool_change(Spool *spool, const SpoolEntry *entries, guint n, const guint32 *removed,
+	     guint n_removed, GError **error)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&spool->lock);
 
-	return is_sound(spool, error) &&
-	       set_db_error(error, spool, spool_db_put(spool->db, entries, n));
+	if (!is_sound(spool, error) ||
+	    !set_db_error(error, spool, spool_db_change(spool->db, entries, n, removed, n_removed)))
+		return FALSE;
+	for (guint i = 0; i < n_removed; i++)
+		drop_file(spool, removed[i]);
+	return TRUE;
+}
+
+gboolean
+spool_put(Spool *spool, const SpoolEntry *entries, guint n, GError **error)
+{
+	return spool_change(spool, entries, n, NULL, 0, error);
 }
 
 gboolean
 spool_remove(Spool *spool, const guint32 *ids, guint n, GError **error)
 {
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&spool->lock);
-	SpoolPlace place;
-
-	if (!is_sound(spool, error) ||
-	    !set_db_error(error, spool, spool_db_remove(spool->db, ids, n)))
-		return FALSE;
-	for (guint i = 0; i < n; i++) {
-		place_of(ids[i], FALSE, place);
-		g_hash_table_remove(spool->fresh, GUINT_TO_POINTER(ids[i]));
-		g_hash_table_remove(spool->lost, GUINT_TO_POINTER(ids[i]));
-		if (unlinkat(spool->folder, place, 0) != 0 && errno != ENOENT)
-			g_debug("spool %s: %s: %s", spool->path, place, g_strerror(errno));
-	}
-	return TRUE;
+	return spool_change(spool, NULL, 0, ids, n, error);
 }

@@ -43,7 +43,11 @@ typedef struct {
 	guint32 source_uid;
 	const char *reason; /* for people */
 	guint32 tries;
-	gint64 retry_at; /* wall clock, seconds; 0: at once */
+	gint64 retry_at;      /* wall clock, seconds; 0: at once */
+	gboolean set_flags;   /* flags and keywords are still to be set on the message that it is */
+	guint32 code;	      /* REFUSED: a MailfsError; 0: INVALID */
+	const char *moves_to; /* raw name that the mailbox was about to get, and has, should there
+				 be none of its own name any more; "": none */
 } SpoolEntry;
 
 /* @directory: exists, 0700, held by one process (the caller's lock). A damaged table is put aside
@@ -71,6 +75,9 @@ gboolean spool_sync(Spool *spool, guint32 id, int fd, GError **error);
 gboolean spool_put(Spool *spool, const SpoolEntry *entries, guint n, GError **error);
 /* The entries, then the files; numbers that are not there are passed over. */
 gboolean spool_remove(Spool *spool, const guint32 *ids, guint n, GError **error);
+/* Both at once: what takes the place of another, and that one. */
+gboolean spool_change(Spool *spool, const SpoolEntry *entries, guint n, const guint32 *removed,
+		      guint n_removed, GError **error);
 
 /* Other contents: an empty file beside that of @id (read and write, owned by the caller; -1 with an
  * error), which takes its place, durably, with spool_rewritten() and is void otherwise. */

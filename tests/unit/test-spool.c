@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gio/gio.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -71,7 +72,10 @@ entry_of(guint32 id, SpoolState state, const char *name)
 			    .source_uid = 6,
 			    .reason = "because",
 			    .tries = 2,
-			    .retry_at = 1795243092};
+			    .retry_at = 1795243092,
+			    .set_flags = TRUE,
+			    .code = 15,
+			    .moves_to = "INBOX/th\xc3\xa9"};
 }
 
 /* A file of this text, synced, and its row. */
@@ -143,6 +147,9 @@ check_all(gpointer user, const SpoolEntry *entry)
 	g_assert_cmpstr(entry->reason, ==, expected.reason);
 	g_assert_cmpuint(entry->tries, ==, expected.tries);
 	g_assert_cmpint(entry->retry_at, ==, expected.retry_at);
+	g_assert_true(entry->set_flags);
+	g_assert_cmpuint(entry->code, ==, expected.code);
+	g_assert_cmpstr(entry->moves_to, ==, expected.moves_to);
 	++*(guint *)user;
 }
 
@@ -216,6 +223,53 @@ test_other_values_replace_and_removal_takes_row_and_file(Fixture *fixture, gcons
 	left = names_of(fixture);
 	g_assert_cmpstr(left, ==, "");
 	g_assert_cmpint(spool_file(fixture->spool, ids[0], NULL), ==, -1);
+}
+
+/* A table of the first format: without the columns that came later. */
+static void
+test_a_table_of_an_older_version_is_read(Fixture *fixture, gconstpointer data)
+{
+	static const char older[] = "ALTER TABLE entries DROP COLUMN set_flags;"
+				    "ALTER TABLE entries DROP COLUMN code;"
+				    "ALTER TABLE entries DROP COLUMN moves_to;"
+				    "PRAGMA user_version=1";
+	guint32 id = put(fixture, "a.eml", "text");
+	SpoolEntry entry = entry_of(id, SPOOL_QUEUED, "a.eml");
+	g_autofree char *expected = g_strdup_printf("%u:1:a.eml ", id);
+	g_autofree char *path = g_build_filename(fixture->directory, "spool.db", NULL);
+	g_autofree char *names = NULL;
+	sqlite3 *db;
+
+	entry.set_flags = FALSE;
+	entry.code = 0;
+	entry.moves_to = "";
+	g_assert_true(spool_put(fixture->spool, &entry, 1, NULL));
+	leave(fixture);
+	g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
+	g_assert_cmpint(sqlite3_exec(db, older, NULL, NULL, NULL), ==, SQLITE_OK);
+	sqlite3_close(db);
+	enter(fixture);
+	names = names_of(fixture);
+	g_assert_cmpstr(names, ==, expected);
+	assert_text(fixture, id, "text");
+}
+
+static void
+test_one_takes_the_place_of_another_at_once(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	guint32 old = put(fixture, "a.eml", "old");
+	guint32 fresh = put(fixture, "a.tmp", "new");
+	SpoolEntry entry = entry_of(fresh, SPOOL_QUEUED, "a.eml");
+	g_autofree char *expected = g_strdup_printf("%u:1:a.eml ", fresh);
+	g_autofree char *names = NULL;
+
+	g_assert_true(spool_change(fixture->spool, &entry, 1, &old, 1, &error));
+	leave(fixture);
+	enter(fixture);
+	names = names_of(fixture);
+	g_assert_cmpstr(names, ==, expected);
+	assert_text(fixture, fresh, "new");
 }
 
 static void
@@ -419,6 +473,8 @@ main(int argc, char **argv)
 	TEST("numbers-rise-and-are-never-used-twice", numbers_rise_and_are_never_used_twice);
 	TEST("other-values-replace-and-removal-takes-row-and-file",
 	     other_values_replace_and_removal_takes_row_and_file);
+	TEST("one-takes-the-place-of-another-at-once", one_takes_the_place_of_another_at_once);
+	TEST("a-table-of-an-older-version-is-read", a_table_of_an_older_version_is_read);
 	TEST("other-contents-take-the-place-whole-or-not-at-all",
 	     other_contents_take_the_place_whole_or_not_at_all);
 	TEST("a-copy-taken-at-any-moment-holds-what-was-put",
