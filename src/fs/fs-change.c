@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mail/name.h"
+
 #define XATTR_FLAGS "user.mailfs.flags"
 
 #ifndef RENAME_NOREPLACE
@@ -78,18 +80,10 @@ typedef struct {
 static gboolean
 upload_task_rename(UploadTask *task, GError **error)
 {
-	Mailbox *from = upload_mailbox(task->upload);
-
 	if (task->flags != NULL && !upload_set_flags(task->upload, task->flags, error))
 		return FALSE;
-	/* Before it can be on its way; but a move between mailboxes forgets it. */
-	if (task->replaces && from == task->mailbox)
-		upload_replaces(task->upload, task->serial, task->uid);
-	if (!upload_rename(task->upload, task->mailbox, task->name, error))
-		return FALSE;
-	if (task->replaces && from != task->mailbox)
-		upload_replaces(task->upload, task->serial, task->uid);
-	return TRUE;
+	return upload_rename_over(task->upload, task->mailbox, task->name, task->serial,
+				  task->replaces ? task->uid : 0, error);
 }
 
 static void
@@ -430,28 +424,108 @@ finish_removed(Fs *fs, const FsCall *call)
 	g_clear_error(&second.error);
 }
 
+/* A message takes the place of a file, which waits for that. */
+typedef struct {
+	Wait *wait;
+	Upload *upload;
+	GError *error;
+} Replacing;
+
+static void
+replaced_errand(gpointer data)
+{
+	Replacing *replacing = data;
+	g_autoptr(GError) error = replacing->error;
+	g_autoptr(GError) problem = NULL;
+
+	if (error == NULL && !upload_remove(replacing->upload, &problem))
+		g_debug("what was replaced stays: %s", problem->message);
+	upload_close(replacing->upload);
+	on_change(replacing->wait, error);
+	upload_unref(replacing->upload);
+	g_free(replacing);
+}
+
+static void
+on_replacing(gpointer user, const GError *error)
+{
+	Replacing *replacing = user;
+	const FsPending *pending = wait_data(replacing->wait);
+	UploadView view;
+
+	replacing->error = error != NULL ? g_error_copy(error) : NULL;
+	upload_view(replacing->upload, &view);
+	errands_push(pending->fs->errands, view.id, replaced_errand, replacing);
+}
+
+/* It has the name by now, which may tell its flags, too. */
+static void
+finish_over_file(Fs *fs, const FsCall *call)
+{
+	g_auto(TreeName) name = {0};
+	FsCall again = *call;
+	TreeAnswer answer = tree_resolve(fs->tree, call->target, call->target_name, FALSE, &name);
+
+	again.finish = finish_rename;
+	g_clear_error(&answer.error);
+	if (name.kind != TREE_NAME_MESSAGE || !set_flags_of_name(fs, &again, &name, &name))
+		finish_rename(fs, call);
+}
+
+static void
+send_message(Fs *fs, const FsCall *call, const TreeName *from, const TreeName *to, ChangeDone done,
+	     gpointer user)
+{
+	changes_move(fs->changes, from->directory, from->message.serial, from->message.uid,
+		     to->directory, g_str_has_suffix(to->file_name, ".eml") ? to->file_name : NULL,
+		     done, user);
+}
+
+/* The file cannot be sent meanwhile, and goes when the message is in its place. */
+static gboolean
+rename_message_over_file(Fs *fs, const FsCall *call, const TreeName *from, TreeName *to,
+			 TreeAnswer *later)
+{
+	gboolean within = from->directory == to->directory;
+	g_autoptr(GError) error = NULL;
+	FsCall first = *call;
+	Replacing *replacing;
+
+	if (!upload_open_write(to->upload, &error)) {
+		if (call->patient && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
+			return fs_wait_for_upload(g_steal_pointer(&to->upload), later);
+		fail_change(fs, call, error);
+		return TRUE;
+	}
+	first.finish = within ? finish_over_file : call->finish;
+	replacing = g_new0(Replacing, 1);
+	replacing->wait = fs_put_aside(fs, &first, PATIENCE_FOREVER);
+	replacing->upload = g_steal_pointer(&to->upload);
+	if (within) {
+		changes_rename(fs->changes, from->directory, from->message.serial,
+			       from->message.uid, to->file_name, &error);
+		on_replacing(replacing, error);
+	} else {
+		send_message(fs, call, from, to, on_replacing, replacing);
+	}
+	return TRUE;
+}
+
 static gboolean
 rename_message(Fs *fs, const FsCall *call, const TreeName *from, TreeName *to, TreeAnswer *later)
 {
 	gboolean within = from->directory == to->directory;
 	gboolean same =
 		within && to->kind == TREE_NAME_MESSAGE && to->message.uid == from->message.uid;
-	g_autoptr(GError) error = NULL;
 
 	/* What would not be uploaded cannot be the name of what is there. */
 	if (uploads_name_is_local(to->file_name))
 		return reply_errno(call, EPERM);
-	if (to->kind == TREE_NAME_UPLOAD && !upload_remove(to->upload, &error)) {
-		if (call->patient && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
-			return fs_wait_for_upload(g_steal_pointer(&to->upload), later);
-		fail_change(fs, call, error);
-		return TRUE;
-	}
+	if (to->kind == TREE_NAME_UPLOAD)
+		return rename_message_over_file(fs, call, from, to, later);
 	if (!within) {
-		changes_move(fs->changes, from->directory, from->message.serial, from->message.uid,
-			     to->directory,
-			     g_str_has_suffix(to->file_name, ".eml") ? to->file_name : NULL,
-			     on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
+		send_message(fs, call, from, to, on_change,
+			     fs_put_aside(fs, call, PATIENCE_FOREVER));
 	} else if (to->kind == TREE_NAME_MESSAGE && !same) {
 		FsCall first = *call;
 
@@ -531,6 +605,23 @@ rename_link(Fs *fs, const FsCall *call)
 	return TRUE;
 }
 
+/* "12.eml" is the message with that number, now or one day. Who moves it as it is called does not
+ * mean its name. TRUE: it is answered. */
+static gboolean
+is_number_of_another(Fs *fs, const FsCall *call, const TreeName *from, const TreeName *to)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (name_parse_uid(to->file_name) == 0 ||
+	    (from->kind == TREE_NAME_MESSAGE && strcmp(from->file_name, to->file_name) == 0))
+		return FALSE;
+	error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_INVALID,
+			    "%s is the name of the message with that number: use another name",
+			    to->file_name);
+	fs_fail(fs, call->req, call->operation, error);
+	return TRUE;
+}
+
 static gboolean
 rename_resolved(Fs *fs, const FsCall *call, TreeName *from, TreeName *to, TreeAnswer *later)
 {
@@ -542,6 +633,8 @@ rename_resolved(Fs *fs, const FsCall *call, TreeName *from, TreeName *to, TreeAn
 		return reply_errno(call, EEXIST);
 	if (from->kind == TREE_NAME_MAILBOX)
 		return rename_mailbox(fs, call, from, to, later);
+	if (is_number_of_another(fs, call, from, to))
+		return TRUE;
 	if (to->kind == TREE_NAME_MAILBOX)
 		return reply_errno(call, EISDIR);
 	if (from->kind == TREE_NAME_LINK)

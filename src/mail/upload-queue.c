@@ -149,29 +149,6 @@ pick(Uploads *uploads, Folder *folder, gint64 now, gint64 *next)
 	return batch;
 }
 
-/* Mailboxes come and go, and may have another name than the rows say. @renamed: takes the folders'
- * uploads, whose rows are to be written anew. */
-static void
-bind(Uploads *uploads, Folder *folder, GPtrArray *renamed)
-{
-	const char *raw;
-
-	if (folder->mailbox == NULL)
-		folder->mailbox = uploads_mailbox_named(uploads, folder->raw);
-	raw = folder->mailbox != NULL ? mailbox_raw_name(folder->mailbox) : folder->raw;
-	if (strcmp(raw, folder->raw) == 0)
-		return;
-	g_free(folder->raw);
-	folder->raw = g_strdup(raw);
-	for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
-	     node = g_tree_node_next(node)) {
-		Upload *upload = g_tree_node_value(node);
-
-		upload->refs++;
-		g_ptr_array_add(renamed, upload);
-	}
-}
-
 /* Chooses for each mailbox without a batch. */
 static GPtrArray *
 pick_all(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *renamed)
@@ -184,7 +161,7 @@ pick_all(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *renamed)
 		Batch *batch = NULL;
 
 		if (version != uploads->folders_version)
-			bind(uploads, folder, renamed);
+			uploads_bind(uploads, folder, renamed);
 		if (folder->mailbox == NULL && g_tree_nnodes(folder->by_id) > 0)
 			*next = MIN(*next, now + ABSENT_US);
 		if (folder->mailbox != NULL && folder->batch == NULL)
@@ -333,46 +310,50 @@ uploads_drain(Uploads *uploads)
 
 /* --- the end of one --- */
 
+static void
+forget(Upload *upload, const GError *reason)
+{
+	Uploads *uploads = upload->uploads;
+	g_autofree char *name = NULL;
+	Mailbox *mailbox;
+	gboolean listed;
+
+	g_mutex_lock(&uploads->lock);
+	listed = g_hash_table_lookup(uploads->by_id, upload_key(upload->id)) == upload;
+	if (listed)
+		upload_detach(upload);
+	name = g_strdup(upload->name);
+	mailbox = upload->folder->mailbox;
+	g_mutex_unlock(&uploads->lock);
+	if (!listed)
+		return;
+	if (mailbox != NULL)
+		uploads->news->gone(uploads->user, mailbox, upload->id, name);
+	upload_tell_waiters(upload, reason);
+	upload_unref(upload);
+}
+
 gboolean
 uploads_end(Uploads *uploads, GPtrArray *list, const GError *reason, GError **error)
 {
-	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
 	gboolean removed;
 
 	g_mutex_lock(&uploads->lock);
-	for (guint i = 0; i < list->len; i++) {
-		Upload *upload = list->pdata[i];
-
-		upload_mark_over(upload);
-		g_array_append_val(ids, upload->id);
-	}
+	for (guint i = 0; i < list->len; i++)
+		upload_mark_over(list->pdata[i]);
 	g_mutex_unlock(&uploads->lock);
-	g_mutex_lock(&uploads->rows);
-	removed =
-		ids->len == 0 || spool_remove(uploads->spool, (gpointer)ids->data, ids->len, error);
-	g_mutex_unlock(&uploads->rows);
-	for (guint i = 0; i < list->len; i++) {
-		Upload *upload = list->pdata[i];
-		g_autofree char *name = NULL;
-		Mailbox *mailbox;
-		gboolean listed;
-
-		g_mutex_lock(&uploads->lock);
-		listed = g_hash_table_contains(uploads->by_id, upload_key(upload->id));
-		if (listed)
-			upload_detach(upload);
-		name = g_strdup(upload->name);
-		mailbox = upload->folder->mailbox;
-		g_mutex_unlock(&uploads->lock);
-		if (!listed)
-			continue;
-		if (mailbox != NULL)
-			uploads->news->gone(uploads->user, mailbox, upload->id, name);
-		upload_tell_waiters(upload, reason);
-		upload_unref(upload);
-	}
+	removed = uploads_save_and_drop(uploads, NULL, 0, list, error);
+	for (guint i = 0; i < list->len; i++)
+		forget(list->pdata[i], reason);
 	uploads_tell_idle(uploads);
 	return removed;
+}
+
+void
+uploads_end_replaced(Uploads *uploads, Upload *upload)
+{
+	forget(upload, NULL);
+	uploads_tell_idle(uploads);
 }
 
 /* --- waiting --- */

@@ -15,8 +15,8 @@
 
 #define LIMIT_STEP (1024 * 1024) /* octets between two looks at the server's limit */
 
-static gboolean
-fail(GError **error, MailfsError code, const char *text)
+gboolean
+upload_fail(GError **error, MailfsError code, const char *text)
 {
 	g_set_error_literal(error, MAILFS_ERROR, code, text);
 	return FALSE;
@@ -32,12 +32,12 @@ uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, guint32 mod
 	guint32 id;
 	Folder *folder;
 
-	if (uploads->read_only && !fail(error, MAILFS_ERROR_READ_ONLY, "mounted read-only"))
+	if (uploads->read_only && !upload_fail(error, MAILFS_ERROR_READ_ONLY, "mounted read-only"))
 		return NULL;
 	if ((mailbox_attributes(mailbox) & MAILBOX_NOSELECT) &&
-	    !fail(error, MAILFS_ERROR_UNSUPPORTED, "this mailbox can hold no messages"))
+	    !upload_fail(error, MAILFS_ERROR_UNSUPPORTED, "this mailbox can hold no messages"))
 		return NULL;
-	id = spool_add(uploads->spool, &fd, error);
+	id = upload_may_be_called(name, error) ? spool_add(uploads->spool, &fd, error) : 0;
 	if (id == 0)
 		return NULL;
 	g_mutex_lock(&uploads->lock);
@@ -45,7 +45,8 @@ uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, guint32 mod
 	if (g_hash_table_contains(folder->by_name, name)) {
 		g_mutex_unlock(&uploads->lock);
 		spool_remove(uploads->spool, &id, 1, NULL);
-		fail(error, MAILFS_ERROR_EXISTS, "a file of that name is on its way already");
+		upload_fail(error, MAILFS_ERROR_EXISTS,
+			    "a file of that name is on its way already");
 		return NULL;
 	}
 	upload = upload_new(uploads, id);
@@ -65,9 +66,9 @@ upload_open_write(Upload *upload, GError **error)
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
 
 	if (upload->over)
-		return fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more");
+		return upload_fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more");
 	if (upload_is_sent(upload))
-		return fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
+		return upload_fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
 	upload->writers++;
 	return TRUE;
 }
@@ -92,8 +93,9 @@ take_bytes(Upload *upload, gboolean all, GError **error)
 	if (all && mailbox != NULL)
 		from = mailbox_open_cached(mailbox, serial, uid, &size);
 	if (all && from < 0)
-		return fail(error, MAILFS_ERROR_UNSUPPORTED,
-			    "it is a copy of a message that is not here: read that one first");
+		return upload_fail(
+			error, MAILFS_ERROR_UNSUPPORTED,
+			"it is a copy of a message that is not here: read that one first");
 	g_mutex_lock(&uploads->lock);
 	g_clear_pointer(&upload->source_raw, g_free);
 	upload->source_uid = upload->source_validity = 0;
@@ -107,7 +109,8 @@ take_bytes(Upload *upload, gboolean all, GError **error)
 
 		if (n <= 0 || !upload_check_write(fd, piece, (gsize)n, at, error))
 			return n > 0 ? FALSE
-				     : fail(error, MAILFS_ERROR_NOT_FOUND, "its bytes are gone");
+				     : upload_fail(error, MAILFS_ERROR_NOT_FOUND,
+						   "its bytes are gone");
 		at += (guint64)n;
 	}
 	g_mutex_lock(&uploads->lock);
@@ -117,8 +120,8 @@ take_bytes(Upload *upload, gboolean all, GError **error)
 }
 
 /* Nobody knows whether the server has @former, whose place @upload takes. Under the lock. */
-static void
-note_doubt(Upload *upload, const Upload *former)
+void
+upload_note_doubt(Upload *upload, const Upload *former)
 {
 	upload->doubt = former->source_raw == NULL;
 	upload->doubt_size = former->size;
@@ -128,8 +131,8 @@ note_doubt(Upload *upload, const Upload *former)
 }
 
 /* Under the lock. */
-static void
-look_if_in_doubt(Upload *upload)
+void
+upload_look_if_in_doubt(Upload *upload)
 {
 	if (upload->state == SPOOL_QUEUED && upload->doubt && upload->source_raw == NULL &&
 	    upload->size == upload->doubt_size && upload->crc == upload->doubt_crc)
@@ -149,13 +152,14 @@ begin_change(Upload *upload, gboolean keeps_bytes, int *fd_out, GError **error)
 		gboolean over = upload->over;
 
 		g_mutex_unlock(&uploads->lock);
-		return over ? fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more")
-			    : fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
+		return over ? upload_fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more")
+			    : upload_fail(error, MAILFS_ERROR_BUSY,
+					  "it is on its way to the server");
 	}
 	was_open = upload->state == SPOOL_OPEN;
 	stored = upload->stored;
 	if (upload->state == SPOOL_STARTED)
-		note_doubt(upload, upload);
+		upload_note_doubt(upload, upload);
 	upload->state = SPOOL_OPEN;
 	upload->again = FALSE;
 	upload->dirty = TRUE;
@@ -256,92 +260,6 @@ upload_set_mode(Upload *upload, guint32 mode)
 	uploads_stir(upload->uploads, FALSE);
 }
 
-static const struct {
-	guint32 flag;
-	const char *word;
-} words[] = {
-	{MESSAGE_SEEN, "\\Seen"},	{MESSAGE_ANSWERED, "\\Answered"},
-	{MESSAGE_FLAGGED, "\\Flagged"}, {MESSAGE_DELETED, "\\Deleted"},
-	{MESSAGE_DRAFT, "\\Draft"},
-};
-
-static guint32
-flag_of(const char *word)
-{
-	for (guint i = 0; i < G_N_ELEMENTS(words); i++)
-		if (g_ascii_strcasecmp(words[i].word, word) == 0)
-			return words[i].flag;
-	return 0;
-}
-
-/* RFC 3501: atom. */
-static gboolean
-is_atom(const char *word)
-{
-	for (const char *p = word; *p != '\0'; p++)
-		if (*p <= ' ' || *p >= 127 || strchr("(){%*\"\\]", *p) != NULL)
-			return FALSE;
-	return *word != '\0';
-}
-
-gboolean
-upload_set_flags(Upload *upload, const char *text, GError **error)
-{
-	g_auto(GStrv) list = g_strsplit_set(text, " \t\n", -1);
-	g_autoptr(GString) keywords = g_string_new(NULL);
-	guint32 flags = 0;
-
-	for (guint i = 0; list[i] != NULL; i++) {
-		guint32 flag = flag_of(list[i]);
-
-		flags |= flag;
-		if (flag != 0 || *list[i] == '\0')
-			continue;
-		if (!is_atom(list[i]))
-			return fail(error, MAILFS_ERROR_INVALID, "no flag and no keyword");
-		g_string_append_printf(keywords, "%s%s", keywords->len > 0 ? " " : "", list[i]);
-	}
-	g_mutex_lock(&upload->uploads->lock);
-	upload->flags = flags;
-	g_free(upload->keywords);
-	upload->keywords = g_strdup(keywords->str);
-	upload->unsaved = TRUE;
-	uploads_stir(upload->uploads, FALSE);
-	g_mutex_unlock(&upload->uploads->lock);
-	return TRUE;
-}
-
-char *
-upload_flags_text(Upload *upload)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
-	g_autoptr(GString) text = g_string_new(NULL);
-
-	for (guint i = 0; i < G_N_ELEMENTS(words); i++)
-		if (upload->flags & words[i].flag)
-			g_string_append_printf(text, "%s%s", text->len > 0 ? " " : "",
-					       words[i].word);
-	if (*upload->keywords != '\0')
-		g_string_append_printf(text, "%s%s", text->len > 0 ? " " : "", upload->keywords);
-	return g_strdup(text->str);
-}
-
-void
-upload_replaces(Upload *upload, guint32 serial, guint32 uid)
-{
-	Mailbox *mailbox = upload_mailbox(upload);
-	MailboxView view;
-
-	if (mailbox == NULL)
-		return;
-	mailbox_view(mailbox, &view);
-	g_mutex_lock(&upload->uploads->lock);
-	upload->replaces_validity = view.messages == serial ? view.uidvalidity : 0;
-	upload->replaces_uid = view.messages == serial ? uid : 0;
-	upload->unsaved = TRUE;
-	g_mutex_unlock(&upload->uploads->lock);
-}
-
 /* --- copies of messages --- */
 
 gboolean
@@ -358,9 +276,10 @@ upload_copy_of(Upload *upload, Mailbox *mailbox, guint32 serial, guint32 uid, GE
 
 	mailbox_view(mailbox, &view);
 	if (view.messages != serial)
-		return fail(error, MAILFS_ERROR_STALE, "the server has renumbered its messages");
+		return upload_fail(error, MAILFS_ERROR_STALE,
+				   "the server has renumbered its messages");
 	if (!mailbox_get(mailbox, serial, uid, &message))
-		return fail(error, MAILFS_ERROR_NOT_FOUND, "no such message");
+		return upload_fail(error, MAILFS_ERROR_NOT_FOUND, "no such message");
 	header = mailbox_stored_header(mailbox, serial, uid);
 	if (header != NULL)
 		text = g_bytes_get_data(header, &len);
@@ -368,7 +287,8 @@ upload_copy_of(Upload *upload, Mailbox *mailbox, guint32 serial, guint32 uid, GE
 	locker = g_mutex_locker_new(&upload->uploads->lock);
 	if (upload->over || upload_is_sent(upload) || upload->size > 0) {
 		name_headers_clear(&headers);
-		return fail(error, MAILFS_ERROR_UNSUPPORTED, "only an empty file can be a copy");
+		return upload_fail(error, MAILFS_ERROR_UNSUPPORTED,
+				   "only an empty file can be a copy");
 	}
 	g_free(upload->message_id);
 	upload->message_id = g_strdup(headers.message_id != NULL ? headers.message_id : "");
@@ -434,7 +354,7 @@ prove(Upload *upload, UploadChecked *checked, char **message_id_out, GError **er
 	int fd = upload_fd(upload);
 
 	if (fd < 0)
-		return fail(error, MAILFS_ERROR_NOT_FOUND, "its file is gone");
+		return upload_fail(error, MAILFS_ERROR_NOT_FOUND, "its file is gone");
 	if (!upload_check(fd, checked, error))
 		return FALSE;
 	if (checked->bare_lf ? !convert(upload, fd, checked, error)
@@ -456,7 +376,7 @@ static void
 enqueue(Upload *upload)
 {
 	upload->state = SPOOL_QUEUED;
-	look_if_in_doubt(upload);
+	upload_look_if_in_doubt(upload);
 	upload->dirty = upload->again = FALSE;
 	upload->tries = 0;
 	upload->retry_at = 0;
@@ -485,19 +405,54 @@ refuse(Upload *upload, const GError *error)
 	uploads_tell_idle(uploads);
 }
 
-static void
-store_proved(Upload *upload, const UploadChecked *checked, char *message_id)
+gboolean
+upload_prove(Upload *upload, const char *name, UploadProof *out, GError **error)
 {
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+	Uploads *uploads = upload->uploads;
+	g_autoptr(GError) problem = NULL;
+	gboolean copied;
+	gboolean settled;
 
-	if (message_id != NULL) {
-		upload->size = checked->size;
-		upload->crc = checked->crc;
+	*out = (UploadProof){0};
+	g_mutex_lock(&uploads->lock);
+	copied = upload->source_raw != NULL;
+	settled = upload->over || upload->under_way ||
+		  (!upload->dirty &&
+		   (upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED));
+	g_mutex_unlock(&uploads->lock);
+	if (settled || uploads_name_is_local(name))
+		return TRUE;
+	if (!copied && !prove(upload, &out->checked, &out->message_id, &problem)) {
+		refuse(upload, problem);
+		g_propagate_error(error, g_steal_pointer(&problem));
+		return FALSE;
+	}
+	out->whole = TRUE;
+	return TRUE;
+}
+
+void
+upload_take_proof(Upload *upload, UploadProof *proof)
+{
+	if (!proof->whole)
+		return;
+	if (proof->message_id != NULL) {
+		upload->size = proof->checked.size;
+		upload->crc = proof->checked.crc;
 		g_free(upload->message_id);
-		upload->message_id = message_id;
+		upload->message_id = g_steal_pointer(&proof->message_id);
 		upload->proved = TRUE;
 	}
 	enqueue(upload);
+}
+
+void
+upload_undo_proof(Upload *upload, const UploadProof *proof)
+{
+	if (!proof->whole || upload->state != SPOOL_QUEUED || upload->under_way)
+		return;
+	upload->state = SPOOL_OPEN;
+	upload->dirty = TRUE;
 }
 
 /* Under `disk`. */
@@ -505,37 +460,22 @@ static gboolean
 complete(Upload *upload, const char *name, GError **error)
 {
 	Uploads *uploads = upload->uploads;
-	UploadChecked checked;
-	char *message_id = NULL;
-	g_autoptr(GError) problem = NULL;
-	gboolean copied;
-	gboolean settled;
+	g_auto(UploadProof) proof = {0};
 
-	g_mutex_lock(&uploads->lock);
-	copied = upload->source_raw != NULL;
-	settled = upload->over || upload->under_way ||
-		  (!upload->dirty &&
-		   (upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED));
-	g_mutex_unlock(&uploads->lock);
-	if (settled)
-		return TRUE;
-	if (uploads_name_is_local(name))
-		return upload->size == 0 || uploads_save(uploads, &upload, 1, error);
-	if (!copied && !prove(upload, &checked, &message_id, &problem)) {
-		refuse(upload, problem);
-		g_propagate_error(error, g_steal_pointer(&problem));
+	if (!upload_prove(upload, name, &proof, error))
 		return FALSE;
-	}
-	store_proved(upload, &checked, message_id);
+	if (!proof.whole)
+		return !uploads_name_is_local(name) || upload->size == 0 ||
+		       uploads_save(uploads, &upload, 1, error);
+	g_mutex_lock(&uploads->lock);
+	upload_take_proof(upload, &proof);
+	g_mutex_unlock(&uploads->lock);
 	if (uploads_save(uploads, &upload, 1, error)) {
 		uploads_tell_changed(upload);
 		return TRUE;
 	}
 	g_mutex_lock(&uploads->lock);
-	if (upload->state == SPOOL_QUEUED && !upload->under_way) {
-		upload->state = SPOOL_OPEN;
-		upload->dirty = TRUE;
-	}
+	upload_undo_proof(upload, &proof);
 	g_mutex_unlock(&uploads->lock);
 	return FALSE;
 }
@@ -584,156 +524,4 @@ upload_close(Upload *upload)
 	g_mutex_unlock(&uploads->lock);
 	if (unfinished && !complete(upload, name, &error))
 		uploads_log(uploads, upload, error->message);
-}
-
-/* --- names --- */
-
-/* Under the lock. */
-static gboolean
-may_move(Upload *upload, const Folder *folder, const char *name, GError **error)
-{
-	const Upload *there = g_hash_table_lookup(folder->by_name, name);
-	gboolean sent = upload_is_sent(upload) || upload->state == SPOOL_STARTED;
-
-	if (upload->over)
-		return fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more");
-	if (sent && (folder != upload->folder || uploads_name_is_local(name)))
-		return fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
-	if (there != NULL && there != upload && upload_is_sent(there))
-		return fail(error, MAILFS_ERROR_BUSY,
-			    "the file of that name is on its way to the server");
-	return TRUE;
-}
-
-/* Under the lock. */
-static void
-move(Upload *upload, Folder *folder, const char *name)
-{
-	upload_detach(upload);
-	if (folder != upload->folder) {
-		upload->replaces_uid = upload->replaces_validity = 0;
-		upload->doubt = FALSE;
-	}
-	upload_attach(upload, folder, name);
-	if (uploads_name_is_local(name) && upload->state != SPOOL_OPEN) {
-		upload->state = SPOOL_OPEN;
-		upload->dirty = TRUE;
-	}
-	upload->unsaved = TRUE;
-	uploads_stir(upload->uploads, FALSE);
-}
-
-/* What was to give way to @former gives way to what takes its place. Under the lock. */
-static void
-inherit(Upload *upload, const Upload *former)
-{
-	if (upload->replaces_uid == 0) {
-		upload->replaces_validity = former->replaces_validity;
-		upload->replaces_uid = former->replaces_uid;
-	}
-	if (former->state == SPOOL_STARTED) {
-		note_doubt(upload, former);
-		look_if_in_doubt(upload);
-	}
-}
-
-/* @removed: takes what had that name. */
-static gboolean
-move_and_save(Upload *upload, Mailbox *mailbox, const char *name, GPtrArray *removed,
-	      GError **error)
-{
-	Uploads *uploads = upload->uploads;
-	g_autofree char *former = NULL;
-	Folder *folder;
-	Folder *from;
-	Upload *there;
-	gboolean stored;
-	gboolean heir;
-
-	g_mutex_lock(&uploads->lock);
-	folder = uploads_folder(uploads, mailbox);
-	if (!may_move(upload, folder, name, error)) {
-		g_mutex_unlock(&uploads->lock);
-		return FALSE;
-	}
-	from = upload->folder;
-	former = g_strdup(upload->name);
-	there = g_hash_table_lookup(folder->by_name, name);
-	if (there != NULL && there != upload) {
-		there->refs++;
-		g_ptr_array_add(removed, there);
-		upload_mark_over(there);
-		g_hash_table_remove(folder->by_name, name);
-	}
-	move(upload, folder, name);
-	heir = removed->len > 0 && upload->replaces_uid == 0;
-	if (removed->len > 0)
-		inherit(upload, there);
-	stored = upload->stored;
-	g_mutex_unlock(&uploads->lock);
-	if (!stored || uploads_save(uploads, &upload, 1, error))
-		return TRUE;
-	g_mutex_lock(&uploads->lock);
-	move(upload, from, former);
-	if (heir)
-		upload->replaces_uid = upload->replaces_validity = 0;
-	for (guint i = 0; i < removed->len; i++) {
-		there = removed->pdata[i];
-		there->over = FALSE;
-		g_hash_table_insert(folder->by_name, there->name, there);
-	}
-	g_mutex_unlock(&uploads->lock);
-	return FALSE;
-}
-
-gboolean
-upload_rename(Upload *upload, Mailbox *mailbox, const char *name, GError **error)
-{
-	Uploads *uploads = upload->uploads;
-	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
-	g_autoptr(GPtrArray) removed = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
-	gboolean possible;
-	gboolean ended;
-
-	if ((mailbox_attributes(mailbox) & MAILBOX_NOSELECT) != 0)
-		return fail(error, MAILFS_ERROR_UNSUPPORTED, "this mailbox can hold no messages");
-	g_mutex_lock(&uploads->lock);
-	possible = may_move(upload, uploads_folder(uploads, mailbox), name, error);
-	ended = upload->writers == 0 && upload->size > 0;
-	g_mutex_unlock(&uploads->lock);
-	if (!possible || (ended && !complete(upload, name, error)) ||
-	    !move_and_save(upload, mailbox, name, removed, error))
-		return FALSE;
-	if (removed->len > 0 && !uploads_end(uploads, removed, NULL, NULL))
-		g_debug("uploads: what was replaced is still in the spool");
-	return TRUE;
-}
-
-gboolean
-upload_remove(Upload *upload, GError **error)
-{
-	Uploads *uploads = upload->uploads;
-	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
-	g_autoptr(GPtrArray) removed = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
-	g_autoptr(GError) gone =
-		g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND, "the file was removed");
-	gboolean doubtful;
-
-	g_mutex_lock(&uploads->lock);
-	if (upload->over || upload_is_sent(upload)) {
-		gboolean over = upload->over;
-
-		g_mutex_unlock(&uploads->lock);
-		return over ? fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more")
-			    : fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
-	}
-	upload->refs++;
-	g_ptr_array_add(removed, upload);
-	doubtful = upload->state == SPOOL_STARTED;
-	upload_mark_over(upload);
-	g_mutex_unlock(&uploads->lock);
-	if (doubtful)
-		uploads_log(uploads, upload,
-			    "removed while nobody knows whether the server has it already");
-	return uploads_end(uploads, removed, gone, error);
 }

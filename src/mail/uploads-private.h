@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of Uploads, for uploads.c (life, tables, looking), upload-write.c (what programs do to
- * a file), upload-queue.c (what is sent when, and what becomes of it) and upload-send.c (how).
+/* The inside of Uploads, for uploads.c (life, tables, looking), upload-rows.c (what the spool
+ * knows), upload-folders.c (mailboxes), upload-write.c, upload-name.c and upload-flags.c (what
+ * programs do to a file), upload-queue.c (what is sent when, and what becomes of it) and
+ * upload-send.c (how).
  *
  * Locks, in this order: an Upload's `disk` (one change of its file at a time), `rows` (what the
  * spool is told of it, in order), `lock` (all memory). Only the last one is never held over the
  * disk. */
 #pragma once
 
+#include "mail/upload-check.h"
 #include "mail/uploads.h"
 
 G_BEGIN_DECLS
@@ -68,6 +71,21 @@ struct Upload {
 	GArray *waiters;		 /* of Waiter */
 };
 
+/* What was found out about the bytes of a file that is whole. */
+typedef struct {
+	gboolean whole;
+	UploadChecked checked;
+	char *message_id; /* NULL: it is a copy of a message, and has no bytes of its own */
+} UploadProof;
+
+static inline void
+upload_proof_clear(UploadProof *proof)
+{
+	g_free(proof->message_id);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(UploadProof, upload_proof_clear)
+
 typedef struct {
 	Mailbox *mailbox; /* uploads_wait(): NULL all */
 	UploadDone done;
@@ -104,7 +122,14 @@ upload_key(guint32 id)
 
 /* --- under the lock --- */
 
-Folder *uploads_folder(Uploads *uploads, Mailbox *mailbox); /* found or made */
+Folder *upload_folder_new(Uploads *uploads, Mailbox *mailbox, const char *raw);
+void upload_folder_free(gpointer folder);
+Folder *uploads_find_folder(Uploads *uploads, Mailbox *mailbox); /* NULL: it has none */
+Folder *uploads_folder(Uploads *uploads, Mailbox *mailbox);	 /* found or made */
+/* After mailboxes have come or gone, or have another name than the rows say. @renamed: takes the
+ * folder's uploads, whose rows are to be written anew. */
+void uploads_bind(Uploads *uploads, Folder *folder, GPtrArray *renamed);
+char *uploads_free_name(const Folder *folder, const char *name, guint32 id);
 void upload_attach(Upload *upload, Folder *folder, const char *name);
 void
 upload_detach(Upload *upload); /* out of its folder's tables; their reference is the caller's */
@@ -117,14 +142,31 @@ gboolean upload_is_sent(const Upload *upload);
 void upload_set_reason(Upload *upload, const char *reason);
 int upload_open(Upload *upload);       /* its descriptor, opened when need be; -1 */
 void upload_mark_over(Upload *upload); /* nobody begins anything with it any more */
+/* Nobody knows whether the server has @former, whose place @upload takes. */
+void upload_note_doubt(Upload *upload, const Upload *former);
+void upload_look_if_in_doubt(Upload *upload);
+void upload_take_proof(Upload *upload, UploadProof *proof); /* it is to be sent as it is */
+void upload_undo_proof(Upload *upload, const UploadProof *proof);
 
 /* --- without it --- */
 
+gboolean upload_fail(GError **error, MailfsError code, const char *text); /* FALSE */
+gboolean uploads_load(Uploads *uploads, GError **error);
+/* INVALID: a name that would be another message's. */
+gboolean upload_may_be_called(const char *name, GError **error);
+/* Are the bytes a message, and on disk? Under `disk`. FALSE: they are not, and the file is refused
+ * with that reason. Nothing is proved of what stays local under @name, or is queued already. */
+gboolean upload_prove(Upload *upload, const char *name, UploadProof *out, GError **error);
+
 /* Tells the spool how these are now: one commit. */
 gboolean uploads_save(Uploads *uploads, Upload *const *list, guint n, GError **error);
+/* The same, and @dropped (of Upload, over) are no more in the spool. */
+gboolean uploads_save_and_drop(Uploads *uploads, Upload *const *list, guint n,
+			       const GPtrArray *dropped, GError **error);
 /* On the server, or removed: out of tables and spool, waiters told @reason. FALSE: the spool still
  * has them, and will have them after a restart. */
 gboolean uploads_end(Uploads *uploads, GPtrArray *list, const GError *reason, GError **error);
+void uploads_end_replaced(Uploads *uploads, Upload *upload); /* the same; the spool knows it */
 void upload_tell_waiters(Upload *upload, const GError *error);
 void uploads_tell_idle(Uploads *uploads);    /* those who wait for an empty queue */
 void uploads_tell_stopped(Uploads *uploads); /* all who wait */

@@ -215,64 +215,6 @@ upload_status(Upload *upload)
 
 /* --- the tables --- */
 
-static int
-compare_ids(gconstpointer a, gconstpointer b, gpointer user)
-{
-	guint32 left = GPOINTER_TO_UINT(a);
-	guint32 right = GPOINTER_TO_UINT(b);
-
-	return left < right ? -1 : left > right;
-}
-
-static Folder *
-folder_new(Uploads *uploads, Mailbox *mailbox, const char *raw)
-{
-	Folder *folder = g_new0(Folder, 1);
-
-	folder->mailbox = mailbox;
-	folder->raw = g_strdup(raw);
-	folder->by_name = g_hash_table_new(g_str_hash, g_str_equal);
-	folder->by_id = g_tree_new_full(compare_ids, NULL, NULL, NULL);
-	folder->claimed = g_hash_table_new(NULL, NULL);
-	g_ptr_array_add(uploads->folders, folder);
-	return folder;
-}
-
-static void
-folder_free(gpointer data)
-{
-	Folder *folder = data;
-
-	g_hash_table_unref(folder->by_name);
-	g_hash_table_unref(folder->claimed);
-	g_tree_unref(folder->by_id);
-	g_free(folder->raw);
-	g_free(folder);
-}
-
-static Folder *
-find_folder(Uploads *uploads, Mailbox *mailbox)
-{
-	for (guint i = 0; i < uploads->folders->len; i++) {
-		Folder *folder = uploads->folders->pdata[i];
-
-		/* What was loaded before the server had told of its mailbox. */
-		if (folder->mailbox == NULL && strcmp(folder->raw, mailbox_raw_name(mailbox)) == 0)
-			folder->mailbox = mailbox;
-		if (folder->mailbox == mailbox)
-			return folder;
-	}
-	return NULL;
-}
-
-Folder *
-uploads_folder(Uploads *uploads, Mailbox *mailbox)
-{
-	Folder *folder = find_folder(uploads, mailbox);
-
-	return folder != NULL ? folder : folder_new(uploads, mailbox, mailbox_raw_name(mailbox));
-}
-
 void
 upload_attach(Upload *upload, Folder *folder, const char *name)
 {
@@ -301,7 +243,7 @@ Upload *
 uploads_find(Uploads *uploads, Mailbox *mailbox, const char *name)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
-	Folder *folder = find_folder(uploads, mailbox);
+	Folder *folder = uploads_find_folder(uploads, mailbox);
 	Upload *upload = folder != NULL ? g_hash_table_lookup(folder->by_name, name) : NULL;
 
 	if (upload != NULL)
@@ -325,7 +267,7 @@ uploads_of(Uploads *uploads, Mailbox *mailbox, guint32 first)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
 	GPtrArray *list = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
-	Folder *folder = find_folder(uploads, mailbox);
+	Folder *folder = uploads_find_folder(uploads, mailbox);
 	GTreeNode *node =
 		folder != NULL ? g_tree_lower_bound(folder->by_id, upload_key(first)) : NULL;
 
@@ -342,207 +284,9 @@ guint
 uploads_count(Uploads *uploads, Mailbox *mailbox)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
-	Folder *folder = find_folder(uploads, mailbox);
+	Folder *folder = uploads_find_folder(uploads, mailbox);
 
 	return folder != NULL ? (guint)g_tree_nnodes(folder->by_id) : 0;
-}
-
-/* --- the spool's side of it --- */
-
-/* Borrows; under the lock. */
-static SpoolEntry
-entry_of(const Upload *upload, GStringChunk *text)
-{
-	const char *raw = upload->folder->mailbox != NULL
-				  ? mailbox_raw_name(upload->folder->mailbox)
-				  : upload->folder->raw;
-
-	return (SpoolEntry){
-		.id = upload->id,
-		.state = upload->state,
-		.mailbox = g_string_chunk_insert_const(text, raw),
-		.name = g_string_chunk_insert(text, upload->name),
-		.mode = upload->mode,
-		.mtime = upload->mtime,
-		.size = upload->size,
-		.crc = upload->crc,
-		.flags = upload->flags,
-		.keywords = g_string_chunk_insert_const(text, upload->keywords),
-		.message_id = g_string_chunk_insert(text, upload->message_id),
-		.replaces_validity = upload->replaces_validity,
-		.replaces_uid = upload->replaces_uid,
-		.before_validity = upload->before_validity,
-		.before_uidnext = upload->before_uidnext,
-		.source_mailbox = g_string_chunk_insert_const(
-			text, upload->source_raw != NULL ? upload->source_raw : ""),
-		.source_validity = upload->source_validity,
-		.source_uid = upload->source_uid,
-		.reason = g_string_chunk_insert_const(text, upload->reason),
-		.tries = upload->tries,
-		.retry_at = upload->retry_at,
-	};
-}
-
-gboolean
-uploads_save(Uploads *uploads, Upload *const *list, guint n, GError **error)
-{
-	g_autoptr(GMutexLocker) rows = g_mutex_locker_new(&uploads->rows);
-	g_autoptr(GArray) entries = g_array_new(FALSE, FALSE, sizeof(SpoolEntry));
-	GStringChunk *text = g_string_chunk_new(4096);
-	gboolean saved;
-
-	g_mutex_lock(&uploads->lock);
-	for (guint i = 0; i < n; i++) {
-		SpoolEntry entry;
-
-		if (list[i]->over)
-			continue;
-		entry = entry_of(list[i], text);
-		g_array_append_val(entries, entry);
-		list[i]->unsaved = FALSE;
-	}
-	g_mutex_unlock(&uploads->lock);
-	saved = entries->len == 0 ||
-		spool_put(uploads->spool, (gpointer)entries->data, entries->len, error);
-	g_string_chunk_free(text);
-	g_mutex_lock(&uploads->lock);
-	for (guint i = 0; i < n; i++) {
-		list[i]->stored = list[i]->stored || saved;
-		list[i]->unsaved = list[i]->unsaved || !saved;
-	}
-	g_mutex_unlock(&uploads->lock);
-	return saved;
-}
-
-/* In a directory of its own name each: what a crash between two steps of a replacing rename has
- * left gets another name. */
-static char *
-free_name(const Folder *folder, const char *name, guint32 id)
-{
-	gboolean eml = g_str_has_suffix(name, ".eml");
-
-	if (!g_hash_table_contains(folder->by_name, name))
-		return g_strdup(name);
-	return g_strdup_printf("%.*s~%u%s", (int)strlen(name) - (eml ? 4 : 0), name, id,
-			       eml ? ".eml" : "");
-}
-
-/* What the file says against what its entry says. */
-static void
-judge(Upload *upload, guint64 file_size, gboolean missing)
-{
-	upload->dirty = upload->state == SPOOL_OPEN || upload->state == SPOOL_REFUSED;
-	if (upload->source_raw != NULL && upload->state != SPOOL_OPEN)
-		return;
-	if (upload->state == SPOOL_OPEN) {
-		upload->size = file_size;
-		if (uploads_name_is_local(upload->name))
-			return;
-		upload->state = SPOOL_REFUSED;
-		upload_set_reason(upload, "mailfs ended while it was being written; `touch` it "
-					  "when it is whole");
-	} else if (missing || file_size != upload->size) {
-		upload->state = SPOOL_REFUSED;
-		upload->size = file_size;
-		upload->dirty = TRUE;
-		upload_set_reason(upload, "the file is not as it was written: the disk has lost "
-					  "some of it");
-	}
-}
-
-typedef struct {
-	Uploads *uploads;
-	GArray *empty; /* of guint32: nothing is left of them */
-} Loading;
-
-static void
-load_entry(gpointer user, const SpoolEntry *entry)
-{
-	Loading *loading = user;
-	Uploads *uploads = loading->uploads;
-	Upload *upload = upload_new(uploads, entry->id);
-	Folder *folder = NULL;
-	g_autofree char *name = NULL;
-
-	for (guint i = 0; i < uploads->folders->len && folder == NULL; i++)
-		if (strcmp(((Folder *)uploads->folders->pdata[i])->raw, entry->mailbox) == 0)
-			folder = uploads->folders->pdata[i];
-	if (folder == NULL)
-		folder = folder_new(uploads, uploads_mailbox_named(uploads, entry->mailbox),
-				    entry->mailbox);
-	upload->state = entry->state;
-	upload->mode = entry->mode;
-	upload->mtime = entry->mtime;
-	upload->size = entry->size;
-	upload->crc = entry->crc;
-	upload->flags = entry->flags;
-	upload->tries = entry->tries;
-	upload->replaces_validity = entry->replaces_validity;
-	upload->replaces_uid = entry->replaces_uid;
-	upload->before_validity = entry->before_validity;
-	upload->before_uidnext = entry->before_uidnext;
-	upload->source_validity = entry->source_validity;
-	upload->source_uid = entry->source_uid;
-	upload->source_raw =
-		*entry->source_mailbox != '\0' ? g_strdup(entry->source_mailbox) : NULL;
-	upload->stored = TRUE;
-	/* The server may be at what a life before has sent just now. */
-	if (entry->state == SPOOL_STARTED)
-		upload->not_before = g_get_monotonic_time() + UPLOAD_SETTLE_US;
-	g_free(upload->keywords);
-	upload->keywords = g_strdup(entry->keywords);
-	g_free(upload->message_id);
-	upload->message_id = g_strdup(entry->message_id);
-	upload_set_reason(upload, entry->reason);
-	name = free_name(folder, entry->name, entry->id);
-	upload_attach(upload, folder, name);
-}
-
-/* The spool must not be called from spool_each(). */
-static void
-look_at_files(Uploads *uploads, GArray *empty)
-{
-	GHashTableIter iter;
-	gpointer value;
-
-	g_hash_table_iter_init(&iter, uploads->by_id);
-	while (g_hash_table_iter_next(&iter, NULL, &value)) {
-		Upload *upload = value;
-		g_autoptr(GError) error = NULL;
-		g_auto(UtilFd) fd = spool_file(uploads->spool, upload->id, &error);
-		struct stat status = {0};
-		gboolean missing = fd < 0 || fstat(fd, &status) != 0;
-		/* What only cannot be opened just now is not empty. */
-		gboolean nothing =
-			missing ? g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT)
-				: status.st_size == 0;
-
-		if (upload->state == SPOOL_OPEN && nothing)
-			g_array_append_val(empty, upload->id);
-		else
-			judge(upload, (guint64)status.st_size, missing);
-	}
-}
-
-static gboolean
-load(Uploads *uploads, GError **error)
-{
-	g_autoptr(GArray) empty = g_array_new(FALSE, FALSE, sizeof(guint32));
-	Loading loading = {uploads, empty};
-
-	if (!spool_each(uploads->spool, load_entry, &loading, error))
-		return FALSE;
-	look_at_files(uploads, empty);
-	for (guint i = 0; i < empty->len; i++) {
-		Upload *upload = g_hash_table_lookup(uploads->by_id,
-						     upload_key(g_array_index(empty, guint32, i)));
-
-		upload_detach(upload);
-		upload->over = TRUE;
-		upload_unref(upload);
-	}
-	return empty->len == 0 || uploads->read_only ||
-	       spool_remove(uploads->spool, (gpointer)empty->data, empty->len, error);
 }
 
 /* --- life --- */
@@ -561,11 +305,11 @@ uploads_new(Account *account, Spool *spool, gboolean read_only, const UploadsNew
 	g_mutex_init(&uploads->rows);
 	g_mutex_init(&uploads->lock);
 	g_cond_init(&uploads->wake);
-	uploads->folders = g_ptr_array_new_with_free_func(folder_free);
+	uploads->folders = g_ptr_array_new_with_free_func(upload_folder_free);
 	uploads->by_id = g_hash_table_new(NULL, NULL);
 	uploads->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	uploads->folders_version = G_MAXUINT64;
-	if (!load(uploads, error)) {
+	if (!uploads_load(uploads, error)) {
 		uploads_free(uploads);
 		return NULL;
 	}

@@ -76,7 +76,8 @@ upload_status(Upload *upload); /* for user.mailfs.status: "queued", "refused: â€
 /* --- writing --- */
 
 /* A new, empty file, open for writing once (see upload_close()). Disk. Errors: EXISTS, READ_ONLY,
- * UNSUPPORTED (a \Noselect mailbox), G_FILE_ERROR. */
+ * INVALID (a name that is a message's: "12.eml"), UNSUPPORTED (a \Noselect mailbox),
+ * G_FILE_ERROR. */
 Upload *uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, guint32 mode,
 		       GError **error);
 /* One more writer of a file that is not on its way. BUSY when it is. */
@@ -121,11 +122,16 @@ gboolean upload_sync(Upload *upload, GError **error);
  * refusal is then seen in its status. Disk. */
 void upload_close(Upload *upload);
 
-/* Another name, perhaps in another mailbox; a file of that name is replaced. A sendable name
- * completes it, as above, unless it is open for writing. On its way to the server it may have
- * another name in its mailbox, which the message will get; another mailbox is BUSY. Errors: those
- * of upload_complete(), BUSY, UNSUPPORTED; the file keeps its name then. Disk. */
+/* Another name, perhaps in another mailbox; a file of that name is replaced: after a crash there is
+ * the one or the other. A sendable name completes it, as above, unless it is open for writing. On
+ * its way to the server it may have another name in its mailbox, which the message will get;
+ * another mailbox is BUSY. Errors: those of upload_complete() and uploads_create(), BUSY; the file
+ * keeps its name then. Disk. */
 gboolean upload_rename(Upload *upload, Mailbox *mailbox, const char *name, GError **error);
+/* The same, and it takes the place of this message of @mailbox, as by upload_replaces(); @uid 0:
+ * of none. */
+gboolean upload_rename_over(Upload *upload, Mailbox *mailbox, const char *name, guint32 serial,
+			    guint32 uid, GError **error);
 /* Takes it back. BUSY: it is on its way to the server at this moment. Disk. */
 gboolean upload_remove(Upload *upload, GError **error);
 

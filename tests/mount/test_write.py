@@ -8,45 +8,8 @@ import signal
 import subprocess
 import time
 
-from common import Dovecot, Place, Skip, fails, fetch_mailbox, listed, main, processes, read, run, samples, test, uid_of, wait_for
-
-
-def text(number, body="hello", end="\r\n"):
-    """A message of few words; LF ends become CRLF on their way."""
-    lines = [f"From: Alice <alice@example.org>", "To: bob@example.org", f"Subject: written {number}",
-             "Date: Mon, 02 Nov 2026 10:00:00 +0000", f"Message-ID: <written-{number}@example.org>", "", body, ""]
-    return end.join(lines).encode()
-
-
-def empty_server(*mailboxes, **settings):
-    server = Dovecot(**settings)
-    server.fill(samples.bulk_mail(2, 500, mailbox=("INBOX",)))
-    server.start()
-    line = server.client()
-    for name in mailboxes or ("Work",):
-        line.create(name)
-    line.logout()
-    return server
-
-
-def on_server(server, mailbox, count, timeout=15):
-    """The messages of a mailbox as soon as there are @count of them."""
-    found = wait_for(lambda: (lambda all: len(all) >= count and all)(fetch_mailbox(server, mailbox)), timeout) or \
-        fetch_mailbox(server, mailbox)
-    assert len(found) == count, f"{len(found)} messages in {mailbox}, not {count}"
-    return found
-
-
-def bodies(found):
-    return sorted(message.data for message in found.values())
-
-
-def is_uploaded(path):
-    """The file is a message by now."""
-    try:
-        return uid_of(path) > 0
-    except OSError:
-        return False
+from common import (Dovecot, Place, Skip, bodies, empty_server, fails, fetch_mailbox, is_uploaded, listed, main, on_server,
+                    processes, read, run, samples, test, text, uid_of, wait_for)
 
 
 def typist(place, command, *keys):

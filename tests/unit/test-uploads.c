@@ -82,7 +82,7 @@ test_what_is_no_message_is_refused_with_a_reason(Fixture *fixture, gconstpointer
 
 	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
 		g_autoptr(GError) error = NULL;
-		g_autofree char *name = g_strdup_printf("%u.eml", i + 100);
+		g_autofree char *name = g_strdup_printf("%u.x.eml", i);
 		Upload *upload =
 			uploads_create(fixture->uploads, fixture->inbox, name, 0600, &error);
 
