@@ -107,6 +107,7 @@ typedef struct {
 	Fs *fs;
 	FsCall call;
 	char *name, *target_name; /* owned copies for those of the call */
+	gint holds;		  /* atomic: it keeps notices about its inodes back */
 } FsPending;
 
 /* Answers the request, or puts it aside until what it waits for has come, and tries again. */

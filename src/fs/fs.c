@@ -69,11 +69,22 @@ fs_reply_entry(Fs *fs, fuse_req_t req, const struct stat *st, gboolean alias)
 
 /* --- calls that wait ------------------------------------------------------------------- */
 
+/* The kernel may be told again of what it waited for with this call: it is answered. */
+static void
+let_go(FsPending *pending)
+{
+	if (!g_atomic_int_compare_and_exchange(&pending->holds, 1, 0))
+		return;
+	notices_let_go(pending->fs->notices, pending->call.ino);
+	notices_let_go(pending->fs->notices, pending->call.target);
+}
+
 static void
 pending_free(gpointer data)
 {
 	FsPending *pending = data;
 
+	let_go(pending);
 	g_free(pending->name);
 	g_free(pending->target_name);
 	g_free(pending);
@@ -107,6 +118,9 @@ fs_put_aside(Fs *fs, const FsCall *call, gint64 give_up)
 	pending->call = *call;
 	pending->call.name = pending->name = g_strdup(call->name);
 	pending->call.target_name = pending->target_name = g_strdup(call->target_name);
+	pending->holds = 1;
+	notices_hold(fs->notices, call->ino);
+	notices_hold(fs->notices, call->target);
 	wait = patience_add(fs->patience, give_up, pending, pending_free);
 	fuse_req_interrupt_func(call->req, on_interrupt, wait);
 	return wait;
@@ -143,12 +157,13 @@ fs_over(gpointer data, gboolean interrupted)
 	FsPending *pending = data;
 
 	fuse_req_interrupt_func(pending->call.req, NULL, NULL);
-	if (interrupted) {
-		fuse_reply_err(pending->call.req, EINTR);
-		return;
-	}
 	pending->call.patient = FALSE;
-	fs_call_run(pending->fs, &pending->call, PATIENCE_FOREVER);
+	if (interrupted)
+		fuse_reply_err(pending->call.req, EINTR);
+	else
+		fs_call_run(pending->fs, &pending->call, PATIENCE_FOREVER);
+	/* Whoever was to bring the news may keep it long after. */
+	let_go(pending);
 }
 
 /* --- names and attributes
