@@ -19,6 +19,7 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "control-orphan.h"
 #include "control-wait.h"
 
 #define FS_TYPE "fuse.mailfs"
@@ -28,6 +29,7 @@
 
 /* A living mount answers from memory. One that does not within this time hangs. */
 #define ANSWER_MS 5000
+#define PROBE_MS  100
 
 void
 control_mount_clear(ControlMount *mount)
@@ -74,11 +76,13 @@ control_parse_mount(const char *line, ControlMount *out)
 	*out = (ControlMount){0};
 	while (dash < n && !g_str_equal(words[dash], "-"))
 		dash++;
-	if (dash + 2 >= n || *words[4] != '/' || *words[dash + 1] == '\0')
+	if (dash + 2 >= n || *words[4] != '/' || *words[dash + 1] == '\0' ||
+	    strchr(words[2], ':') == NULL)
 		return FALSE;
 	out->mountpoint = unescape(words[4]);
 	out->type = g_strdup(words[dash + 1]);
 	out->source = unescape(words[dash + 2]);
+	out->connection = (guint)strtoul(strchr(words[2], ':') + 1, NULL, 10);
 	return TRUE;
 }
 
@@ -464,13 +468,29 @@ say_not_unmounted(const char *mountpoint, gboolean busy, const char *why)
 }
 
 /* By statfs, which always goes to the daemon: stat may still be answered from the kernel's cache.
- */
+ * In a process of its own, for it may wait for ever; one that does, and whose daemon is not left
+ * behind, is alive. */
 static gboolean
 is_dead(const char *mountpoint)
 {
 	struct statfs status;
+	g_auto(UtilFd) asker = -1;
+	struct pollfd fd = {.events = POLLIN};
+	pid_t child = fork();
+	int end = 0;
 
-	return statfs(mountpoint, &status) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+	if (child == 0)
+		_exit(statfs(mountpoint, &status) != 0 ? errno : 0);
+	asker = child > 0 ? pidfd_open(child, 0) : -1;
+	if (asker < 0)
+		return FALSE;
+	fd.fd = asker;
+	for (guint i = 0; poll(&fd, 1, PROBE_MS) <= 0 && i < ANSWER_MS / PROBE_MS; i++)
+		control_end_orphan(mountpoint);
+	kill(child, SIGKILL);
+	/* It cannot always be killed. */
+	return waitpid(child, &end, WNOHANG) == child && WIFEXITED(end) &&
+	       (WEXITSTATUS(end) == ENOTCONN || WEXITSTATUS(end) == ECONNABORTED);
 }
 
 int
@@ -505,6 +525,16 @@ control_is_mounted(const char *mountpoint)
 	g_autofree char *path = resolve(mountpoint);
 
 	return find_mount(mounts, path) != NULL;
+}
+
+gboolean
+control_end_orphan(const char *mountpoint)
+{
+	g_autoptr(GPtrArray) mounts = list_mounts();
+	g_autofree char *path = resolve(mountpoint);
+	const ControlMount *mount = find_mount(mounts, path);
+
+	return mount != NULL && control_orphan_break_off(path, mount->connection);
 }
 
 gboolean

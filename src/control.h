@@ -19,7 +19,7 @@ int control_umount(const char *mountpoint, gboolean now);
 
 /**
  * control_clear_stale: before a mount: is @mountpoint a mailfs mount whose daemon died? Then
- * detaches it.
+ * detaches it; what is left of a process that could not die (control-orphan.h) ends too.
  *
  * Returns: TRUE when the way is free, @cleared_out (optional) telling whether there was one.
  * Errors: MAILFS_ERROR_MOUNTPOINT: a living mailfs mount is there already, or the dead one would
@@ -28,12 +28,15 @@ int control_umount(const char *mountpoint, gboolean now);
 gboolean control_clear_stale(const char *mountpoint, gboolean *cleared_out, GError **error);
 
 gboolean control_is_mounted(const char *mountpoint); /* a mount of mailfs, dead or alive */
+/* The process that has mounted there was killed and cannot end: makes it. FALSE: it is not so. */
+gboolean control_end_orphan(const char *mountpoint);
 
 /* The pure part, for tests: one line of /proc/self/mountinfo. FALSE when it is malformed. */
 typedef struct {
 	char *mountpoint; /* octal escapes undone */
 	char *type;	  /* "fuse.mailfs" */
 	char *source;
+	guint connection; /* the minor number of its device */
 } ControlMount;
 gboolean control_parse_mount(const char *line, ControlMount *out);
 void control_mount_clear(ControlMount *mount);

@@ -286,8 +286,9 @@ take_lock(Mount *mount, char *owner, gsize size)
 		owner[MAX(n, 0)] = '\0';
 		g_strchomp(owner);
 		place = strstr(owner, LOCK_PLACE);
-		if (place == NULL || control_is_mounted(place + strlen(LOCK_PLACE)) ||
-		    g_get_monotonic_time() > give_up)
+		if (place == NULL || g_get_monotonic_time() > give_up ||
+		    (control_is_mounted(place + strlen(LOCK_PLACE)) &&
+		     !control_end_orphan(place + strlen(LOCK_PLACE))))
 			return FALSE;
 		if (g_cancellable_make_pollfd(mount->cancel, &cancel)) {
 			gboolean cancelled = g_poll(&cancel, 1, LOCK_POLL_MS) != 0;

@@ -35,6 +35,7 @@ test_optional_fields_may_be_none_or_many(void)
 		g_assert_cmpstr(mount.mountpoint, ==, "/m");
 		g_assert_cmpstr(mount.type, ==, "fuse.mailfs");
 		g_assert_cmpstr(mount.source, ==, "s");
+		g_assert_cmpuint(mount.connection, ==, 37);
 	}
 }
 
@@ -48,6 +49,7 @@ test_malformed_lines_are_refused(void)
 		"41 29 0:37 / /m rw -",
 		"41 29 0:37 / /m rw - fuse.mailfs",
 		"41 29 0:37 / /m rw shared:1 fuse.mailfs s rw",
+		"41 29 37 / /m rw - fuse.mailfs s rw",
 		"41 29 0:37 / m rw - fuse.mailfs s rw",
 	};
 
