@@ -31,6 +31,7 @@ exit_code_from_error(const GError *error)
 	case MAILFS_ERROR_LOGIN:
 	case MAILFS_ERROR_TOKEN:
 	case MAILFS_ERROR_DENIED:
+	case MAILFS_ERROR_FORBIDDEN:
 		return EX_NOPERM;
 	case MAILFS_ERROR_OFFLINE:
 	case MAILFS_ERROR_TIMEOUT:

@@ -24,6 +24,7 @@ typedef enum {
 	MAILFS_ERROR_LOGIN,	   /* credentials refused; never retried by itself */
 	MAILFS_ERROR_TOKEN,	   /* OAuth token expired */
 	MAILFS_ERROR_DENIED,	   /* ACL: this account may not */
+	MAILFS_ERROR_FORBIDDEN,	   /* nobody may: mailfs itself does not do that */
 	MAILFS_ERROR_NOT_FOUND,	   /* no such message or mailbox, or expunged meanwhile */
 	MAILFS_ERROR_STALE,	   /* UIDVALIDITY changed: the UID names nothing any more */
 	MAILFS_ERROR_BUSY,	   /* maildrop or cache locked by another */

@@ -18,28 +18,17 @@
 
 /* --- replies --- */
 
-/* What a user may not do, and what mailfs will not: EPERM, as of other filesystems. */
+/* A name that cannot be: EPERM, as of other filesystems. */
 static void
 fail_change(Fs *fs, const FsCall *call, const GError *error)
 {
-	static const struct {
-		const char *operation;
-		MailfsError code;
-	} not_permitted[] = {
-		{"unlink", MAILFS_ERROR_LIMIT},	  {"rename", MAILFS_ERROR_LIMIT},
-		{"mkdir", MAILFS_ERROR_DENIED},	  {"rmdir", MAILFS_ERROR_DENIED},
-		{"rename", MAILFS_ERROR_INVALID}, {"mkdir", MAILFS_ERROR_INVALID},
-	};
-
-	for (guint i = 0; i < G_N_ELEMENTS(not_permitted); i++) {
-		if (strcmp(call->operation, not_permitted[i].operation) != 0 ||
-		    !g_error_matches(error, MAILFS_ERROR, (gint)not_permitted[i].code))
-			continue;
-		fs->failed(fs->user, call->operation, error);
-		fuse_reply_err(call->req, EPERM);
+	if (!g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_INVALID) ||
+	    (strcmp(call->operation, "rename") != 0 && strcmp(call->operation, "mkdir") != 0)) {
+		fs_fail(fs, call->req, call->operation, error);
 		return;
 	}
-	fs_fail(fs, call->req, call->operation, error);
+	fs->failed(fs->user, call->operation, error);
+	fuse_reply_err(call->req, EPERM);
 }
 
 static void

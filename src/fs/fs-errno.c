@@ -37,6 +37,8 @@ fs_errno_from_error(const GError *error)
 	case MAILFS_ERROR_LOGIN:
 	case MAILFS_ERROR_DENIED:
 		return EACCES;
+	case MAILFS_ERROR_FORBIDDEN:
+		return EPERM;
 	case MAILFS_ERROR_TOKEN:
 		return EKEYEXPIRED;
 	case MAILFS_ERROR_TLS:

@@ -59,7 +59,7 @@ check_name(Changes *changes, Mailbox *parent, const char *name, GError **error)
 	if (!changes_may(changes, error))
 		return FALSE;
 	if (is_litter(name)) {
-		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_DENIED,
+		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_FORBIDDEN,
 				    "no mailbox is made of that name: it would be hidden, or is "
 				    "some program's litter");
 		return FALSE;
@@ -207,7 +207,7 @@ changes_rmdir(Changes *changes, Mailbox *mailbox, guint local, ChangeDone done, 
 	}
 	mailbox_view(mailbox, &view);
 	if (is_inbox(mailbox) || (mailbox_attributes(mailbox) & SPECIAL) != 0)
-		refuse(done, user, MAILFS_ERROR_DENIED,
+		refuse(done, user, MAILFS_ERROR_FORBIDDEN,
 		       "INBOX and mailboxes with a special use are not removed");
 	else if (local > 0 || view.count > 0 ||
 		 account_n_children(changes->account, mailbox_directory(mailbox)) > 0)
@@ -236,7 +236,7 @@ changes_rename_mailbox(Changes *changes, Mailbox *mailbox, Mailbox *parent, cons
 	Folder *folder;
 
 	if (is_inbox(mailbox)) {
-		refuse(done, user, MAILFS_ERROR_DENIED, "INBOX cannot be renamed");
+		refuse(done, user, MAILFS_ERROR_FORBIDDEN, "INBOX cannot be renamed");
 		return;
 	}
 	if (parent != NULL && lies_in(changes->account, parent, mailbox)) {

@@ -135,7 +135,7 @@ changes_remove(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid, 
 		change = removal_of(changes, mailbox, serial, uid, &error);
 	if (change != NULL && !count_removal(changes)) {
 		g_clear_pointer(&change, change_free);
-		error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_LIMIT,
+		error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_FORBIDDEN,
 				    "more than %u messages removed within a minute: stopped; "
 				    "`mailfs allow-delete MOUNTPOINT` lifts this for ten minutes",
 				    changes->config.limit);

@@ -58,7 +58,8 @@ void changes_copy(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 ui
 gboolean changes_rename(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid,
 			const char *name, GError **error);
 
-/* rm, by the policy. LIMIT: too many in a minute (the guard; the text names `mailfs allow-delete`).
+/* rm, by the policy. FORBIDDEN: too many in a minute (the guard; the text names `mailfs
+ * allow-delete`).
  */
 void changes_remove(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid,
 		    ChangeDone done, gpointer user);
@@ -80,12 +81,12 @@ gboolean changes_parse_flags(const char *text, guint32 *add, char **add_keywords
 
 /* --- mailboxes --- */
 
-/* @parent NULL: the top. @name: a file name, unescaped here as design §2 escapes it. EXISTS; DENIED
- * for names that are litter (.Trash-1000, .DS_Store, …) or hidden. */
+/* @parent NULL: the top. @name: a file name, unescaped here as design §2 escapes it. EXISTS;
+ * FORBIDDEN for names that are litter (.Trash-1000, .DS_Store, …) or hidden. */
 void changes_mkdir(Changes *changes, Mailbox *parent, const char *name, ChangeDone done,
 		   gpointer user);
-/* DENIED for INBOX and special-use mailboxes; NOT_EMPTY (also: files not uploaded yet, given by the
- * caller as @local). */
+/* FORBIDDEN for INBOX and special-use mailboxes; NOT_EMPTY (also: files not uploaded yet, given by
+ * the caller as @local). */
 void changes_rmdir(Changes *changes, Mailbox *mailbox, guint local, ChangeDone done, gpointer user);
 void changes_rename_mailbox(Changes *changes, Mailbox *mailbox, Mailbox *parent, const char *name,
 			    ChangeDone done, gpointer user);

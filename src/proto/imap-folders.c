@@ -378,7 +378,7 @@ check(const ImapBackend *self, const Request *request, GError **error)
 		return FALSE;
 	if (request->kind == REQUEST_CREATE || g_ascii_strcasecmp(request->mailbox, "INBOX") != 0)
 		return TRUE;
-	g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_DENIED,
+	g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_FORBIDDEN,
 			    "INBOX can be neither deleted nor renamed");
 	return FALSE;
 }

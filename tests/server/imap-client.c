@@ -239,6 +239,8 @@ code_name(const GError *error)
 		return "INVALID";
 	case MAILFS_ERROR_DENIED:
 		return "DENIED";
+	case MAILFS_ERROR_FORBIDDEN:
+		return "FORBIDDEN";
 	case MAILFS_ERROR_UNSUPPORTED:
 		return "UNSUPPORTED";
 	case MAILFS_ERROR_READ_ONLY:

@@ -187,9 +187,9 @@ test_the_inbox_stays(void)
 {
 	static Dialog dialog = {IMAP_PEER_LOGIN(""), "!end", NULL};
 
-	assert_folders(dialog, REQUEST_DELETE, "INBOX", NULL, "done DENIED\n");
-	assert_folders(dialog, REQUEST_DELETE, "inbox", NULL, "done DENIED\n");
-	assert_folders(dialog, REQUEST_RENAME, "Inbox", "x", "done DENIED\n");
+	assert_folders(dialog, REQUEST_DELETE, "INBOX", NULL, "done FORBIDDEN\n");
+	assert_folders(dialog, REQUEST_DELETE, "inbox", NULL, "done FORBIDDEN\n");
+	assert_folders(dialog, REQUEST_RENAME, "Inbox", "x", "done FORBIDDEN\n");
 }
 
 /* @dialog begins with an EXAMINE of "a". */

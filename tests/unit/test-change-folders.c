@@ -70,8 +70,8 @@ test_litter_is_refused_without_a_word_to_the_server(Fixture *fixture, gconstpoin
 
 	enter(fixture);
 	for (guint i = 0; i < G_N_ELEMENTS(names); i++)
-		g_assert_cmpint(make(fixture, NULL, names[i]), ==, MAILFS_ERROR_DENIED);
-	g_assert_cmpint(rename_mailbox(fixture, "Archive", NULL, ".x"), ==, MAILFS_ERROR_DENIED);
+		g_assert_cmpint(make(fixture, NULL, names[i]), ==, MAILFS_ERROR_FORBIDDEN);
+	g_assert_cmpint(rename_mailbox(fixture, "Archive", NULL, ".x"), ==, MAILFS_ERROR_FORBIDDEN);
 	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_CREATE], ==, 0);
 }
 
@@ -95,8 +95,8 @@ test_only_what_is_empty_and_common_is_removed(Fixture *fixture, gconstpointer da
 	fake_server_mailbox(fixture->server, "Archive/2026");
 	fake_server_fill(fixture->server, "Archive/2026", 1);
 	enter(fixture);
-	g_assert_cmpint(remove_mailbox(fixture, "INBOX", 0), ==, MAILFS_ERROR_DENIED);
-	g_assert_cmpint(remove_mailbox(fixture, "Bin", 0), ==, MAILFS_ERROR_DENIED);
+	g_assert_cmpint(remove_mailbox(fixture, "INBOX", 0), ==, MAILFS_ERROR_FORBIDDEN);
+	g_assert_cmpint(remove_mailbox(fixture, "Bin", 0), ==, MAILFS_ERROR_FORBIDDEN);
 	g_assert_cmpint(remove_mailbox(fixture, "Archive", 0), ==, MAILFS_ERROR_NOT_EMPTY);
 	/* Never listed here: the server says that there is something in it. */
 	g_assert_cmpint(remove_mailbox(fixture, "Archive/2026", 0), ==, MAILFS_ERROR_NOT_EMPTY);
@@ -157,7 +157,7 @@ test_a_renamed_mailbox_keeps_its_cache_and_those_below_it(Fixture *fixture, gcon
 	g_assert_null(account_mailbox_named(fixture->account, "Archive"));
 	listed(fixture, "INBOX/Old/2026");
 	g_assert_cmpuint(fake_server_counts(fixture->server).messages, ==, counts.messages);
-	g_assert_cmpint(rename_mailbox(fixture, "INBOX", NULL, "X"), ==, MAILFS_ERROR_DENIED);
+	g_assert_cmpint(rename_mailbox(fixture, "INBOX", NULL, "X"), ==, MAILFS_ERROR_FORBIDDEN);
 	g_assert_cmpint(rename_mailbox(fixture, "INBOX/Old", "INBOX/Old/2026", "X"), ==,
 			MAILFS_ERROR_INVALID);
 }

@@ -375,7 +375,7 @@ test_the_guard_stops_after_the_limit_and_can_be_lifted(Fixture *fixture, gconstp
 	changes_remove(fixture->changes, mailbox_called(fixture, "INBOX"),
 		       first_in(fixture, "INBOX").serial, 4, on_outcome, &outcome);
 	FAKE_WAIT(g_atomic_int_get(&outcome.times) > 0);
-	g_assert_cmpint(outcome.code, ==, MAILFS_ERROR_LIMIT);
+	g_assert_cmpint(outcome.code, ==, MAILFS_ERROR_FORBIDDEN);
 	g_assert_nonnull(strstr(outcome.text, "mailfs allow-delete"));
 	g_free(outcome.text);
 	g_assert_cmpint(move(fixture, "INBOX", 5, "Archive", NULL), ==, -1);
