@@ -288,6 +288,12 @@ class Dovecot:
         self.give_away()
         return count
 
+    def identity(self):
+        """What makes a process of Popen() run as the user that all mail belongs to."""
+        if os.geteuid() == 0:
+            return dict(user=self.account.pw_uid, group=self.account.pw_gid, extra_groups=[self.account.pw_gid])
+        return {}
+
     def give_away(self):
         """All that Dovecot writes to belongs to the user it runs as."""
         if os.geteuid() == 0:
@@ -297,16 +303,13 @@ class Dovecot:
 
     def start(self):
         self.give_away()
-        identity = {}
-        if os.geteuid() == 0:
-            identity = dict(user=self.account.pw_uid, group=self.account.pw_gid, extra_groups=[])
         dovecot = shutil.which("dovecot", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
         if dovecot is None:
             raise RuntimeError("dovecot is not installed: run contrib/install")
         with open(self.path("start.log"), "ab") as out:
             self.process = subprocess.Popen([dovecot, "-F", "-c", self.path("dovecot.conf")], cwd="/",
                                             stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                            start_new_session=True, **identity)
+                                            start_new_session=True, **self.identity())
         with open(self.path("pid"), "w", encoding="ascii") as file:
             file.write(f"{self.process.pid}\n")
         deadline = time.monotonic() + 30
@@ -397,7 +400,7 @@ class Dovecot:
 
 
 def stop_group(pid, hard=False, poll=lambda: None):
-    """Ends a Dovecot by the process group that its master leads."""
+    """Ends a server by the process group that its master leads."""
 
     def signal_group(number):
         try:
@@ -423,8 +426,23 @@ def stop_group(pid, hard=False, poll=lambda: None):
         time.sleep(0.02)
 
 
+def stop_server(directory, pid_name, config_name):
+    """Ends what start left behind. FALSE: there is nothing."""
+    try:
+        with open(os.path.join(directory, pid_name), encoding="ascii") as file:
+            pid = int(file.read())
+    except FileNotFoundError:
+        return False
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            if os.path.join(directory, config_name).encode() in file.read().split(b"\0"):
+                stop_group(pid)
+    os.unlink(os.path.join(directory, pid_name))
+    return True
+
+
 def main():
-    parser = argparse.ArgumentParser(description="A private Dovecot on loopback.")
+    parser = argparse.ArgumentParser(description="A private Dovecot on loopback, and an Exim that delivers to it.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     start = verbs.add_parser("start")
     start.add_argument("directory")
@@ -443,16 +461,9 @@ def main():
     arguments = parser.parse_args()
     arguments.directory = os.path.abspath(arguments.directory)
     if arguments.verb == "stop":
-        try:
-            with open(os.path.join(arguments.directory, "pid"), encoding="ascii") as file:
-                pid = int(file.read())
-        except FileNotFoundError:
+        stop_server(arguments.directory, "relay.pid", "relay.conf")
+        if not stop_server(arguments.directory, "pid", "dovecot.conf"):
             sys.exit(f"no server runs in {arguments.directory}")
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if os.path.join(arguments.directory, "dovecot.conf").encode() in file.read().split(b"\0"):
-                    stop_group(pid)
-        os.unlink(os.path.join(arguments.directory, "pid"))
         return
     server = Dovecot(arguments.directory, ssl=arguments.ssl, without=arguments.without, mechanisms=arguments.mechanisms,
                      quota=arguments.quota, compress=arguments.compress, separator=arguments.separator,
@@ -462,11 +473,19 @@ def main():
     if arguments.bulk:
         number, size = arguments.bulk.split(":")
         server.fill(samples.bulk_mail(int(number), int(size)))
+    from relay import Exim  # it builds on this module
+    relay = Exim(server)
     server.start()
+    try:
+        relay.start()
+    except RuntimeError:
+        server.stop()
+        raise
     print(f"URL={server.url()}\nTLS_URL={server.url(True)}\nPORT={server.port}\nTLS_PORT={server.tls_port}\n"
           f"USER={server.user}\nPASSWORD='{server.password}'\nCA={server.ca}\n"
           f"FINGERPRINT=sha256:{fingerprint(server.path('server.pem'))}\nMAIL={server.mail}\nLOG={server.log}\n"
-          f"PID={server.process.pid}")
+          f"PID={server.process.pid}\nSMTP_URL={relay.url()}\nSMTP_TLS_URL={relay.url(True)}\nSMTP_PORT={relay.port}\n"
+          f"SMTP_TLS_PORT={relay.tls_port}\nSMTP_LOG={server.path('relay', 'mainlog')}")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ sys.dont_write_bytecode = True
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "contrib"))
 import samples  # noqa: E402,F401
+from relay import Exim  # noqa: E402,F401
 from server import Dovecot, fingerprint, free_ports, mutf7  # noqa: E402,F401
 
 MAILFS = os.environ.get("MAILFS", os.path.join(TOP, ".build", "gcc", "src", "mailfs"))
