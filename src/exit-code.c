@@ -16,6 +16,7 @@ exit_code_from_error(const GError *error)
 		return EX_CANTCREAT;
 	switch ((MailfsError)error->code) {
 	case MAILFS_ERROR_USAGE:
+	case MAILFS_ERROR_NO_RECIPIENT:
 		return EX_USAGE;
 	case MAILFS_ERROR_CONFIG:
 	case MAILFS_ERROR_UNSUPPORTED:

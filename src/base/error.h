@@ -36,6 +36,7 @@ typedef enum {
 	MAILFS_ERROR_INVALID,	   /* not a message, not a mailbox name, bad query */
 	MAILFS_ERROR_EXISTS,	   /* a mailbox of that name is there already */
 	MAILFS_ERROR_NOT_EMPTY,	   /* a mailbox that still holds messages or mailboxes */
+	MAILFS_ERROR_NO_RECIPIENT, /* a message to be sent that names nobody */
 	/* The line was lost while the server worked on a change: it may or may not be done. Look
 	 * before it is tried again. */
 	MAILFS_ERROR_UNKNOWN_OUTCOME,

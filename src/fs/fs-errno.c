@@ -69,6 +69,8 @@ fs_errno_from_error(const GError *error)
 		return EEXIST;
 	case MAILFS_ERROR_NOT_EMPTY:
 		return ENOTEMPTY;
+	case MAILFS_ERROR_NO_RECIPIENT:
+		return EDESTADDRREQ;
 	case MAILFS_ERROR_UNKNOWN_OUTCOME:
 		return EIO;
 	}
