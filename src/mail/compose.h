@@ -37,20 +37,14 @@ typedef struct {
 	const char *const *recipients; /* NULL-terminated, "local@domain" */
 } ComposeOptions;
 
-/* What SMTP has to be able to do for this message. */
-typedef enum {
-	COMPOSE_NEEDS_8BITMIME = 1 << 0, /* RFC 6152: the body has octets above 127 */
-	COMPOSE_NEEDS_SMTPUTF8 = 1 << 1, /* RFC 6531: an address or the header has some */
-} ComposeNeeds;
-
 typedef struct {
-	char *sender;	  /* of the envelope: "local@domain", "" for the null sender */
-	GStrv recipients; /* at least one, no duplicates, in the header's order; domains in
-			     A-labels, local parts quoted as they must be: fit for RCPT TO:<…> */
-	guint needs;	  /* ComposeNeeds */
-	guint64 size;	  /* octets of the file that was read, whatever its line ends are */
-	guint32 crc;	  /* checksum() of it */
-	char *message_id; /* with its < >; NULL: missing, compose_complete() adds one */
+	char *sender;	   /* of the envelope: "local@domain", "" for the null sender */
+	GStrv recipients;  /* at least one, no duplicates, in the header's order; domains in
+			      A-labels, local parts quoted as they must be: fit for RCPT TO:<…> */
+	gboolean smtputf8; /* RFC 6531: an address, or the header for the wire, is not ASCII */
+	guint64 size;	   /* octets of the file that was read, whatever its line ends are */
+	guint32 crc;	   /* checksum() of it */
+	char *message_id;  /* with its < >; NULL: missing, compose_complete() adds one */
 	/* The field that tells this sending from others: "Message-ID", or "Resent-Message-ID" where
 	 * the message is sent on (RFC 5322 3.6.6). `message_id` is its value. */
 	const char *id_field;
@@ -91,11 +85,6 @@ gboolean compose_complete(int in, int out, const ComposeOptions *options,
  * the envelope, for the server; the second without the envelope, for Sent. Errors: G_FILE_ERROR. */
 gboolean compose_wire(int in, int out, ComposeWritten *written_out, GError **error);
 gboolean compose_sent(int in, int out, ComposeWritten *written_out, GError **error);
-
-/* Does the file hold what @composed, read before, needs? NULL, or why it cannot go (UNSUPPORTED,
- * TOO_BIG) to a server that offers @offers (ComposeNeeds) and takes at most @limit octets (0: it
- * does not say). For the size, pass that of the bytes for the wire. (transfer full) */
-GError *compose_refusal(const Composed *composed, guint64 size, guint offers, guint64 limit);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Composed, composed_free)
 

@@ -20,14 +20,13 @@ set_errno(GError **error, int err, const char *what)
 		    what, g_strerror(err));
 }
 
-/* Up to @size octets; less only at the end of the file. -1 with an error. */
-static gssize
-read_at(int fd, char *data, gsize size, guint64 offset, GError **error)
+gssize
+upload_check_read(int fd, void *data, gsize size, guint64 offset, GError **error)
 {
 	gsize have = 0;
 
 	while (have < size) {
-		gssize n = pread(fd, data + have, size - have, (off_t)(offset + have));
+		gssize n = pread(fd, (char *)data + have, size - have, (off_t)(offset + have));
 
 		if (n == 0)
 			break;
@@ -101,10 +100,22 @@ check_beginning(const char *text, gsize len, GError **error)
 /* What one piece does not decide alone. */
 typedef struct {
 	guint64 line;	  /* octets in this line */
-	guint64 header;	  /* octets of the header block so far */
+	guint64 number;	  /* lines before it */
 	gboolean in_body; /* an empty line was seen */
 	char last;
 } Lines;
+
+static void
+end_line(Lines *lines, UploadChecked *out)
+{
+	lines->number++;
+	if (lines->line > out->longest) {
+		out->longest = lines->line;
+		out->longest_number = lines->number;
+	}
+	lines->in_body = lines->in_body || lines->line == 0;
+	lines->line = 0;
+}
 
 static gboolean
 check_piece(Lines *lines, const char *text, gsize len, UploadChecked *out, GError **error)
@@ -118,12 +129,16 @@ check_piece(Lines *lines, const char *text, gsize len, UploadChecked *out, GErro
 			return refuse(error, "it has a NUL octet");
 		if (c == '\n') {
 			out->bare_lf = out->bare_lf || lines->last != '\r';
-			lines->in_body = lines->in_body || lines->line == 0;
-			lines->line = 0;
-		} else if (c != '\r') {
-			lines->line++;
+			if (!lines->in_body)
+				out->header++;
+			end_line(lines, out);
+			lines->last = c;
+			continue;
 		}
-		if (!lines->in_body && ++lines->header > HEADER_MAX)
+		lines->line += c != '\r';
+		if (lines->in_body)
+			out->eight_bit = out->eight_bit || (guchar)c > 127;
+		else if (++out->header > HEADER_MAX)
 			return refuse(error, "its header has no end within 1 MiB");
 		lines->last = c;
 	}
@@ -139,28 +154,38 @@ upload_check(int fd, UploadChecked *out, GError **error)
 
 	*out = (UploadChecked){0};
 	do {
-		n = read_at(fd, piece, PIECE, out->size, error);
+		n = upload_check_read(fd, piece, PIECE, out->size, error);
 		if (n < 0 || (out->size == 0 && !check_beginning(piece, (gsize)n, error)) ||
 		    !check_piece(&lines, piece, (gsize)n, out, error))
 			return FALSE;
 		out->crc = checksum(out->crc, piece, (gsize)n);
 		out->size += (guint64)n;
 	} while (n == PIECE);
-	return lines.last != '\r' || refuse(error, "it has a carriage return that ends no line");
+	if (lines.last == '\r')
+		return refuse(error, "it has a carriage return that ends no line");
+	out->is_ended = lines.last == '\n';
+	end_line(&lines, out);
+	return TRUE;
 }
 
 gboolean
 upload_check_convert(int in, int out, UploadChecked *checked_out, GError **error)
 {
+	*checked_out = (UploadChecked){0};
+	return upload_check_convert_rest(in, 0, out, checked_out, error);
+}
+
+gboolean
+upload_check_convert_rest(int in, guint64 from, int out, UploadChecked *checked, GError **error)
+{
 	g_autofree char *piece = g_malloc(PIECE);
 	g_autoptr(GString) lines = g_string_sized_new(PIECE + PIECE / 16);
-	guint64 at = 0;
+	guint64 at = from;
 	char last = '\0';
 	gssize n;
 
-	*checked_out = (UploadChecked){0};
 	do {
-		n = read_at(in, piece, PIECE, at, error);
+		n = upload_check_read(in, piece, PIECE, at, error);
 		if (n < 0)
 			return FALSE;
 		g_string_truncate(lines, 0);
@@ -170,10 +195,10 @@ upload_check_convert(int in, int out, UploadChecked *checked_out, GError **error
 			g_string_append_c(lines, piece[i]);
 			last = piece[i];
 		}
-		if (!upload_check_write(out, lines->str, lines->len, checked_out->size, error))
+		if (!upload_check_write(out, lines->str, lines->len, checked->size, error))
 			return FALSE;
-		checked_out->crc = checksum(checked_out->crc, lines->str, lines->len);
-		checked_out->size += lines->len;
+		checked->crc = checksum(checked->crc, lines->str, lines->len);
+		checked->size += lines->len;
 		at += (guint64)n;
 	} while (n == PIECE);
 	return TRUE;
@@ -188,7 +213,7 @@ upload_check_header(int fd, gsize *len_out, GError **error)
 	char *end = NULL;
 
 	do {
-		n = read_at(fd, header + have, MIN(4096, HEADER_CUT - have), have, error);
+		n = upload_check_read(fd, header + have, MIN(4096, HEADER_CUT - have), have, error);
 		if (n < 0)
 			return NULL;
 		have += (gsize)n;
