@@ -559,8 +559,8 @@ imap_client_assert_log(ImapClient *client, const char *expected)
 }
 
 void
-imap_client_assert_change(Dialog dialog, RequestKind kind, const char *uids, const char *target,
-			  const char *expected)
+imap_assert_change(Dialog dialog, RequestKind kind, const char *uids, const char *target,
+		   const char *expected)
 {
 	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
 	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);

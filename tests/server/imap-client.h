@@ -71,8 +71,8 @@ gboolean imap_client_pump(ImapClient *client, guint ms, const gboolean *until, G
 void imap_client_wait_news(ImapClient *client);
 void imap_client_assert_log(ImapClient *client, const char *expected); /* and empties it */
 /* @kind of @uids against @dialog; its log must be @expected. */
-void imap_client_assert_change(Dialog dialog, RequestKind kind, const char *uids,
-			       const char *target, const char *expected);
+void imap_assert_change(Dialog dialog, RequestKind kind, const char *uids, const char *target,
+			const char *expected);
 
 /* A peer and a client that has logged in to it, in plain text. */
 typedef struct {

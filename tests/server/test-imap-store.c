@@ -101,8 +101,8 @@ test_what_the_mailbox_cannot_keep_is_refused(void)
 	assert_store(any, 0, "work", 0, "stored 1:3,5\ndone\n");
 	assert_store(not_seen, MESSAGE_SEEN, NULL, 0, "done UNSUPPORTED\n");
 	/* Nor can a message be moved by marking it. */
-	imap_client_assert_change(no_deleted, REQUEST_MOVE, "1", "Away", "done UNSUPPORTED\n");
-	imap_client_assert_change(no_deleted, REQUEST_EXPUNGE, "1", NULL, "done UNSUPPORTED\n");
+	imap_assert_change(no_deleted, REQUEST_MOVE, "1", "Away", "done UNSUPPORTED\n");
+	imap_assert_change(no_deleted, REQUEST_EXPUNGE, "1", NULL, "done UNSUPPORTED\n");
 }
 
 static void
@@ -178,10 +178,10 @@ test_another_numbering_is_not_touched(void)
 				      "!end",
 				      NULL};
 
-		imap_client_assert_change(kinds[i] == REQUEST_COPY ? copy : renumbered, kinds[i],
-					  "1", "Away", "done STALE\n");
+		imap_assert_change(kinds[i] == REQUEST_COPY ? copy : renumbered, kinds[i], "1",
+				   "Away", "done STALE\n");
 	}
-	imap_client_assert_change(silent, REQUEST_MOVE, "1", "Away", "done STALE\n");
+	imap_assert_change(silent, REQUEST_MOVE, "1", "Away", "done STALE\n");
 }
 
 static void
@@ -223,7 +223,7 @@ test_a_read_only_mailbox_is_not_changed(void)
 	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)later);
 	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
 
-	imap_client_assert_change(dialog, REQUEST_EXPUNGE, "1", NULL, "done READ_ONLY\n");
+	imap_assert_change(dialog, REQUEST_EXPUNGE, "1", NULL, "done READ_ONLY\n");
 	imap_client_must_login(client);
 	imap_client_run(client, imap_client_change(client, REQUEST_MOVE, "INBOX", "1", "Away"));
 	imap_client_run(client, imap_client_change(client, REQUEST_MOVE, "INBOX", "1", "Away"));
