@@ -14,17 +14,17 @@
 #include "store/index-db.h"
 
 #define APPLICATION_ID 0x6d61696f
-#define FORMAT	       2 /* 1: without the last three columns */
+#define FORMAT	       2 /* 1: without the last five columns */
 #define VALUE_MAX      (1024 * 1024)
 
-enum { PUT, REMOVE, RESERVE, EACH, N_STATEMENTS };
+enum { PUT, REMOVE, NOTE, EACH, N_STATEMENTS };
 
 static const char *const statements[N_STATEMENTS] = {
 	[PUT] = ("INSERT OR REPLACE INTO entries VALUES "
 		 "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?"
-		 "22,?23,?24,?25)"),
+		 "22,?23,?24,?25,?26,?27)"),
 	[REMOVE] = "DELETE FROM entries WHERE id = ?1",
-	[RESERVE] = "INSERT OR REPLACE INTO meta VALUES ('end', ?1)",
+	[NOTE] = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
 	[EACH] = "SELECT * FROM entries ORDER BY id",
 };
 
@@ -48,10 +48,13 @@ row_sum(const SpoolEntry *entry)
 	gint64 sum = checksum(0, text, strlen(text));
 
 	/* A row of the format before has the same sum. */
-	if (!entry->set_flags && entry->code == 0 && *entry->moves_to == '\0')
+	if (!entry->set_flags && entry->code == 0 && *entry->moves_to == '\0' &&
+	    entry->ticket == 0 && entry->since == 0)
 		return sum;
 	g_free(text);
-	text = g_strdup_printf("%d %u %s", entry->set_flags, entry->code, entry->moves_to);
+	text = g_strdup_printf("%d %u %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s",
+			       entry->set_flags, entry->code, entry->ticket, entry->since,
+			       entry->moves_to);
 	return checksum((guint32)sum, text, strlen(text));
 }
 
@@ -97,8 +100,10 @@ read_row(sqlite3_stmt *row, SpoolEntry *out)
 		.set_flags = number_of(row, 22) != 0,
 		.code = number_of(row, 23),
 		.moves_to = text_of(row, 24),
+		.ticket = (guint64)sqlite3_column_int64(row, 25),
+		.since = sqlite3_column_int64(row, 26),
 	};
-	return out->state <= SPOOL_REFUSED && sqlite3_column_int64(row, 1) == row_sum(out);
+	return out->state <= SPOOL_KEPT && sqlite3_column_int64(row, 1) == row_sum(out);
 }
 
 static int
@@ -137,6 +142,10 @@ write_row(sqlite3_stmt *put, const SpoolEntry *entry)
 		rc = sqlite3_bind_int64(put, ++column, added[i]);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_bind_text(put, ++column, entry->moves_to, -1, SQLITE_STATIC);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(put, ++column, (gint64)entry->ticket);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(put, ++column, entry->since);
 	return rc == SQLITE_OK ? index_db_run(put) : rc;
 }
 
@@ -165,11 +174,20 @@ spool_db_change(SpoolDb *db, const SpoolEntry *entries, guint n, const guint32 *
 	return finish(db, rc);
 }
 
+static int
+note(SpoolDb *db, const char *name, gint64 value)
+{
+	int rc = sqlite3_bind_text(db->statements[NOTE], 1, name, -1, SQLITE_STATIC);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(db->statements[NOTE], 2, value);
+	return rc == SQLITE_OK ? index_db_run(db->statements[NOTE]) : rc;
+}
+
 int
 spool_db_reserve(SpoolDb *db, guint32 end)
 {
-	sqlite3_bind_int64(db->statements[RESERVE], 1, end);
-	return index_db_run(db->statements[RESERVE]);
+	return note(db, "end", end);
 }
 
 guint32
@@ -219,6 +237,58 @@ query(sqlite3 *db, const char *sql, int *rc)
 	return value;
 }
 
+/* --- the file itself --- */
+
+typedef struct {
+	gint64 inode, born; /* µs; 0: the file system does not tell */
+} FileMark;
+
+static gboolean
+mark_of(const char *path, FileMark *out)
+{
+	struct statx status;
+
+	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, STATX_INO | STATX_BTIME, &status) != 0)
+		return FALSE;
+	*out = (FileMark){.inode = (gint64)status.stx_ino};
+	if ((status.stx_mask & STATX_BTIME) != 0)
+		out->born =
+			status.stx_btime.tv_sec * G_USEC_PER_SEC + status.stx_btime.tv_nsec / 1000;
+	return TRUE;
+}
+
+int
+spool_db_note_file(SpoolDb *db, const char *path)
+{
+	FileMark mark;
+	int rc = mark_of(path, &mark) ? index_db_exec(db->db, "BEGIN IMMEDIATE") : SQLITE_CANTOPEN;
+
+	if (rc == SQLITE_OK)
+		rc = note(db, "inode", mark.inode);
+	if (rc == SQLITE_OK)
+		rc = note(db, "born", mark.born);
+	return finish(db, rc);
+}
+
+int
+spool_db_is_copy(SpoolDb *db, const char *path, gboolean *copy_out)
+{
+	int rc = SQLITE_OK;
+	gint64 inode = query(db->db, "SELECT value FROM meta WHERE name = 'inode'", &rc);
+	gint64 born = query(db->db, "SELECT value FROM meta WHERE name = 'born'", &rc);
+	FileMark mark;
+
+	*copy_out = FALSE;
+	if (rc != SQLITE_OK)
+		return rc;
+	if (inode < 0)
+		return spool_db_note_file(db, path);
+	if (!mark_of(path, &mark))
+		return SQLITE_CANTOPEN;
+	*copy_out = mark.inode != inode || mark.born != born;
+	return SQLITE_OK;
+}
+
 static int
 make_tables(sqlite3 *db)
 {
@@ -230,7 +300,7 @@ make_tables(sqlite3 *db)
 		" before_uidnext INTEGER, source_validity INTEGER, source_uid INTEGER,"
 		" tries INTEGER, retry_at INTEGER, mailbox TEXT, name TEXT, keywords TEXT,"
 		" message_id TEXT, source_mailbox TEXT, reason TEXT, set_flags INTEGER,"
-		" code INTEGER, moves_to TEXT);"
+		" code INTEGER, moves_to TEXT, ticket INTEGER, since INTEGER);"
 		"CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
 		"PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
 		APPLICATION_ID, FORMAT);
@@ -245,6 +315,8 @@ bring_up_to_date(sqlite3 *db)
 					       "ALTER TABLE entries ADD COLUMN set_flags INTEGER;"
 					       "ALTER TABLE entries ADD COLUMN code INTEGER;"
 					       "ALTER TABLE entries ADD COLUMN moves_to TEXT;"
+					       "ALTER TABLE entries ADD COLUMN ticket INTEGER;"
+					       "ALTER TABLE entries ADD COLUMN since INTEGER;"
 					       "PRAGMA user_version=%d; COMMIT",
 					       FORMAT);
 	int rc = index_db_exec(db, sql);

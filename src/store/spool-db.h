@@ -25,6 +25,11 @@ guint32 spool_db_end(const SpoolDb *db);	/* as reserved before */
 /* By id. A damaged row is told with its id alone, all else zero or NULL. */
 int spool_db_each(SpoolDb *db, SpoolEach each, gpointer user);
 
+/* Does the file at @path, opened as this table, have another inode or time of birth than the one
+ * that was noted last? One that was never noted is noted now. */
+int spool_db_is_copy(SpoolDb *db, const char *path, gboolean *copy_out);
+int spool_db_note_file(SpoolDb *db, const char *path);
+
 int spool_db_errno(SpoolDb *db); /* of the last failure, 0 none */
 
 G_END_DECLS

@@ -35,6 +35,7 @@ struct Spool {
 	GHashTable *fresh; /* ids whose name in the folder is not on disk yet */
 	GHashTable *lost;  /* ids whose bytes did not find room on the disk, as fsync told */
 	gboolean broken;
+	gboolean copy; /* see spool_is_copy() */
 };
 
 static void
@@ -193,10 +194,16 @@ put_aside(const char *path)
 	}
 }
 
+static char *
+table_path(const Spool *spool)
+{
+	return g_build_filename(spool->path, "spool.db", NULL);
+}
+
 static gboolean
 open_table(Spool *spool, gboolean *rescue_out, GError **error)
 {
-	g_autofree char *path = g_build_filename(spool->path, "spool.db", NULL);
+	g_autofree char *path = table_path(spool);
 	int err;
 	int rc = spool_db_open(path, &spool->db, &err);
 
@@ -205,6 +212,8 @@ open_table(Spool *spool, gboolean *rescue_out, GError **error)
 		put_aside(path);
 		rc = spool_db_open(path, &spool->db, &err);
 	}
+	if (rc == SQLITE_OK)
+		rc = spool_db_is_copy(spool->db, path, &spool->copy);
 	if (rc == SQLITE_OK)
 		return TRUE;
 	set_error(error, spool, err != 0 ? err : EIO, sqlite3_errstr(rc));
@@ -267,6 +276,26 @@ spool_close(Spool *spool)
 	g_free(spool->path);
 	g_mutex_clear(&spool->lock);
 	g_free(spool);
+}
+
+gboolean
+spool_is_copy(Spool *spool)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&spool->lock);
+
+	return spool->copy;
+}
+
+gboolean
+spool_own(Spool *spool, GError **error)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&spool->lock);
+	g_autofree char *path = table_path(spool);
+
+	if (spool->copy && !set_db_error(error, spool, spool_db_note_file(spool->db, path)))
+		return FALSE;
+	spool->copy = FALSE;
+	return TRUE;
 }
 
 gboolean

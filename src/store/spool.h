@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Spool: files that programs have written and the server does not have yet. State, not cache: a
+/* Spool: files that programs have written and no server has yet. State, not cache: a
  * table (spool.db, SQLite, every commit on disk before it returns) and one file each (spool/<id>,
  * 0600). What the table says holds after SIGKILL and after a power failure: an entry is never seen
  * half, a file without an entry is left over from a creation that did not happen and is removed at
@@ -18,6 +18,9 @@ typedef enum {
 	SPOOL_QUEUED,  /* complete: to be uploaded */
 	SPOOL_STARTED, /* an upload of it may have reached the server: to be searched for first */
 	SPOOL_REFUSED, /* the server will not have it: `reason` says why */
+	SPOOL_SENDING, /* to be sent to people: a try of it has begun, and no server has it */
+	SPOOL_DOT,     /* the end of it may have been sent: a server may have delivered it */
+	SPOOL_KEPT,    /* stays where it is: what could not be sent, and the page that says why */
 } SpoolState;
 
 /* Strings are borrowed where an entry is passed in or told, never NULL ("" is none). */
@@ -48,6 +51,9 @@ typedef struct {
 	guint32 code;	      /* REFUSED: a MailfsError; 0: INVALID */
 	const char *moves_to; /* raw name that the mailbox was about to get, and has, should there
 				 be none of its own name any more; "": none */
+	guint64 ticket;	 /* of what is sent to people: another for each time it was queued; 0: none
+			  */
+	gint64 since;	 /* wall clock, seconds: when that was; 0 */
 } SpoolEntry;
 
 /* @directory: exists, 0700, held by one process (the caller's lock). A damaged table is put aside
@@ -55,6 +61,11 @@ typedef struct {
  * is the file of a damaged row: nothing that was written is thrown away. Errors: G_FILE_ERROR. */
 Spool *spool_open(const char *directory, GError **error);
 void spool_close(Spool *spool); /* NULL is fine */
+
+/* TRUE: the table is not in the file it was made in, but in a copy of that: what it says may be old
+ * news. Until spool_own(), which makes this file the one. */
+gboolean spool_is_copy(Spool *spool);
+gboolean spool_own(Spool *spool, GError **error);
 
 /* By id. @each must not call into the spool. An entry's file may be missing or shorter than it
  * says: spool_file() and fstat() tell. */
