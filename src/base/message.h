@@ -57,6 +57,7 @@ typedef enum {
 	MAILBOX_SENT = 1 << 8,
 	MAILBOX_TRASH = 1 << 9,
 	MAILBOX_PERSONAL = 1 << 10, /* lies in a personal namespace */
+	MAILBOX_LOCAL = 1 << 11,    /* on no server: the account made it, see account_add_local() */
 } MailboxAttributes;
 
 /* One LIST response (borrowed, good for the duration of a call). */

@@ -77,8 +77,8 @@ by_serial(gconstpointer a, gconstpointer b)
 }
 
 /* Puts a mailbox into the tree under its unique file name. Under the lock. */
-static Mailbox *
-tree_add(Account *account, const IndexMailbox *row, guint32 parent, const char *component)
+Mailbox *
+account_tree_add(Account *account, const IndexMailbox *row, guint32 parent, const char *component)
 {
 	g_autofree char *file_name = g_strdup(component);
 	GPtrArray *siblings = account_children_of(account, parent);
@@ -214,7 +214,7 @@ account_ensure(Account *account, const IndexMailbox *row, GHashTable *seen)
 					return NULL;
 				index_put_mailbox(account->index, &made);
 			}
-			mailbox = tree_add(account, &made, parent, components->pdata[i]);
+			mailbox = account_tree_add(account, &made, parent, components->pdata[i]);
 		} else if (last) {
 			mailbox_set_attributes(mailbox, row->attributes);
 		}
@@ -241,6 +241,7 @@ apply_listing(Account *account, const Listing *listing)
 	GPtrArray *listed = listing->listed;
 	g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
 	g_autoptr(GPtrArray) gone = g_ptr_array_new();
+	g_autofree char *hidden = NULL;
 	guint before;
 	gboolean grown;
 
@@ -267,13 +268,16 @@ apply_listing(Account *account, const Listing *listing)
 
 		g_ptr_array_add(components, NULL);
 		path = g_strjoinv("/", (char **)components->pdata);
-		if (is_shown(account, path, one->attributes))
+		if (account_is_hidden(account, components->pdata[0]))
+			hidden = hidden != NULL ? hidden : g_steal_pointer(&path);
+		else if (is_shown(account, path, one->attributes))
 			account_ensure(account, &row, seen);
 	}
 	for (guint i = 0; i < account->all->len; i++) {
 		Mailbox *mailbox = account->all->pdata[i];
 
 		if (!g_hash_table_contains(seen, mailbox) &&
+		    (mailbox_attributes(mailbox) & MAILBOX_LOCAL) == 0 &&
 		    g_hash_table_lookup(account->by_directory,
 					serial_key(mailbox_directory(mailbox))) == mailbox) {
 			account_tree_remove(account, mailbox);
@@ -288,6 +292,8 @@ apply_listing(Account *account, const Listing *listing)
 	}
 	g_rw_lock_writer_unlock(&account->lock);
 
+	if (hidden != NULL)
+		account_tell_hidden(account, hidden);
 	for (guint i = 0; i < gone->len; i++) {
 		MailboxView view;
 

@@ -31,6 +31,9 @@ struct Account {
 	GHashTable
 		*children; /* parent's directory serial → GPtrArray of Mailbox, by rising serial */
 	guint64 own;	   /* changes of the tree by our own hand */
+	GHashTable *local_serials; /* raw name → serial: as the index has them */
+	GPtrArray *local;	   /* of Mailbox: those of account_add_local() at the top */
+	gboolean told_hidden;
 	gboolean listing;
 	gboolean list_wanted; /* the server has told of a change among the mailboxes */
 	gint64 listed_at;     /* monotonic; 0 never */
@@ -58,9 +61,18 @@ void account_put_root(Account *account);
  * as stored, or with serial 0 for one just listed. NULL when the numbers are used up. */
 Mailbox *account_ensure(Account *account, const IndexMailbox *row, GHashTable *seen);
 void account_tree_remove(Account *account, Mailbox *mailbox); /* and from the index */
+/* A mailbox under its unique file name. */
+Mailbox *account_tree_add(Account *account, const IndexMailbox *row, guint32 parent,
+			  const char *component);
 /* Under another parent, keeping the order of serials. */
 void account_tree_move(Account *account, Mailbox *mailbox, guint32 parent, const char *raw_name,
 		       const char *file_name);
+
+/* account-local.c: is this path (or one above it) taken by a directory of ours? */
+gboolean account_is_hidden(Account *account, const char *top);
+/* A row of the index that is one of ours: kept for account_add_local(). */
+void account_note_local(Account *account, const IndexMailbox *row);
+void account_tell_hidden(Account *account, const char *path); /* once. Not under the lock */
 
 /* account-watch.c: what a pool tells of mailboxes. Not under the lock. */
 void account_watch_news(PoolNews *news);

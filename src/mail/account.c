@@ -182,7 +182,9 @@ open_index(Account *account, const char *cache_dir, GError **error)
 static gboolean
 load_row(gpointer user, const IndexMailbox *row)
 {
-	if (row->directory != ACCOUNT_ROOT_DIRECTORY)
+	if ((row->attributes & MAILBOX_LOCAL) != 0)
+		account_note_local(user, row);
+	else if (row->directory != ACCOUNT_ROOT_DIRECTORY)
 		account_ensure(user, row, NULL);
 	return TRUE;
 }
@@ -203,6 +205,8 @@ account_new(const AccountConfig *config, const AccountNews *news, gpointer user,
 	account->by_directory = g_hash_table_new(NULL, NULL);
 	account->by_messages = g_hash_table_new(NULL, NULL);
 	account->by_raw = g_hash_table_new(g_str_hash, g_str_equal);
+	account->local_serials = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	account->local = g_ptr_array_new();
 	account->children =
 		g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_ptr_array_unref);
 
@@ -300,6 +304,8 @@ account_free(Account *account)
 	g_hash_table_unref(account->by_messages);
 	g_hash_table_unref(account->by_raw);
 	g_hash_table_unref(account->children);
+	g_hash_table_unref(account->local_serials);
+	g_ptr_array_unref(account->local);
 	g_strfreev(account->folders);
 	g_free(account->identity);
 	g_clear_error(&account->list_error);
@@ -387,9 +393,10 @@ account_mailboxes(Account *account)
 	GPtrArray *out = g_ptr_array_new();
 
 	for (guint i = 0; i < account->all->len; i++)
-		if (g_hash_table_lookup(account->by_directory,
+		if ((mailbox_attributes(account->all->pdata[i]) & MAILBOX_LOCAL) == 0 &&
+		    g_hash_table_lookup(account->by_directory,
 					serial_key(mailbox_directory(account->all->pdata[i]))) !=
-		    NULL)
+			    NULL)
 			g_ptr_array_add(out, account->all->pdata[i]);
 	return out;
 }

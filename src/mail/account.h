@@ -62,9 +62,22 @@ guint account_n_children(Account *account, guint32 directory);
 /* The children in the order of their serials, from @first on. (transfer container) of borrowed
  * Mailbox */
 GPtrArray *account_children(Account *account, guint32 directory, guint32 first);
-GPtrArray *account_mailboxes(Account *account);
+GPtrArray *account_mailboxes(Account *account);		/* those of the server. Likewise */
 char *account_path(Account *account, Mailbox *mailbox); /* "INBOX/Projects". (transfer full) */
 Mailbox *account_mailbox_named(Account *account, const char *raw_name);
+
+/**
+ * account_add_local: a directory that no server has (MAILBOX_LOCAL): always listed, without
+ * messages; its files are Uploads. It keeps its serial as long as the index lives. A mailbox of the
+ * server's that has the same place is hidden, with all below it, and the log says so. Between
+ * account_new() and account_start().
+ * @parent: (nullable): another such one; NULL: the top
+ * @raw_name: what no server calls a mailbox: the key of account_mailbox_named()
+ *
+ * Returns: NULL when the index has no numbers left
+ */
+Mailbox *account_add_local(Account *account, Mailbox *parent, const char *raw_name,
+			   const char *file_name);
 
 /* --- what we changed ourselves: the tree says so before the next LIST --- */
 

@@ -119,7 +119,7 @@ mailbox_refresh(Mailbox *mailbox, gint64 max_age_us)
 	MailboxState known;
 	gboolean start = FALSE, loaded;
 
-	if (mailbox_attributes(mailbox) & MAILBOX_NOSELECT)
+	if (mailbox_attributes(mailbox) & (MAILBOX_NOSELECT | MAILBOX_LOCAL))
 		return;
 	if (!is_worth_assuming(mailbox))
 		mailbox_load(mailbox);

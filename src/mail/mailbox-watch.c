@@ -35,7 +35,7 @@ mailbox_use(Mailbox *mailbox)
 	gboolean known = in_use(mailbox, now);
 
 	g_atomic_int_set(&mailbox->used, now);
-	if (!known)
+	if (!known && (mailbox_attributes(mailbox) & MAILBOX_LOCAL) == 0)
 		pool_look(mailbox->house->pool);
 }
 

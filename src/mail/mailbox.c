@@ -234,7 +234,8 @@ mailbox_view(Mailbox *mailbox, MailboxView *out)
 	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
 
 	*out = (MailboxView){
-		.listed = mailbox->listed || (mailbox->attributes & MAILBOX_NOSELECT) != 0,
+		.listed = mailbox->listed ||
+			  (mailbox->attributes & (MAILBOX_NOSELECT | MAILBOX_LOCAL)) != 0,
 		.syncing = mailbox->syncing,
 		.late = mailbox->syncing && g_get_monotonic_time() - mailbox->sync_began > LATE_US,
 		.version = mailbox->version,
