@@ -674,6 +674,40 @@ test_bodies_fetched_are_remembered_by_the_mailbox(Fixture *fixture, gconstpointe
 	g_assert_cmpuint(message.size, <, 1000);
 }
 
+static void
+test_a_directory_of_ours_stays_and_hides_what_the_server_has(Fixture *fixture, gconstpointer data)
+{
+	Mailbox *outbox;
+	MailboxView view;
+	guint32 serial;
+
+	server_has(fixture, "INBOX", "Outbox", "Outbox/old", NULL);
+	start(fixture);
+	assert_tree(fixture, "INBOX Outbox Outbox/old ");
+	stop(fixture);
+	/* Two lives: the second one has its number from the index. */
+	for (guint i = 0; i < 2; i++) {
+		make(fixture);
+		outbox = account_add_local(fixture->account, NULL, "\001outbox", "Outbox");
+		g_assert_nonnull(
+			account_add_local(fixture->account, outbox, "\001outbox/failed", "failed"));
+		if (i > 0)
+			g_assert_cmpuint(mailbox_directory(outbox), ==, serial);
+		serial = mailbox_directory(outbox);
+		start(fixture);
+		assert_tree(fixture, "INBOX Outbox Outbox/failed ");
+		g_assert_true(log_has(fixture, "Outbox: the server has a mailbox of this name"));
+		g_assert_true(account_mailbox_named(fixture->account, "\001outbox") == outbox);
+		mailbox_refresh(outbox, 0);
+		mailbox_view(outbox, &view);
+		g_assert_true(view.listed && !view.syncing && view.count == 0);
+		list_again(fixture);
+		assert_tree(fixture, "INBOX Outbox Outbox/failed ");
+		if (i == 0)
+			stop(fixture);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -717,5 +751,7 @@ main(int argc, char **argv)
 	TEST("the-quota-is-known-from-memory", test_the_quota_is_known_from_memory);
 	TEST("bodies-fetched-are-remembered-by-the-mailbox",
 	     test_bodies_fetched_are_remembered_by_the_mailbox);
+	TEST("a-directory-of-ours-stays-and-hides-what-the-server-has",
+	     test_a_directory_of_ours_stays_and_hides_what_the_server_has);
 	return g_test_run();
 }

@@ -5,6 +5,7 @@
 #include <gio/gio.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -75,7 +76,9 @@ entry_of(guint32 id, SpoolState state, const char *name)
 			    .retry_at = 1795243092,
 			    .set_flags = TRUE,
 			    .code = 15,
-			    .moves_to = "INBOX/th\xc3\xa9"};
+			    .moves_to = "INBOX/th\xc3\xa9",
+			    .ticket = G_MAXUINT64 - 1,
+			    .since = 1795243091};
 }
 
 /* A file of this text, synced, and its row. */
@@ -150,6 +153,8 @@ check_all(gpointer user, const SpoolEntry *entry)
 	g_assert_true(entry->set_flags);
 	g_assert_cmpuint(entry->code, ==, expected.code);
 	g_assert_cmpstr(entry->moves_to, ==, expected.moves_to);
+	g_assert_cmpuint(entry->ticket, ==, expected.ticket);
+	g_assert_cmpint(entry->since, ==, expected.since);
 	++*(guint *)user;
 }
 
@@ -232,6 +237,8 @@ test_a_table_of_an_older_version_is_read(Fixture *fixture, gconstpointer data)
 	static const char older[] = "ALTER TABLE entries DROP COLUMN set_flags;"
 				    "ALTER TABLE entries DROP COLUMN code;"
 				    "ALTER TABLE entries DROP COLUMN moves_to;"
+				    "ALTER TABLE entries DROP COLUMN ticket;"
+				    "ALTER TABLE entries DROP COLUMN since;"
 				    "PRAGMA user_version=1";
 	guint32 id = put(fixture, "a.eml", "text");
 	SpoolEntry entry = entry_of(id, SPOOL_QUEUED, "a.eml");
@@ -243,6 +250,8 @@ test_a_table_of_an_older_version_is_read(Fixture *fixture, gconstpointer data)
 	entry.set_flags = FALSE;
 	entry.code = 0;
 	entry.moves_to = "";
+	entry.ticket = 0;
+	entry.since = 0;
 	g_assert_true(spool_put(fixture->spool, &entry, 1, NULL));
 	leave(fixture);
 	g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
@@ -461,6 +470,36 @@ test_after_a_failed_sync_nothing_is_promised_any_more(Fixture *fixture, gconstpo
 	g_assert_cmpstr(names, ==, expected);
 }
 
+/* What a backup brings back is another file; a crash, a new life and a rename leave the same. */
+static void
+test_a_table_that_was_brought_back_is_known_for_a_copy(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *aside = g_strconcat(fixture->directory, ".aside", NULL);
+	g_autofree char *command =
+		g_strdup_printf("cp -a '%s' '%s' && rm -r '%s' && mv '%s' '%s'", fixture->directory,
+				aside, fixture->directory, aside, fixture->directory);
+	g_autoptr(GError) error = NULL;
+
+	put(fixture, "a.eml", "text");
+	g_assert_false(spool_is_copy(fixture->spool));
+	leave(fixture);
+	enter(fixture);
+	g_assert_false(spool_is_copy(fixture->spool));
+	leave(fixture);
+	g_assert_cmpint(system(command), ==, 0);
+	/* Until its owner has said what becomes of what it holds. */
+	for (guint i = 0; i < 2; i++) {
+		enter(fixture);
+		g_assert_true(spool_is_copy(fixture->spool));
+		if (i == 0)
+			leave(fixture);
+	}
+	g_assert_true(spool_own(fixture->spool, &error));
+	leave(fixture);
+	enter(fixture);
+	g_assert_false(spool_is_copy(fixture->spool));
+}
+
 #define TEST(path, name) g_test_add("/spool/" path, Fixture, NULL, setup, test_##name, teardown)
 
 int
@@ -488,5 +527,7 @@ main(int argc, char **argv)
 	     a_full_disk_is_told_and_nothing_of_the_entry_changes);
 	TEST("after-a-failed-sync-nothing-is-promised-any-more",
 	     after_a_failed_sync_nothing_is_promised_any_more);
+	TEST("a-table-that-was-brought-back-is-known-for-a-copy",
+	     a_table_that_was_brought_back_is_known_for_a_copy);
 	return g_test_run();
 }
