@@ -196,6 +196,9 @@ status_text(const Upload *upload)
 			return g_strdup("on its way");
 		break;
 	case SPOOL_QUEUED:
+	case SPOOL_SENDING:
+	case SPOOL_DOT:
+	case SPOOL_KEPT:
 		break;
 	}
 	if (*reason == '\0')
