@@ -233,6 +233,23 @@ by_depth(gconstpointer a, gconstpointer b)
 	return strcmp(left->name, right->name);
 }
 
+/* Those that the server lists no more leave the tree. Under the lock. */
+static void
+drop_unseen(Account *account, GHashTable *seen, GPtrArray *gone)
+{
+	for (guint i = 0; i < account->all->len; i++) {
+		Mailbox *mailbox = account->all->pdata[i];
+
+		if (!g_hash_table_contains(seen, mailbox) &&
+		    (mailbox_attributes(mailbox) & MAILBOX_LOCAL) == 0 &&
+		    g_hash_table_lookup(account->by_directory,
+					serial_key(mailbox_directory(mailbox))) == mailbox) {
+			account_tree_remove(account, mailbox);
+			g_ptr_array_add(gone, mailbox);
+		}
+	}
+}
+
 /* The whole LIST answer becomes the tree; what is not in it leaves. FALSE: it was asked before we
  * changed the tree ourselves, and is void. */
 static gboolean
@@ -273,17 +290,7 @@ apply_listing(Account *account, const Listing *listing)
 		else if (is_shown(account, path, one->attributes))
 			account_ensure(account, &row, seen);
 	}
-	for (guint i = 0; i < account->all->len; i++) {
-		Mailbox *mailbox = account->all->pdata[i];
-
-		if (!g_hash_table_contains(seen, mailbox) &&
-		    (mailbox_attributes(mailbox) & MAILBOX_LOCAL) == 0 &&
-		    g_hash_table_lookup(account->by_directory,
-					serial_key(mailbox_directory(mailbox))) == mailbox) {
-			account_tree_remove(account, mailbox);
-			g_ptr_array_add(gone, mailbox);
-		}
-	}
+	drop_unseen(account, seen, gone);
 	grown = account->all->len > before;
 	if (grown || gone->len > 0) {
 		account->version++;

@@ -18,12 +18,13 @@
  * back. Refused for good: failed/NAME and failed/NAME.why, one commit.
  *
  * What an old copy of the state directory holds may have been sent since. Each queued file has a
- * number of its own (SpoolEntry.ticket); the ledger, a file in the cache directory, that is, outside
- * of what a backup of the state brings back, has a line for each that was begun and how it ended.
- * What the ledger has as sent is dropped; as begun, is treated like DOT. Where the ledger is lost
- * as well: a table whose file is not the one it was made as (another inode, another time of birth)
- * is a copy; its files are looked for in Sent by Message-ID, and what is not found goes to failed/.
- * The one thing that nobody notices is a whole file system, cache and all, that was set back.
+ * number of its own (SpoolEntry.ticket); the ledger, a file in the cache directory, that is,
+ * outside of what a backup of the state brings back, has a line for each that was begun and how it
+ * ended. What the ledger has as sent is dropped; as begun, is treated like DOT. Where the ledger is
+ * lost as well: a table whose file is not the one it was made as (another inode, another time of
+ * birth) is a copy; its files are looked for in Sent by Message-ID, and what is not found goes to
+ * failed/. The one thing that nobody notices is a whole file system, cache and all, that was set
+ * back.
  *
  * Thread-safe. Functions marked "disk" block on local disk; none waits for the network. */
 #pragma once
