@@ -51,9 +51,9 @@ typedef struct {
 	guint32 code;	      /* REFUSED: a MailfsError; 0: INVALID */
 	const char *moves_to; /* raw name that the mailbox was about to get, and has, should there
 				 be none of its own name any more; "": none */
-	guint64 ticket;	 /* of what is sent to people: another for each time it was queued; 0: none
-			  */
-	gint64 since;	 /* wall clock, seconds: when that was; 0 */
+	guint64 ticket; /* of what is sent to people: another for each time it was queued; 0: none
+			 */
+	gint64 since;	/* wall clock, seconds: when that was; 0 */
 } SpoolEntry;
 
 /* @directory: exists, 0700, held by one process (the caller's lock). A damaged table is put aside
