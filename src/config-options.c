@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "mail/address.h"
 
 typedef enum {
 	KIND_FLAG,
@@ -210,6 +211,19 @@ set_umask(Config *config, ConfigExtra *extra, const char *value, GError **error)
 }
 
 static gboolean
+set_address(Config *config, ConfigExtra *extra, const char *value, GError **error)
+{
+	g_autoptr(GError) why = NULL;
+	char *address = address_parse(value, &why);
+
+	if (address == NULL)
+		return bad_value(error, why->message);
+	g_free(config->address);
+	config->address = address;
+	return TRUE;
+}
+
+static gboolean
 set_outbox(Config *config, ConfigExtra *extra, const char *value, GError **error)
 {
 	if (*value == '\0' || *value == '.' || strchr(value, '/') != NULL || strlen(value) > 255)
@@ -264,6 +278,8 @@ static const Option options[] = {
 	 .argument = "SOURCE", .help = "the account's URL or address (config file only)"},
 	{"login", KIND_TEXT, IN_EXTRA(login),
 	 .argument = "NAME", .help = "login name, when it is not the one in SOURCE"},
+	{"address", KIND_SPECIAL, .set = set_address,
+	 .argument = "ADDR", .help = "your own address, when it is neither SOURCE nor the account's name"},
 	{"password", KIND_SECRET_TEXT, IN_CONFIG(password), .only = ONLY_FILE,
 	 .argument = "SECRET", .help = "the password (config file only, mode 0600)"},
 	{"password-command", KIND_SECRET_TEXT, IN_CONFIG(password_command),
@@ -350,7 +366,7 @@ static const char *const mount_words[] = {
 static const struct {
 	const char *typed, *meant;
 } synonyms[] = {
-	{"url", "source"}, {"host", "source"}, {"server", "source"}, {"port", "source"}, {"address", "source"},
+	{"url", "source"}, {"host", "source"}, {"server", "source"}, {"port", "source"},
 	{"imap", "source"}, {"username", "login"}, {"user-name", "login"}, {"pass", "password-command"},
 	{"passwd", "password-command"}, {"passwordeval", "password-command"}, {"passcmd", "password-command"},
 	{"pass-command", "password-command"}, {"token", "token-command"}, {"read-only", "ro"}, {"readonly", "ro"},

@@ -9,6 +9,7 @@
 #include "config-file.h"
 #include "config-options.h"
 #include "discover.h"
+#include "mail/address.h"
 #include "secrets.h"
 
 /* Names longer than this leave no room beside ".eml" and friends in a path component. */
@@ -51,6 +52,7 @@ config_free(Config *config)
 		return;
 	g_free(config->account);
 	g_free(config->identity);
+	g_free(config->address);
 	config_server_clear(&config->server);
 	util_free_secret(config->password_command);
 	util_free_secret(config->token_command);
@@ -575,6 +577,24 @@ check_whole(Config *config, const ConfigExtra *extra, GError **error)
 	return TRUE;
 }
 
+/* The first of them that is an address. */
+static gboolean
+find_address(Config *config, const ConfigExtra *extra, const char *source, GError **error)
+{
+	g_autofree char *place = g_strdup_printf("%s@%s", config->server.user, config->server.host);
+	const char *const guesses[] = {extra->source, source, config->server.user,
+				       config->smtp.user, place};
+
+	for (guint i = 0; i < G_N_ELEMENTS(guesses) && config->address == NULL; i++)
+		if (guesses[i] != NULL && looks_like_address(guesses[i]))
+			config->address = address_parse(guesses[i], NULL);
+	if (config->address != NULL || config->smtp.host == NULL)
+		return TRUE;
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
+		    "%s can send, but what is your address there? address= is missing", source);
+	return FALSE;
+}
+
 static Config *
 load(const Loading *loading, const GPtrArray *options, GError **error)
 {
@@ -588,7 +608,8 @@ load(const Loading *loading, const GPtrArray *options, GError **error)
 		forget_overridden(config, options);
 	if (!apply_options(config, &extra, options, error) ||
 	    !resolve_server(config, &extra, loading, account, error) ||
-	    !check_whole(config, &extra, error))
+	    !check_whole(config, &extra, error) ||
+	    !find_address(config, &extra, loading->source, error))
 		return NULL;
 	return g_steal_pointer(&config);
 }

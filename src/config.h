@@ -54,6 +54,10 @@ typedef struct {
 	char *identity; /* who and where, the same for the same mailboxes:
 			   "imap://alice@mail.example.org:993" */
 
+	char *address; /* the user's own, "local@domain": said, or else SOURCE, the account's name
+			  or the login where they are one, or else the login at the server; NULL:
+			  not known, and smtp.host is NULL */
+
 	ConfigKind kind;
 	ConfigServer server; /* host, port, tls and user are always there */
 	gboolean discovered; /* DNS named the server */

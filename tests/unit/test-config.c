@@ -256,6 +256,37 @@ test_group_may_be_called_by_address(void)
 }
 
 static void
+test_own_address_is_found(void)
+{
+	static const struct {
+		const char *source, *file, *expected;
+	} table[] = {
+		{"w", "[account w]\nsource=imaps://al@h.example/\naddress=<Al@Example.org>\n",
+		 "Al@example.org"},
+		{"al@example.org", "[account al@example.org]\nsource=imaps://h/\nlogin=al7\n",
+		 "al@example.org"},
+		{"w", "[account w]\nsource=imaps://al%40x.org@h.example/\n", "al@x.org"},
+		{"w", "[account w]\nsource=imaps://al@h/\nsmtp=smtps://al%40x.org@h/\n",
+		 "al@x.org"},
+		{"w", "[account w]\nsource=imaps://al@h.example/\n", "al@h.example"},
+		{"w", "[account w]\nsource=imaps://DOM%5cal@h.example/\n", NULL},
+	};
+
+	g_autoptr(GError) error = NULL;
+
+	for (guint i = 0; i < G_N_ELEMENTS(table); i++) {
+		g_autoptr(Config) config = LOAD(table[i].source, table[i].file);
+
+		g_assert_no_error(error);
+		g_assert_cmpstr(config->address, ==, table[i].expected);
+	}
+	assert_refused(LOAD("w", "[account w]\nsource=imaps://DOM%5cal@h/\nsmtp=smtps://h/\n"),
+		       MAILFS_ERROR_CONFIG, "address= is missing");
+	assert_refused(LOAD("w", "[account w]\nsource=imaps://al@h/\naddress=al bo@x.org\n"),
+		       MAILFS_ERROR_CONFIG, "there is a gap in it");
+}
+
+static void
 test_malformed_files_are_refused_with_their_line(void)
 {
 	static const struct {
@@ -570,6 +601,7 @@ main(int argc, char **argv)
 	ADD("command-line-beats-file-beats-defaults", test_command_line_beats_file_beats_defaults);
 	ADD("command-line-secret-replaces-the-files", test_command_line_secret_replaces_the_files);
 	ADD("group-may-be-called-by-address", test_group_may_be_called_by_address);
+	ADD("own-address-is-found", test_own_address_is_found);
 	ADD("malformed-files-are-refused-with-their-line",
 	    test_malformed_files_are_refused_with_their_line);
 	ADD("bad-options-are-refused-with-a-hint", test_bad_options_are_refused_with_a_hint);
