@@ -21,6 +21,7 @@ upload_folder_new(Uploads *uploads, Mailbox *mailbox, const char *raw)
 
 	folder->mailbox = mailbox;
 	folder->raw = g_strdup(raw);
+	folder->local = mailbox != NULL && (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0;
 	folder->by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	folder->by_id = g_tree_new_full(compare_ids, NULL, NULL, NULL);
 	folder->claimed = g_hash_table_new(NULL, NULL);

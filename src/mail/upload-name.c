@@ -197,7 +197,7 @@ prepare(Upload *upload, Mailbox *mailbox, const char *name, UploadProof *proof, 
 	replaces = there != NULL && there != upload;
 	ended = upload->writers == 0 && upload->size > 0;
 	g_mutex_unlock(&uploads->lock);
-	if (!possible || (ended && !upload_prove(upload, name, proof, error)))
+	if (!possible || (ended && !upload_prove(upload, mailbox, name, proof, error)))
 		return FALSE;
 	fd = replaces && !proof->whole ? upload_fd(upload) : -1;
 	return fd < 0 || spool_sync(uploads->spool, upload->id, fd, error);
@@ -222,6 +222,8 @@ upload_rename_over(Upload *upload, Mailbox *mailbox, const char *name, guint32 s
 		way.validity = validity_of(mailbox, serial);
 	way.uid = way.validity != 0 ? uid : 0;
 	moved = move_and_save(&way, mailbox, error);
+	if (moved && way.from->local && way.from != way.folder && uploads->outlet != NULL)
+		uploads->outlet->left(uploads->outlet_user, way.from->mailbox, way.former);
 	g_free(way.former);
 	if (moved && proof.whole)
 		uploads_tell_changed(upload);

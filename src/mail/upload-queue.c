@@ -164,7 +164,7 @@ pick_all(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *renamed)
 			uploads_bind(uploads, folder, renamed);
 		if (folder->mailbox == NULL && g_tree_nnodes(folder->by_id) > 0)
 			*next = MIN(*next, now + ABSENT_US);
-		if (folder->mailbox != NULL && folder->batch == NULL)
+		if (folder->mailbox != NULL && folder->batch == NULL && !folder->local)
 			batch = pick(uploads, folder, now, next);
 		if (batch != NULL)
 			g_ptr_array_add(batches, batch);
@@ -413,7 +413,7 @@ is_idle(Uploads *uploads, Mailbox *mailbox, gboolean hurry)
 	while (g_hash_table_iter_next(&iter, NULL, &value)) {
 		Upload *upload = value;
 
-		if (!upload_is_busy(upload))
+		if (!upload_is_busy(upload) || upload->folder->local)
 			continue;
 		if (upload->folder->mailbox == NULL)
 			upload->folder->mailbox =
@@ -475,8 +475,16 @@ uploads_retry(Uploads *uploads)
 
 	g_hash_table_iter_init(&iter, uploads->by_id);
 	while (g_hash_table_iter_next(&iter, NULL, &value))
-		((Upload *)value)->retry_at = 0;
+		if (!((Upload *)value)->folder->local)
+			((Upload *)value)->retry_at = 0;
 	uploads_stir(uploads, FALSE);
+}
+
+void
+uploads_flush(Uploads *uploads, gboolean leave)
+{
+	if (uploads->outlet != NULL)
+		uploads->outlet->hurry(uploads->outlet_user, leave);
 }
 
 /* Under the lock: takes the waiters of all. */

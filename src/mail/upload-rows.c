@@ -39,6 +39,8 @@ entry_of(const Upload *upload, GStringChunk *text)
 		.tries = upload->tries,
 		.retry_at = upload->retry_at,
 		.moves_to = "",
+		.ticket = upload->ticket,
+		.since = upload->since,
 	};
 }
 
@@ -104,6 +106,12 @@ judge(Upload *upload, guint64 file_size, gboolean missing)
 	upload->dirty = upload->state == SPOOL_OPEN || upload->state == SPOOL_REFUSED;
 	if (upload->source_raw != NULL && upload->state != SPOOL_OPEN)
 		return;
+	/* Their bytes may have become those that are sent; both are whole. */
+	if (upload->state == SPOOL_SENDING || upload->state == SPOOL_DOT ||
+	    upload->state == SPOOL_KEPT) {
+		upload->size = file_size;
+		return;
+	}
 	if (upload->state == SPOOL_OPEN) {
 		upload->size = file_size;
 		if (uploads_name_is_local(upload->name))
@@ -147,6 +155,8 @@ load_entry(gpointer user, const SpoolEntry *entry)
 	upload->crc = entry->crc;
 	upload->flags = entry->flags;
 	upload->tries = entry->tries;
+	upload->ticket = entry->ticket;
+	upload->since = entry->since;
 	upload->replaces_validity = entry->replaces_validity;
 	upload->replaces_uid = entry->replaces_uid;
 	upload->before_validity = entry->before_validity;

@@ -22,6 +22,15 @@ upload_fail(GError **error, MailfsError code, const char *text)
 	return FALSE;
 }
 
+static const char no_smtp[] =
+	"nothing can be sent: the account has no smtp= (its submission server)";
+
+static gboolean
+is_local(Mailbox *mailbox)
+{
+	return (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0;
+}
+
 /* --- making one --- */
 
 Upload *
@@ -36,6 +45,9 @@ uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, guint32 mod
 		return NULL;
 	if ((mailbox_attributes(mailbox) & MAILBOX_NOSELECT) &&
 	    !upload_fail(error, MAILFS_ERROR_UNSUPPORTED, "this mailbox can hold no messages"))
+		return NULL;
+	if (is_local(mailbox) && uploads->outlet == NULL &&
+	    !upload_fail(error, MAILFS_ERROR_UNSUPPORTED, no_smtp))
 		return NULL;
 	id = upload_may_be_called(name, error) ? spool_add(uploads->spool, &fd, error) : 0;
 	if (id == 0)
@@ -247,6 +259,7 @@ upload_set_time(Upload *upload, gint64 mtime)
 	upload->mtime = mtime;
 	upload->unsaved = TRUE;
 	upload->again = upload->state == SPOOL_REFUSED;
+	upload_stir_outlet(upload, TRUE);
 	uploads_stir(upload->uploads, FALSE);
 }
 
@@ -285,7 +298,7 @@ upload_copy_of(Upload *upload, Mailbox *mailbox, guint32 serial, guint32 uid, GE
 		text = g_bytes_get_data(header, &len);
 	name_headers_parse(text, len, &headers);
 	locker = g_mutex_locker_new(&upload->uploads->lock);
-	if (upload->over || upload_is_sent(upload) || upload->size > 0) {
+	if (upload->over || upload_is_sent(upload) || upload->size > 0 || upload->folder->local) {
 		name_headers_clear(&headers);
 		return upload_fail(error, MAILFS_ERROR_UNSUPPORTED,
 				   "only an empty file can be a copy");
@@ -371,11 +384,40 @@ prove(Upload *upload, UploadChecked *checked, char **message_id_out, GError **er
 	return TRUE;
 }
 
+/* It is for a directory that no server has. */
+static gboolean
+prove_local(Upload *upload, UploadProof *out, GError **error)
+{
+	Uploads *uploads = upload->uploads;
+	int fd;
+
+	if (uploads->outlet == NULL)
+		return upload_fail(error, MAILFS_ERROR_UNSUPPORTED, no_smtp);
+	if (!take_bytes(upload, TRUE, error))
+		return FALSE;
+	fd = upload_fd(upload);
+	if (fd < 0)
+		return upload_fail(error, MAILFS_ERROR_NOT_FOUND, "its file is gone");
+	return uploads->outlet->prove(uploads->outlet_user, upload, out->target, fd, &out->checked,
+				      &out->message_id, error) &&
+	       spool_sync(uploads->spool, upload->id, fd, error);
+}
+
 /* Under the lock: to be sent as it is. */
 static void
-enqueue(Upload *upload)
+enqueue(Upload *upload, Mailbox *target)
 {
+	Uploads *uploads = upload->uploads;
+
+	upload->hurry = FALSE;
+	if (is_local(target)) {
+		upload->dirty = upload->again = upload->doubt = FALSE;
+		uploads->outlet->enqueue(uploads->outlet_user, upload, target);
+		return;
+	}
 	upload->state = SPOOL_QUEUED;
+	upload->ticket = 0;
+	upload->since = 0;
 	upload_look_if_in_doubt(upload);
 	upload->dirty = upload->again = FALSE;
 	upload->tries = 0;
@@ -405,25 +447,42 @@ refuse(Upload *upload, const GError *error)
 	uploads_tell_idle(uploads);
 }
 
+/* Nothing is to be done for it to be in @target. Under the lock. */
+static gboolean
+is_settled(const Upload *upload, Mailbox *target)
+{
+	gboolean same =
+		upload->folder->mailbox == target || (!upload->folder->local && !is_local(target));
+
+	return upload->over || upload->under_way ||
+	       (same && !upload->dirty &&
+		(upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED));
+}
+
 gboolean
-upload_prove(Upload *upload, const char *name, UploadProof *out, GError **error)
+upload_prove(Upload *upload, Mailbox *target, const char *name, UploadProof *out, GError **error)
 {
 	Uploads *uploads = upload->uploads;
 	g_autoptr(GError) problem = NULL;
 	gboolean copied;
 	gboolean settled;
+	gboolean proved;
 
-	*out = (UploadProof){0};
+	*out = (UploadProof){.target = target};
 	g_mutex_lock(&uploads->lock);
 	copied = upload->source_raw != NULL;
-	settled = upload->over || upload->under_way ||
-		  (!upload->dirty &&
-		   (upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED));
+	settled = is_settled(upload, target);
 	g_mutex_unlock(&uploads->lock);
 	if (settled || uploads_name_is_local(name))
 		return TRUE;
-	if (!copied && !prove(upload, &out->checked, &out->message_id, &problem)) {
-		refuse(upload, problem);
+	if (is_local(target))
+		proved = prove_local(upload, out, &problem);
+	else
+		proved = copied || prove(upload, &out->checked, &out->message_id, &problem);
+	if (!proved) {
+		/* What may not be elsewhere stays as it is where it is. */
+		if (upload_mailbox(upload) == target)
+			refuse(upload, problem);
 		g_propagate_error(error, g_steal_pointer(&problem));
 		return FALSE;
 	}
@@ -443,13 +502,14 @@ upload_take_proof(Upload *upload, UploadProof *proof)
 		upload->message_id = g_steal_pointer(&proof->message_id);
 		upload->proved = TRUE;
 	}
-	enqueue(upload);
+	enqueue(upload, proof->target);
 }
 
 void
 upload_undo_proof(Upload *upload, const UploadProof *proof)
 {
-	if (!proof->whole || upload->state != SPOOL_QUEUED || upload->under_way)
+	if (!proof->whole || (upload->state != SPOOL_QUEUED && upload->state != SPOOL_KEPT) ||
+	    upload->under_way)
 		return;
 	upload->state = SPOOL_OPEN;
 	upload->dirty = TRUE;
@@ -457,12 +517,14 @@ upload_undo_proof(Upload *upload, const UploadProof *proof)
 
 /* Under `disk`. */
 static gboolean
-complete(Upload *upload, const char *name, GError **error)
+complete(Upload *upload, Mailbox *mailbox, const char *name, GError **error)
 {
 	Uploads *uploads = upload->uploads;
 	g_auto(UploadProof) proof = {0};
 
-	if (!upload_prove(upload, name, &proof, error))
+	if (mailbox == NULL)
+		return upload_fail(error, MAILFS_ERROR_NOT_FOUND, "its mailbox is no more");
+	if (!upload_prove(upload, mailbox, name, &proof, error))
 		return FALSE;
 	if (!proof.whole)
 		return !uploads_name_is_local(name) || upload->size == 0 ||
@@ -486,7 +548,7 @@ upload_complete(Upload *upload, GError **error)
 	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
 	g_autofree char *name = upload_name(upload);
 
-	return complete(upload, name, error);
+	return complete(upload, upload_mailbox(upload), name, error);
 }
 
 gboolean
@@ -511,7 +573,9 @@ upload_close(Upload *upload)
 	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
 	Uploads *uploads = upload->uploads;
 	g_autofree char *name = NULL;
+	Mailbox *mailbox;
 	gboolean unfinished;
+	gboolean local;
 
 	g_mutex_lock(&uploads->lock);
 	upload->writers--;
@@ -520,8 +584,14 @@ upload_close(Upload *upload)
 		     upload->state == SPOOL_OPEN && upload->size > 0;
 	if (upload->writers == 0 && upload->state == SPOOL_QUEUED)
 		upload->ready_at = g_get_monotonic_time() + UPLOAD_PAUSE_US;
+	mailbox = upload->folder->mailbox;
+	local = upload->folder->local && uploads->outlet != NULL;
+	upload_stir_outlet(upload, FALSE);
 	uploads_stir(uploads, FALSE);
 	g_mutex_unlock(&uploads->lock);
-	if (unfinished && !complete(upload, name, &error))
-		uploads_log(uploads, upload, error->message);
+	if (!unfinished || complete(upload, mailbox, name, &error))
+		return;
+	uploads_log(uploads, upload, error->message);
+	if (local)
+		uploads->outlet->refused(uploads->outlet_user, upload, error);
 }

@@ -22,6 +22,25 @@ G_BEGIN_DECLS
 
 typedef struct Batch Batch;
 
+/* What becomes of files in the directories that no server has (MAILBOX_LOCAL): outbox.c. They are
+ * written and renamed as all others, and never uploaded from there. */
+typedef struct {
+	/* All of it is written: may it be in @target, under a name that does not stay local? With
+	 * `disk`. @checked_out, @message_id_out ((transfer full), not NULL): as upload_check(). */
+	gboolean (*prove)(gpointer user, Upload *upload, Mailbox *target, int fd,
+			  UploadChecked *checked_out, char **message_id_out, GError **error);
+	/* It may: sets its state there. Under the lock. */
+	void (*enqueue)(gpointer user, Upload *upload, Mailbox *target);
+	/* It may not, and nobody was told when it was closed. With `disk`. */
+	void (*refused)(gpointer user, Upload *upload, const GError *error);
+	/* It has left @from, where it was called @name, for another directory. With `disk`. */
+	void (*left)(gpointer user, Mailbox *from, const char *name);
+	char *(*status)(gpointer user, const Upload *upload); /* (transfer full). Under the lock */
+	/* Something was done to one of them: look. @touched: its time was set. Under the lock. */
+	void (*stir)(gpointer user, Upload *upload, gboolean touched);
+	void (*hurry)(gpointer user, gboolean leave); /* see uploads_flush() */
+} UploadsOutlet;
+
 /* The files of one mailbox. */
 typedef struct {
 	Mailbox *mailbox;    /* NULL: it is not there */
@@ -29,6 +48,7 @@ typedef struct {
 	GHashTable *by_name; /* name → Upload */
 	GTree *by_id;	     /* id → Upload, owned reference */
 	Batch *batch;	     /* under way; NULL none */
+	gboolean local;	     /* on no server: see UploadsOutlet */
 	gboolean listed;     /* its numbering was asked for, since nothing was known of it */
 	GHashTable *claimed; /* UIDs that files of ours have become; */
 	guint32 claimed_validity;
@@ -58,8 +78,8 @@ struct Upload {
 	guint64 doubt_size;
 	guint32 doubt_crc;
 	guint32 mode, crc, flags, tries;
-	gint64 mtime, retry_at;
-	guint64 size;
+	gint64 mtime, retry_at, since;
+	guint64 size, ticket;
 	char *keywords, *message_id, *reason;
 	guint32 replaces_validity, replaces_uid;
 	guint32 before_validity, before_uidnext;
@@ -74,6 +94,7 @@ struct Upload {
 /* What was found out about the bytes of a file that is whole. */
 typedef struct {
 	gboolean whole;
+	Mailbox *target; /* where it is to be */
 	UploadChecked checked;
 	char *message_id; /* NULL: it is a copy of a message, and has no bytes of its own */
 } UploadProof;
@@ -98,6 +119,8 @@ struct Uploads {
 	gboolean read_only;
 	const UploadsNews *news;
 	gpointer user;
+	const UploadsOutlet *outlet; /* NULL: local directories take nothing */
+	gpointer outlet_user;
 	GThread *worker; /* NULL: nothing is sent. Changes only in new and stop, under the lock */
 
 	GMutex rows;
@@ -121,6 +144,15 @@ upload_key(guint32 id)
 }
 
 /* --- under the lock --- */
+
+static inline void
+upload_stir_outlet(Upload *upload, gboolean touched)
+{
+	const Uploads *uploads = upload->uploads;
+
+	if (upload->folder->local && uploads->outlet != NULL)
+		uploads->outlet->stir(uploads->outlet_user, upload, touched);
+}
 
 Folder *upload_folder_new(Uploads *uploads, Mailbox *mailbox, const char *raw);
 void upload_folder_free(gpointer folder);
@@ -154,9 +186,11 @@ gboolean upload_fail(GError **error, MailfsError code, const char *text); /* FAL
 gboolean uploads_load(Uploads *uploads, GError **error);
 /* INVALID: a name that would be another message's. */
 gboolean upload_may_be_called(const char *name, GError **error);
-/* Are the bytes a message, and on disk? Under `disk`. FALSE: they are not, and the file is refused
- * with that reason. Nothing is proved of what stays local under @name, or is queued already. */
-gboolean upload_prove(Upload *upload, const char *name, UploadProof *out, GError **error);
+/* Are the bytes what they should be in @target, and on disk? Under `disk`. FALSE: they are not, and
+ * the file is refused with that reason, if it is there already. Nothing is proved of what stays
+ * local under @name, or is queued already. */
+gboolean upload_prove(Upload *upload, Mailbox *target, const char *name, UploadProof *out,
+		      GError **error);
 
 /* Tells the spool how these are now: one commit. */
 gboolean uploads_save(Uploads *uploads, Upload *const *list, guint n, GError **error);

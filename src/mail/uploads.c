@@ -108,16 +108,18 @@ gboolean
 upload_is_busy(const Upload *upload)
 {
 	gboolean wanted =
-		upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED || upload->again;
+		!upload->folder->local &&
+		(upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED || upload->again);
 
-	return !upload->over &&
-	       (upload->under_way || (wanted && !uploads_name_is_local(upload->name)));
+	return !upload->over && (upload->under_way || upload->state == SPOOL_DOT ||
+				 (wanted && !uploads_name_is_local(upload->name)));
 }
 
 gboolean
 upload_is_sent(const Upload *upload)
 {
-	return upload->under_way || upload->accepted || upload->sent_uid != 0;
+	return upload->under_way || upload->accepted || upload->sent_uid != 0 ||
+	       upload->state == SPOOL_DOT;
 }
 
 int
@@ -186,6 +188,8 @@ status_text(const Upload *upload)
 	g_autoptr(GDateTime) when = NULL;
 	g_autofree char *clock = NULL;
 
+	if (upload->folder->local && upload->uploads->outlet != NULL)
+		return upload->uploads->outlet->status(upload->uploads->outlet_user, upload);
 	switch (upload->state) {
 	case SPOOL_OPEN:
 		return g_strdup(uploads_name_is_local(upload->name) ? "local" : "being written");
@@ -399,12 +403,7 @@ uploads_free(Uploads *uploads)
 Mailbox *
 uploads_mailbox_named(Uploads *uploads, const char *raw)
 {
-	g_autoptr(GPtrArray) mailboxes = account_mailboxes(uploads->account);
-
-	for (guint i = 0; i < mailboxes->len; i++)
-		if (strcmp(mailbox_raw_name(mailboxes->pdata[i]), raw) == 0)
-			return mailboxes->pdata[i];
-	return NULL;
+	return account_mailbox_named(uploads->account, raw);
 }
 
 static char *
@@ -458,6 +457,8 @@ uploads_status(Uploads *uploads)
 	while (g_hash_table_iter_next(&iter, NULL, &value)) {
 		const Upload *upload = value;
 
+		if (upload->folder->local)
+			continue;
 		status.open += upload->state == SPOOL_OPEN;
 		status.queued += upload->state == SPOOL_QUEUED;
 		status.started += upload->state == SPOOL_STARTED;

@@ -148,6 +148,7 @@ void upload_wait(Upload *upload, UploadDone done, gpointer user);
 /* When nothing of @mailbox (NULL: of the account) is on its way any more. */
 void uploads_wait(Uploads *uploads, Mailbox *mailbox, UploadDone done, gpointer user);
 
+/* What is in directories that no server has is not counted: outbox_get_status(). */
 typedef struct {
 	guint open, queued, started, refused;
 	guint64 bytes;	  /* of queued and started */
@@ -156,6 +157,9 @@ typedef struct {
 UploadsStatus uploads_status(Uploads *uploads);
 /* One line each, printable, for status pages: "INBOX/x.eml  queued, 4 kB". (transfer full) */
 GPtrArray *uploads_lines(Uploads *uploads);
+/* umount: what is held back on purpose (outbox.h) goes at once; @leave: nothing of it goes any
+ * more. */
+void uploads_flush(Uploads *uploads, gboolean leave);
 void uploads_retry(Uploads *uploads); /* the line is back: do not wait for retry_at */
 
 G_END_DECLS
