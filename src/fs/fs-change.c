@@ -18,7 +18,8 @@
 
 /* --- replies --- */
 
-/* A name that cannot be: EPERM, as of other filesystems. */
+/* A name, or a message, that cannot be: EPERM, for by EINVAL programs understand that a directory
+ * was to be moved into itself. */
 static void
 fail_change(Fs *fs, const FsCall *call, const GError *error)
 {

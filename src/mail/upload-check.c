@@ -92,6 +92,10 @@ check_beginning(const char *text, gsize len, GError **error)
 	if (len >= 5 && memcmp(text, "From ", 5) == 0)
 		return refuse(error, "it begins with the \"From \" line of an mbox file; write its "
 				     "messages one by one, without that line");
+	/* No header at all: servers hold such messages, and a backup of them must go back. With
+	 * that line end nobody has typed it. */
+	if (len >= 2 && memcmp(text, "\r\n", 2) == 0)
+		return TRUE;
 	if (!begins_with_field(text, len))
 		return refuse(error, "it does not begin with a header field such as \"Subject:\"");
 	return TRUE;

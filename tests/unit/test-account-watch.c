@@ -49,13 +49,13 @@ static const AccountNews news = {
 };
 
 static void
-start(Fixture *fixture, gint64 dir_time_us)
+start(Fixture *fixture, guint connections, gint64 dir_time_us)
 {
 	AccountConfig config = {
 		.backend_new = fake_backend_new,
 		.backend = fake_server_config(fixture->server),
 		.identity = "alice at fake",
-		.connections = 2,
+		.connections = connections,
 		.dir_time_us = dir_time_us,
 		.cache_dir = fixture->directory,
 	};
@@ -127,7 +127,7 @@ look(Fixture *fixture, const char *name)
 static void
 test_what_is_told_of_is_kept_right_by_itself(Fixture *fixture, gconstpointer data)
 {
-	start(fixture, DIR_TIME_US);
+	start(fixture, 2, DIR_TIME_US);
 	look(fixture, "INBOX");
 	look(fixture, "Sent");
 	FAKE_WAIT(mailbox_promise(mailbox_of(fixture, "INBOX")) &&
@@ -161,7 +161,7 @@ test_numbers_that_are_known_ask_for_nothing(Fixture *fixture, gconstpointer data
 {
 	guint syncs;
 
-	start(fixture, DIR_TIME_US);
+	start(fixture, 1, DIR_TIME_US);
 	look(fixture, "INBOX");
 	look(fixture, "Sent"); /* INBOX is selected no more */
 	FAKE_WAIT(mailbox_promise(mailbox_of(fixture, "INBOX")) &&
@@ -179,7 +179,7 @@ test_what_nobody_has_looked_at_is_not_listed(Fixture *fixture, gconstpointer dat
 {
 	guint syncs;
 
-	start(fixture, DIR_TIME_US);
+	start(fixture, 2, DIR_TIME_US);
 	look(fixture, "INBOX");
 	FAKE_WAIT(mailbox_promise(mailbox_of(fixture, "INBOX")));
 	syncs = syncs_of(fixture);
@@ -198,7 +198,7 @@ test_what_is_told_of_is_not_asked_for_each_dir_time(Fixture *fixture, gconstpoin
 	Mailbox *mailbox;
 	guint syncs;
 
-	start(fixture, 0);
+	start(fixture, 2, 0);
 	mailbox = mailbox_of(fixture, "INBOX");
 	g_assert_cmpint(mailbox_max_age(mailbox, 7), ==, 7);
 	look(fixture, "INBOX");
@@ -220,7 +220,7 @@ test_what_was_missed_while_the_line_was_down_comes_by_itself(Fixture *fixture, g
 {
 	g_autofree char *flags = NULL;
 
-	start(fixture, DIR_TIME_US);
+	start(fixture, 2, DIR_TIME_US);
 	look(fixture, "INBOX");
 	look(fixture, "Sent");
 	FAKE_WAIT(mailbox_promise(mailbox_of(fixture, "INBOX")) &&
@@ -242,7 +242,7 @@ test_folders_that_come_are_listed_but_not_without_end(Fixture *fixture, gconstpo
 {
 	guint lists;
 
-	start(fixture, DIR_TIME_US);
+	start(fixture, 2, DIR_TIME_US);
 	look(fixture, "INBOX");
 	FAKE_WAIT(mailbox_promise(mailbox_of(fixture, "INBOX")));
 	lists = fake_server_counts(fixture->server).requests[REQUEST_LIST];

@@ -66,6 +66,16 @@ test_line_feeds_become_line_ends_of_mail(Fixture *fixture, gconstpointer data)
 }
 
 static void
+test_a_message_that_a_server_held_without_a_header_goes_back(Fixture *fixture, gconstpointer data)
+{
+	static const char text[] = "\r\nNo header at all.\r\n";
+
+	upload_unref(put(fixture, fixture->inbox, "bare.eml", text));
+	wait_idle(fixture);
+	assert_body(fixture, "INBOX", 1, text);
+}
+
+static void
 test_what_is_no_message_is_refused_with_a_reason(Fixture *fixture, gconstpointer data)
 {
 	static const struct {
@@ -73,7 +83,7 @@ test_what_is_no_message_is_refused_with_a_reason(Fixture *fixture, gconstpointer
 	} cases[] = {
 		{"", "empty"},
 		{"GIF89a not a mail\r\n", "header field"},
-		{"\r\nSubject: late\r\n\r\n", "header field"},
+		{"\nSubject: late\n\n", "header field"},
 		{"From alice Sat Nov 21\nSubject: x\n\ny\n", "mbox"},
 		{"Subject: x\r\n\r\nbare\rreturn\r\n", "carriage return"},
 		{"Subject: x\r\n\r\nlast\r", "carriage return"},
@@ -646,6 +656,8 @@ main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	TEST("a-written-file-becomes-a-message", a_written_file_becomes_a_message, 0);
 	TEST("line-feeds-become-line-ends-of-mail", line_feeds_become_line_ends_of_mail, 0);
+	TEST("a-message-that-a-server-held-without-a-header-goes-back",
+	     a_message_that_a_server_held_without_a_header_goes_back, 0);
 	TEST("what-is-no-message-is-refused-with-a-reason",
 	     what_is_no_message_is_refused_with_a_reason, 0);
 	TEST("nul-and-an-endless-header-are-refused", nul_and_an_endless_header_are_refused, 0);
