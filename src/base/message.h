@@ -21,10 +21,11 @@ typedef struct {
 	guint32 uid;   /* 1..2^32-1 */
 	guint32 flags; /* MessageFlags */
 	guint64 size;  /* RFC822.SIZE, octets; 0 when the server gave none. Never to be trusted. */
-	gint64 date;   /* INTERNALDATE, seconds since 1970 UTC */
+	gint64 date;   /* INTERNALDATE, seconds since 1970 UTC; G_MININT64: see the header (POP3) */
 	const char *keywords; /* space-separated atoms, in the server's order; "" when none */
 	const char *header;   /* raw header fields asked for, CRLF lines; NULL when not asked for */
 	gsize header_len;
+	const char *uidl; /* POP3: the server's name for it; NULL when it has none */
 } MessageInfo;
 
 /* What is known of a mailbox's numbering: RFC 3501 2.3.1.1, RFC 7162. */

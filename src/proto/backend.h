@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A Backend is one logged-in line to a mail server: imap.c and pop3.c are the kinds, tests bring a
+/* A Backend is one logged-in line to a mail server: imap.c and pop.c are the kinds, tests bring a
  * third. Everything above this header is protocol-blind. A Backend belongs to its session's thread
  * (session.c), which calls the slots from a poll() loop; none but login() blocks. Any number of
  * requests may be under way at once. */
@@ -13,6 +13,7 @@
 G_BEGIN_DECLS
 
 typedef struct Backend Backend;
+typedef struct PopNumbers PopNumbers; /* pop.h */
 
 typedef enum {
 	TLS_IMPLICIT, /* from the first byte: imaps, pop3s */
@@ -59,6 +60,10 @@ typedef struct {
 	 * Thread-safe. */
 	gint64 (*slept)(gpointer user);
 	gpointer slept_user;
+	const PopNumbers *numbers; /* POP3 only, borrowed */
+	/* 0: lines are kept. Else a line of which nothing was asked for so long is given back to
+	 * the server, and the account counts as online without one. */
+	guint linger_ms;
 } BackendConfig;
 
 /* What a line tells without being asked. Called on the session's thread; must not block. */
@@ -99,6 +104,9 @@ typedef struct {
 	/* May this request be given to this line now? (Its mailbox is selected or nothing is under
 	 * way; window not full.) */
 	gboolean (*can_start)(const Backend *self, const Request *request);
+	/* It never can, but a new line could: this one is to be replaced as soon as nothing is
+	 * under way. NULL: there is no such request. */
+	gboolean (*needs_new)(const Backend *self, const Request *request);
 
 	/* Bytes may have come: read what is there, parse, answer. FALSE: the line is lost or
 	 * broken; free it. */
@@ -131,6 +139,10 @@ struct Backend {
 	/* The machine has slept: the next tick() asks the server for a sign of life and gives it a
 	 * short time only. Cleared by tick(). */
 	gboolean probe;
+	/* The line has done what it can: as soon as nothing is under way it is to be closed, which
+	 * is no failure. Set by the backend, and by its owner. */
+	gboolean leave;
+	guint login_delay_s; /* the server wants so long between two logins; 0: it does not say */
 };
 
 G_END_DECLS

@@ -5,7 +5,12 @@
  * again with back-off; while the line is known to be down requests fail at once; a refused login is
  * not repeated until pool_retry(). Lines at rest watch the mailboxes that matter: one of them by
  * NOTIFY for all (RFC 5465), where the server has it; else each by IDLE on one, which is kept
- * while other lines are free for the work. Thread-safe. */
+ * while other lines are free for the work.
+ *
+ * With BackendConfig.linger_ms (POP3) there is one session at most, and none while there is no
+ * work: the pool is ONLINE all the same, and opens one when it has something to do. A server that
+ * says BUSY or LIMIT is asked again until `timeout` has passed; then the pool is OFFLINE, with that
+ * error. Thread-safe. */
 #pragma once
 
 #include "proto/backend.h"

@@ -119,8 +119,9 @@ typedef struct {
 	void (*batch)(gpointer user); /* the line ran dry, or 512 messages came: a good moment to
 					 publish */
 
-	/* FETCH: bytes of one body come next; @announced is the literal's length. FALSE: drain it.
-	 * Bodies of one request never interleave. */
+	/* FETCH: bytes of one body come next; @announced is the literal's length (POP3: about
+	 * that). FALSE: drain it. Bodies of one request never interleave. SYNC: see pop.h; IMAP
+	 * never. */
 	gboolean (*body_open)(gpointer user, guint64 announced, GError **error);
 	gboolean (*body_data)(gpointer user, const guint8 *data, gsize len, GError **error);
 	/* The response is complete: @uid is asked for and the body is whole, or @error is set and
