@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of a Pool, for pool.c (requests, sessions, the keeper) and pool-watch.c (which line
- * watches what). */
+/* The inside of a Pool, for pool.c (requests, sessions, the keeper), pool-watch.c (which line
+ * watches what) and pool-linger.c (lines that are open only while there is work). */
 #pragma once
 
 #include "proto/pool.h"
@@ -36,6 +36,10 @@ struct Pool {
 	char *capabilities, *line;
 	gboolean parts; /* of the newest line */
 
+	/* pool-linger.c */
+	gint64 busy_since, busy_at; /* monotonic µs: the server says "later"; 0: it does not */
+	guint busy_times;
+
 	/* pool-watch.c */
 	GArray *watched;	/* of PoolWatch: as told last */
 	gint64 watch_at;	/* monotonic µs: when it is to be asked for again */
@@ -49,6 +53,23 @@ struct Pool {
 
 /* pool.c. Under the lock. */
 guint pool_count_alive(const Pool *pool); /* sessions that have not ended, logged in or not */
+
+/* pool-linger.c. Under the lock. */
+
+gboolean pool_lingers(const Pool *pool);
+/* This line takes no more: what waits needs a new one. */
+gboolean pool_linger_ends(const Pool *pool, Backend *backend);
+/* A change that can start on this line, which comes before all reads: they would use it up. NULL:
+ * none, or the pool keeps its lines. (transfer full) */
+Request *pool_linger_take(Pool *pool, const Backend *backend);
+/* There is nothing to open a line for. */
+gboolean pool_linger_rests(const Pool *pool);
+/* A login failed with @error: is it worth while to go on asking? Then retry_at is set. */
+gboolean pool_linger_waits(Pool *pool, const GError *error, gint64 now);
+void pool_linger_logged_in(Pool *pool, const Backend *backend);
+/* Why nothing can come of a request that has to be on its way by @deadline; NULL: it can. (transfer
+ * full) */
+GError *pool_linger_refuses(const Pool *pool, gint64 deadline);
 
 /* pool-watch.c. Under the lock, but for pool_watch_turn(). */
 

@@ -125,6 +125,8 @@ void
 pool_submit(Pool *pool, Request *request)
 {
 	g_autoptr(GError) error = NULL;
+	gint64 deadline =
+		g_get_monotonic_time() + pool->config->timeout_ms * G_TIME_SPAN_MILLISECOND;
 
 	g_mutex_lock(&pool->lock);
 	if (pool->health == POOL_OFFLINE || pool->health == POOL_REFUSED ||
@@ -135,9 +137,8 @@ pool_submit(Pool *pool, Request *request)
 			pool->retry_asked = TRUE;
 			g_cond_signal(&pool->changed);
 		}
-	} else {
-		request->deadline =
-			g_get_monotonic_time() + pool->config->timeout_ms * G_TIME_SPAN_MILLISECOND;
+	} else if ((error = pool_linger_refuses(pool, deadline)) == NULL) {
+		request->deadline = deadline;
 		if (request_kind_changes(request->kind))
 			request->urgency = REQUEST_NOW;
 		g_queue_push_tail(request->urgency == REQUEST_NOW ? &pool->now : &pool->soon,
@@ -246,10 +247,11 @@ take_best(Pool *pool, Session *session, Backend *backend)
 {
 	Request *request;
 
-	if (runs_dry_for_change(pool, backend))
+	if (pool_linger_ends(pool, backend) || runs_dry_for_change(pool, backend))
 		return NULL;
-	request = take_from(pool, &pool->now, session, backend, TRUE);
-
+	request = pool_linger_take(pool, backend);
+	if (request == NULL)
+		request = take_from(pool, &pool->now, session, backend, TRUE);
 	if (request == NULL)
 		request = take_from(pool, &pool->now, session, backend, FALSE);
 	if (request == NULL)
@@ -322,6 +324,7 @@ pool_logged_in(gpointer owner, Session *session, Backend *backend)
 	session_view(session)->probe = pool->probe;
 	session_view(session)->idle_since = pool->up_at = g_get_monotonic_time();
 	pool->parts = backend->ops->parts;
+	pool_linger_logged_in(pool, backend);
 	g_clear_error(&pool->error);
 	g_free(pool->line);
 	pool->line = g_strdup(tls_stream_describe(wire_stream(backend->wire)));
@@ -373,8 +376,10 @@ note_failure(Pool *pool, gboolean was_up, const GError *error, GQueue *failed)
 	if (was_up && pool->short_lines < SHORT_LINES) {
 		pool->retry_at = now + (SHORT_WAIT_US << pool->short_lines) - SHORT_WAIT_US;
 		pool->short_lines++;
-		return set_health(pool, POOL_STARTING);
+		return !pool_lingers(pool) && set_health(pool, POOL_STARTING);
 	}
+	if (!was_up && pool_linger_waits(pool, error, now))
+		return FALSE;
 	g_clear_error(&pool->error);
 	pool->error = g_error_copy(error);
 	pool->failed_at = now;
@@ -470,7 +475,7 @@ pool_new(BackendNew backend_new, const BackendConfig *config, guint connections,
 					   .alert = on_alert,
 					   .status = on_status,
 					   .folders = on_folders};
-	pool->connections = pool->limit = MAX(1, connections);
+	pool->connections = pool->limit = pool_lingers(pool) ? 1 : MAX(1, connections);
 	pool->sessions = g_ptr_array_new();
 	pool->watched = g_array_new(FALSE, FALSE, sizeof(PoolWatch));
 	g_array_set_clear_func(pool->watched, pool_watch_clear);
@@ -523,7 +528,10 @@ wants_session(Pool *pool, gint64 now, gint64 *next)
 	if (pool->health == POOL_REFUSED || pool->health == POOL_CLOSED) {
 		if (!pool->retry_asked || pool->health == POOL_CLOSED)
 			return FALSE;
-	} else if (pool->health != POOL_ONLINE && !pool->retry_asked && now < pool->retry_at) {
+	} else if (pool_linger_rests(pool)) {
+		return FALSE;
+	} else if ((pool->health != POOL_ONLINE || (pool_lingers(pool) && alive == 0)) &&
+		   !pool->retry_asked && now < pool->retry_at) {
 		*next = MIN(*next, pool->retry_at);
 		return FALSE;
 	}
@@ -588,6 +596,15 @@ join_all(GPtrArray *dead)
 	g_ptr_array_set_size(dead, 0);
 }
 
+static GError *
+expired_error(const Pool *pool)
+{
+	if (pool_lingers(pool) && pool->error != NULL)
+		return g_error_copy(pool->error);
+	return g_error_new(MAILFS_ERROR, MAILFS_ERROR_TIMEOUT, "%s did not answer within %u s",
+			   pool->config->host, pool->config->timeout_ms / 1000);
+}
+
 static gpointer
 keeper_run(gpointer data)
 {
@@ -613,9 +630,7 @@ keeper_run(gpointer data)
 		}
 		stop_spare(pool, now, &next);
 		if (expired.length > 0 || dead->len > 0) {
-			g_autoptr(GError) error = g_error_new(
-				MAILFS_ERROR, MAILFS_ERROR_TIMEOUT, "%s did not answer within %u s",
-				pool->config->host, pool->config->timeout_ms / 1000);
+			g_autoptr(GError) error = expired_error(pool);
 
 			g_mutex_unlock(&pool->lock);
 			fail_all(&expired, error);

@@ -57,6 +57,12 @@ drain_wake(Session *session)
 		continue;
 }
 
+static gboolean
+has_done(const Backend *backend)
+{
+	return backend->leave && backend->under_way == 0;
+}
+
 /* One turn: give the line what it can carry, wait, take what came. FALSE: the line is gone. */
 static gboolean
 session_turn(Session *session, Backend *backend, GError **error)
@@ -69,6 +75,8 @@ session_turn(Session *session, Backend *backend, GError **error)
 	next = backend->ops->tick(backend, g_get_monotonic_time(), error);
 	if (next < 0)
 		return FALSE;
+	if (has_done(backend))
+		return TRUE;
 	if (!wire_wait(backend->wire, session->wake_fd, next, error))
 		return FALSE;
 	drain_wake(session);
@@ -85,10 +93,11 @@ session_run(gpointer data)
 
 	if (up) {
 		session->callbacks->logged_in(session->owner, session, backend);
-		while (!g_cancellable_is_cancelled(session->stop) &&
+		while (!g_cancellable_is_cancelled(session->stop) && !has_done(backend) &&
 		       session_turn(session, backend, &error))
 			continue;
-		if (error == NULL && g_cancellable_is_cancelled(session->stop))
+		if (error == NULL &&
+		    (g_cancellable_is_cancelled(session->stop) || has_done(backend)))
 			backend->ops->logout(backend, LOGOUT_MS);
 		else if (error == NULL)
 			g_set_error(&error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE,

@@ -17,8 +17,8 @@ typedef struct {
 	/* The next request this line should carry now, or NULL. (transfer full) */
 	Request *(*take)(gpointer owner, Session *session, Backend *backend);
 	/* The thread is about to end: login failed or the line was lost (@error), or it was told to
-	 * stop (NULL). Requests that were under way have been failed. @was_up: the login had
-	 * succeeded. */
+	 * stop or has done what it can (NULL). Requests that were under way have been failed.
+	 * @was_up: the login had succeeded. */
 	void (*ended)(gpointer owner, Session *session, gboolean was_up, const GError *error);
 } SessionOwner;
 
