@@ -235,6 +235,8 @@ code_name(const GError *error)
 		return "STALE";
 	case MAILFS_ERROR_LIMIT:
 		return "LIMIT";
+	case MAILFS_ERROR_BUSY:
+		return "BUSY";
 	case MAILFS_ERROR_INVALID:
 		return "INVALID";
 	case MAILFS_ERROR_DENIED:
@@ -395,6 +397,14 @@ get_secret(gpointer user, gboolean again, GCancellable *cancel, GError **error)
 ImapClient *
 imap_client_new(Peer *peer, TlsMode tls)
 {
+	return imap_client_new_of(peer, tls, imap_backend_new);
+}
+
+ImapClient *
+imap_client_new_of(Peer *peer, TlsMode tls,
+		   Backend *(*backend_new)(const BackendConfig *config, const BackendNews *news,
+					   gpointer user))
+{
 	ImapClient *client = g_new0(ImapClient, 1);
 
 	if (tls != TLS_NONE)
@@ -412,7 +422,8 @@ imap_client_new(Peer *peer, TlsMode tls)
 	};
 	client->log = g_string_new(NULL);
 	client->news = g_string_new(NULL);
-	client->backend = imap_backend_new(&client->config, &news, client);
+	client->backend_new = backend_new;
+	imap_client_renew(client);
 	return client;
 }
 
@@ -422,6 +433,13 @@ drop_backend(ImapClient *client, const GError *error)
 	if (client->backend != NULL)
 		client->backend->ops->free(client->backend, error);
 	client->backend = NULL;
+}
+
+void
+imap_client_renew(ImapClient *client)
+{
+	drop_backend(client, NULL);
+	client->backend = client->backend_new(&client->config, &news, client);
 }
 
 void

@@ -20,6 +20,8 @@ G_BEGIN_DECLS
 typedef struct {
 	BackendConfig config;
 	Backend *backend;
+	Backend *(*backend_new)(const BackendConfig *config, const BackendNews *news,
+				gpointer user);
 	TlsContext *tls;
 	const char *password; /* what the secret is, but for the second time it is "fresh" */
 	guint asked;	      /* for the secret */
@@ -49,6 +51,12 @@ void imap_peer_dialog(PeerLine *line, gpointer user);
 	"=m2 SELECT \"INBOX\"", ">* 9 EXISTS", ">* OK [UIDVALIDITY 7]", ">m2 OK [READ-WRITE] in"
 
 ImapClient *imap_client_new(Peer *peer, TlsMode tls);
+/* The same for another protocol, whose dialogs have lines with "=" where IMAP's have "<". */
+ImapClient *imap_client_new_of(Peer *peer, TlsMode tls,
+			       Backend *(*backend_new)(const BackendConfig *config,
+						       const BackendNews *news, gpointer user));
+/* A new backend in place of the one it has, or had. */
+void imap_client_renew(ImapClient *client);
 void imap_client_free(ImapClient *client); /* NULL is fine */
 gboolean imap_client_login(ImapClient *client, GError **error);
 void imap_client_must_login(ImapClient *client);
