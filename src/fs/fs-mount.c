@@ -106,7 +106,6 @@ void
 fs_upload_gone(Fs *fs, Mailbox *mailbox, guint32 id, const char *name)
 {
 	fs_forget_shown(fs, id);
-	tree_touch(fs->tree, mailbox);
 	tree_note_sent(fs->tree, mailbox, name);
 	forget_attributes(fs, node_ino_of_directory(mailbox_directory(mailbox)));
 	forget_maildir(fs, mailbox);

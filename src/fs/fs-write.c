@@ -452,9 +452,10 @@ change_upload(Upload *upload, FsHandle *handle, const struct stat *wanted, int w
 	return TRUE;
 }
 
-/* May a message or a directory be asked for this? Nothing of it is done: times come from the
- * server. What copiers and archivers do after they have written is not refused: the times, the mode
- * of a directory, and of a file that went to the server under their hands. */
+/* May a message or a directory be asked for this? Nothing of it is done but the time of a mailbox:
+ * others come from the server. What copiers and archivers do after they have written is not
+ * refused: the times, the mode of a directory, and of a file that went to the server under their
+ * hands. */
 static gboolean
 may_ask(Fs *fs, const struct stat *now, const struct stat *wanted, int which)
 {
@@ -463,6 +464,20 @@ may_ask(Fs *fs, const struct stat *now, const struct stat *wanted, int which)
 	return (which & FUSE_SET_ATTR_MODE) == 0 || S_ISDIR(now->st_mode) ||
 	       (now->st_mode & 07777) == (wanted->st_mode & 07777) ||
 	       tree_is_new(fs->tree, now->st_ino);
+}
+
+/* A copier sets it when it has written what is in there, and looks at it the next time. */
+static void
+set_directory_time(Fs *fs, const struct stat *now, const struct stat *wanted, int which)
+{
+	Mailbox *mailbox =
+		S_ISDIR(now->st_mode) ? tree_mailbox_of_directory(fs->tree, now->st_ino) : NULL;
+
+	if (mailbox == NULL || (which & (FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)) == 0)
+		return;
+	tree_set_time(fs->tree, mailbox,
+		      (which & FUSE_SET_ATTR_MTIME_NOW) != 0 ? g_get_real_time() / G_USEC_PER_SEC
+							     : MAX(wanted->st_mtim.tv_sec, 0));
 }
 
 static gboolean
@@ -494,8 +509,12 @@ fs_set_attributes(fuse_req_t req, fuse_ino_t ino, struct stat *attributes, int w
 	else if (upload != NULL && !change_upload(upload, handle, attributes, which, &error))
 		fs_fail(fs, req, "setattr", error);
 	else {
-		if (upload != NULL)
+		if (upload != NULL) {
 			tree_stat_upload(fs->tree, upload, &st);
+		} else if (answer.result == TREE_OK) {
+			set_directory_time(fs, &st, attributes, which);
+			answer = tree_stat(fs->tree, ino, &st);
+		}
 		fuse_reply_attr(req, &st, FALSE);
 	}
 	g_clear_error(&answer.error);

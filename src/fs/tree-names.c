@@ -72,20 +72,42 @@ tree_touch_of(Tree *tree, Mailbox *mailbox)
 	return touch != NULL ? *touch : (TreeTouch){0};
 }
 
-void
-tree_touch(Tree *tree, Mailbox *mailbox)
+/* Under the lock. */
+static TreeTouch *
+touch_of(Tree *tree, Mailbox *mailbox)
 {
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
 	gpointer key = GUINT_TO_POINTER(mailbox_directory(mailbox));
 	TreeTouch *touch = g_hash_table_lookup(tree->touched, key);
 
 	if (touch == NULL) {
 		touch = g_new0(TreeTouch, 1);
+		touch->pinned = G_MININT64;
 		g_hash_table_insert(tree->touched, key, touch);
 	}
+	return touch;
+}
+
+void
+tree_touch(Tree *tree, Mailbox *mailbox)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+	TreeTouch *touch = touch_of(tree, mailbox);
+
 	touch->version++;
 	touch->time = g_get_real_time() / G_USEC_PER_SEC;
 	touch->when = g_get_monotonic_time();
+	touch->pinned = G_MININT64;
+}
+
+void
+tree_set_time(Tree *tree, Mailbox *mailbox, gint64 time)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
+	TreeTouch *touch = touch_of(tree, mailbox);
+
+	touch->time = 0;
+	touch->pinned = time;
+	mailbox_set_changed(mailbox, time);
 }
 
 void
@@ -94,6 +116,14 @@ tree_note_sent(Tree *tree, Mailbox *mailbox, const char *name)
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&tree->lock);
 	gint64 now = g_get_monotonic_time();
 	TreeSent *sent = g_new0(TreeSent, 1);
+	TreeTouch *touch = touch_of(tree, mailbox);
+
+	touch->version++;
+	touch->when = now;
+	if (touch->pinned != G_MININT64)
+		mailbox_set_changed(mailbox, touch->pinned);
+	else
+		touch->time = g_get_real_time() / G_USEC_PER_SEC;
 
 	*sent = (TreeSent){mailbox_directory(mailbox), g_strdup(name), now};
 	g_queue_push_tail(&tree->sent, sent);

@@ -19,7 +19,8 @@ G_BEGIN_DECLS
 typedef struct {
 	guint64 version;
 	gint64 time;
-	gint64 when; /* the same by the monotonic clock */
+	gint64 when;   /* the same by the monotonic clock */
+	gint64 pinned; /* somebody has set it to this since; G_MININT64: nobody */
 } TreeTouch;
 
 struct Tree {

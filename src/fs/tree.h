@@ -147,8 +147,11 @@ void tree_stat_upload(Tree *tree, Upload *upload, struct stat *out);
 
 /* The directory of @mailbox shows other files now: its time and version say so. */
 void tree_touch(Tree *tree, Mailbox *mailbox);
+/* Its time is this from now on; what was written into it before and is still on its way to the
+ * server does not change that. Not before 1970. */
+void tree_set_time(Tree *tree, Mailbox *mailbox, gint64 time);
 /* A file of that name went to the server a moment ago: who wrote it may still be setting its mode.
- */
+ * Another version of the directory. */
 void tree_note_sent(Tree *tree, Mailbox *mailbox, const char *name);
 gboolean tree_is_new(Tree *tree, guint64 ino);
 

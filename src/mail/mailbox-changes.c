@@ -100,6 +100,17 @@ mailbox_set_place(Mailbox *mailbox, const char *raw_name, const char *file_name,
 	index_put_mailbox(mailbox->house->index, &row);
 }
 
+void
+mailbox_set_changed(Mailbox *mailbox, gint64 time)
+{
+	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
+	IndexMailbox row;
+
+	mailbox->changed = time;
+	row = mailbox_row(mailbox);
+	index_put_mailbox(mailbox->house->index, &row);
+}
+
 /* The listing is another one from now on. Under the lock. */
 static void
 touch(Mailbox *mailbox)

@@ -189,6 +189,9 @@ gboolean mailbox_adopt(Mailbox *mailbox, guint32 uidvalidity, const MessageInfo 
 /* The next message with this Message-ID (raw) and size that a listing brings gets this name: for
  * servers that do not tell the UID. Remembered for an hour, a few thousand at most. */
 void mailbox_expect(Mailbox *mailbox, const char *message_id, guint64 size, const char *name);
+/* The time of the directory, wall clock, seconds, until the next change of the listing: as somebody
+ * has set it. */
+void mailbox_set_changed(Mailbox *mailbox, gint64 time);
 /* Gone by our own hand: out of the listing and the index, told as news like any other. */
 void mailbox_drop(Mailbox *mailbox, guint32 serial, const UidSet *uids);
 /* Hidden while a removal that was answered for is not confirmed; shown again when it failed. */
