@@ -103,7 +103,7 @@ typedef enum {
 /* All of them are called within smtp_line_submit(), on its thread, and may block (they hold up the
  * line). */
 typedef struct {
-	/* The next message, or NULL: no more. Called as soon as its envelope can be sent, which is
+	/* The next message, or NULL: no more. Called as soon as its envelope can be sent: mostly
 	 * before the one before it has its verdict. */
 	const SmtpMessage *(*next)(gpointer user);
 
@@ -112,7 +112,8 @@ typedef struct {
 	 * line (smtp_line_is_alive()). Also asked only while the line is known to be good. */
 	gboolean (*before)(gpointer user, const SmtpMessage *message);
 
-	/* What became of it: called once for each message that next() gave, in that order.
+	/* What became of it: called once for each message that next() gave; at once for those that
+	 * are unsendable, in the order of next() for the rest.
 	 * @reply: (nullable): the server's word: always for REFUSED and LATER (where several
 	 *   recipients were refused, the first that decides; a 5xx decides over a 4xx), and SENT
 	 * @why: (nullable): for the other three; NULL with UNTOUCHED: taken back
@@ -134,7 +135,9 @@ typedef struct {
  * Errors, all of which end the line; the verdicts have been given: OFFLINE, TIMEOUT, LIMIT (421),
  * PROTOCOL, G_IO_ERROR_CANCELLED.
  *
- * Returns: TRUE when next() has said that there is no more, or verdict() or before() FALSE
+ * Returns: TRUE when next() has said that there is no more, or verdict() or before() FALSE, or
+ * this line had to be given up for the sake of a message that must not be sent: look at
+ * smtp_line_is_alive() before the next use
  */
 gboolean smtp_line_submit(SmtpLine *line, const SmtpEvents *events, gpointer user,
 			  GCancellable *cancel, GError **error);
