@@ -19,13 +19,13 @@ enum { PATIENCE_S = 20, PIECE = 16 * 1024 };
 struct Peer {
 	PeerScript script;
 	gpointer user;
-	PeerPki *pki;
 	int listener;
 	int stop_fd; /* readable once the peer is to end */
 	guint16 port;
 	GThread *thread;
 	GMutex lock; /* guards what follows */
 	GCond changed;
+	PeerPki *pki;	  /* NULL: not wanted yet */
 	GPtrArray *lines; /* PeerLine */
 	GString *transcript;
 	gsize received;
@@ -91,6 +91,17 @@ disappoint(PeerLine *line, const char *format, ...)
 	line->peer->disappointed = TRUE;
 	g_mutex_unlock(&line->peer->lock);
 	hang_up(line);
+}
+
+/* Made when it is first wanted: its keys take longer than most tests. */
+static PeerPki *
+get_pki(Peer *peer)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&peer->lock);
+
+	if (peer->pki == NULL)
+		peer->pki = peer_pki_new();
+	return peer->pki;
 }
 
 /* --- bytes --- */
@@ -393,7 +404,7 @@ peer_start_tls(PeerLine *line, PeerCert cert)
 			   (int)MIN(line->in->len, 200), (const char *)line->in->data);
 		return FALSE;
 	}
-	line->ssl = SSL_new(peer_pki_context(line->peer->pki, cert));
+	line->ssl = SSL_new(peer_pki_context(get_pki(line->peer), cert));
 	SSL_set_fd(line->ssl, line->fd);
 	SSL_set_mode(line->ssl,
 		     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -587,7 +598,6 @@ peer_new_on(const char *address, guint16 port, PeerScript script, gpointer user)
 	peer->listener = fd;
 	peer->stop_fd = eventfd(0, EFD_CLOEXEC);
 	peer->port = ntohs(six ? at.six.sin6_port : at.four.sin_port);
-	peer->pki = peer_pki_new();
 	g_mutex_init(&peer->lock);
 	g_cond_init(&peer->changed);
 	peer->lines = g_ptr_array_new_with_free_func(line_free);
@@ -625,7 +635,8 @@ peer_free(Peer *peer)
 	}
 	close(peer->listener);
 	close(peer->stop_fd);
-	peer_pki_free(peer->pki);
+	if (peer->pki != NULL)
+		peer_pki_free(peer->pki);
 	g_string_free(peer->transcript, TRUE);
 	g_cond_clear(&peer->changed);
 	g_mutex_clear(&peer->lock);
@@ -641,13 +652,13 @@ peer_port(const Peer *peer)
 const char *
 peer_ca_file(Peer *peer)
 {
-	return peer_pki_ca_file(peer->pki);
+	return peer_pki_ca_file(get_pki(peer));
 }
 
 char *
 peer_fingerprint(Peer *peer, PeerCert cert)
 {
-	return peer_pki_fingerprint(peer->pki, cert);
+	return peer_pki_fingerprint(get_pki(peer), cert);
 }
 
 guint
