@@ -116,7 +116,7 @@ batch_match(Batch *batch)
 				continue;
 			candidate->taken = TRUE;
 			batch->outcomes[i] =
-				(Outcome){TRUE, view.uidvalidity, candidate->uid, NULL};
+				(Outcome){TRUE, view.uidvalidity, candidate->uid, NULL, 0, 0, NULL};
 		}
 	}
 	g_array_unref(search.list);
@@ -181,7 +181,10 @@ adopt_copy(Upload *upload, Mailbox *mailbox, const char *name)
 	if (view.messages != 0 && view.uidvalidity == upload->sent_validity)
 		bodies_move(account_bodies(upload->uploads->account), serial, uid, view.messages,
 			    upload->sent_uid, TRUE);
-	mailbox_adopt_copy(mailbox, upload->sent_validity, upload->sent_uid, copy, name);
+	if (mailbox_adopt_copy(mailbox, upload->sent_validity, upload->sent_uid, copy, name) &&
+	    (copy->info.flags != upload->flags ||
+	     strcmp(copy->info.keywords, upload->keywords) != 0))
+		upload_put_flags(upload, mailbox);
 }
 
 static void
@@ -208,7 +211,9 @@ adopt_file(Upload *upload, Mailbox *mailbox, const char *name)
 	mailbox_view(mailbox, &view);
 	if (fd >= 0 && view.messages != 0 && view.uidvalidity == upload->sent_validity)
 		keep_body(upload, fd, view.messages);
-	mailbox_adopt(mailbox, upload->sent_validity, &info, TRUE, upload->crc, name);
+	if (mailbox_adopt(mailbox, upload->sent_validity, &info, TRUE, upload->crc, name) &&
+	    upload->edits_done > 0)
+		upload_put_flags(upload, mailbox);
 }
 
 void

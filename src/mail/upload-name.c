@@ -244,9 +244,6 @@ upload_remove(Upload *upload, GError **error)
 {
 	Uploads *uploads = upload->uploads;
 	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
-	g_autoptr(GPtrArray) removed = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
-	g_autoptr(GError) gone =
-		g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND, "the file was removed");
 	gboolean doubtful;
 
 	g_mutex_lock(&uploads->lock);
@@ -258,13 +255,11 @@ upload_remove(Upload *upload, GError **error)
 			    : upload_fail(error, MAILFS_ERROR_BUSY,
 					  "it is on its way to the server");
 	}
-	upload->refs++;
-	g_ptr_array_add(removed, upload);
 	doubtful = upload->state == SPOOL_STARTED;
 	upload_mark_over(upload);
 	g_mutex_unlock(&uploads->lock);
 	if (doubtful)
 		uploads_log(uploads, upload,
 			    "removed while nobody knows whether the server has it already");
-	return uploads_end(uploads, removed, gone, error);
+	return upload_end_removed(upload, error);
 }

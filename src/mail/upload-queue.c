@@ -35,6 +35,7 @@ batch_new(Uploads *uploads, Folder *folder, BatchKind kind)
 	batch->folder = folder;
 	batch->mailbox = folder->mailbox;
 	batch->kind = kind;
+	batch->fd = -1;
 	batch->list = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
 	return batch;
 }
@@ -42,9 +43,12 @@ batch_new(Uploads *uploads, Folder *folder, BatchKind kind)
 void
 batch_free(Batch *batch)
 {
-	for (guint i = 0; batch->outcomes != NULL && i < batch->list->len; i++)
+	for (guint i = 0; batch->outcomes != NULL && i < batch->list->len; i++) {
 		g_clear_error(&batch->outcomes[i].error);
+		g_free(batch->outcomes[i].keywords);
+	}
 	g_free(batch->outcomes);
+	util_close_fd(&batch->fd);
 	g_clear_pointer(&batch->by_source, g_hash_table_unref);
 	uidset_free(batch->marked);
 	g_clear_error(&batch->error);
@@ -75,13 +79,15 @@ kind_of(const Folder *folder, const Upload *upload)
 	MailboxView view;
 
 	if (upload->sent_uid != 0)
-		return BATCH_EXPUNGE;
+		return upload_wants_flags(upload) ? BATCH_FLAGS : BATCH_EXPUNGE;
 	if (upload->state == SPOOL_STARTED)
 		return BATCH_LOOK;
 	mailbox_view(folder->mailbox, &view);
 	if (view.uidvalidity == 0 && !folder->listed)
 		return BATCH_LIST;
-	return upload->source_raw != NULL ? BATCH_COPY : BATCH_APPEND;
+	if (upload->source_raw == NULL)
+		return BATCH_APPEND;
+	return upload->own_time ? BATCH_FETCH : BATCH_COPY;
 }
 
 static gboolean
@@ -103,9 +109,13 @@ fits(const Batch *batch, const Upload *upload, guint64 bytes)
 	case BATCH_EXPUNGE:
 		return batch->list->len < BATCH_NUMBERS &&
 		       first->replaces_validity == upload->replaces_validity;
+	case BATCH_FLAGS:
+		return batch->list->len < BATCH_NUMBERS && upload_is_flagged_like(upload, first);
 	case BATCH_LIST:
 	case BATCH_LOOK:
 		return batch->list->len < BATCH_NUMBERS;
+	case BATCH_FETCH:
+		break;
 	}
 	return FALSE;
 }
@@ -308,54 +318,6 @@ uploads_drain(Uploads *uploads)
 	g_mutex_unlock(&uploads->lock);
 }
 
-/* --- the end of one --- */
-
-static void
-forget(Upload *upload, const GError *reason)
-{
-	Uploads *uploads = upload->uploads;
-	g_autofree char *name = NULL;
-	Mailbox *mailbox;
-	gboolean listed;
-
-	g_mutex_lock(&uploads->lock);
-	listed = g_hash_table_lookup(uploads->by_id, upload_key(upload->id)) == upload;
-	if (listed)
-		upload_detach(upload);
-	name = g_strdup(upload->name);
-	mailbox = upload->folder->mailbox;
-	g_mutex_unlock(&uploads->lock);
-	if (!listed)
-		return;
-	if (mailbox != NULL)
-		uploads->news->gone(uploads->user, mailbox, upload->id, name);
-	upload_tell_waiters(upload, reason);
-	upload_unref(upload);
-}
-
-gboolean
-uploads_end(Uploads *uploads, GPtrArray *list, const GError *reason, GError **error)
-{
-	gboolean removed;
-
-	g_mutex_lock(&uploads->lock);
-	for (guint i = 0; i < list->len; i++)
-		upload_mark_over(list->pdata[i]);
-	g_mutex_unlock(&uploads->lock);
-	removed = uploads_save_and_drop(uploads, NULL, 0, list, error);
-	for (guint i = 0; i < list->len; i++)
-		forget(list->pdata[i], reason);
-	uploads_tell_idle(uploads);
-	return removed;
-}
-
-void
-uploads_end_replaced(Uploads *uploads, Upload *upload)
-{
-	forget(upload, NULL);
-	uploads_tell_idle(uploads);
-}
-
 /* --- waiting --- */
 
 void
@@ -387,8 +349,10 @@ upload_wait(Upload *upload, UploadDone done, gpointer user)
 	gboolean waits;
 
 	g_mutex_lock(&uploads->lock);
-	waits = uploads->worker != NULL && upload_is_busy(upload) &&
-		(upload->writers == 0 || upload->under_way || upload->source_raw != NULL);
+	waits = uploads->worker != NULL &&
+		((upload_is_busy(upload) &&
+		  (upload->writers == 0 || upload->under_way || upload->source_raw != NULL)) ||
+		 (upload->over && upload_is_listed(upload)));
 	if (waits) {
 		g_array_append_val(upload->waiters, waiter);
 		upload->hurry = TRUE;

@@ -38,6 +38,8 @@ entry_of(const Upload *upload, GStringChunk *text)
 		.reason = g_string_chunk_insert_const(text, upload->reason),
 		.tries = upload->tries,
 		.retry_at = upload->retry_at,
+		.wishes = (upload->edits != upload->edits_done ? SPOOL_WISH_FLAGS : 0) |
+			  (upload->own_time ? SPOOL_WISH_TIME : 0),
 		.moves_to = "",
 		.ticket = upload->ticket,
 		.since = upload->since,
@@ -64,7 +66,7 @@ uploads_save_and_drop(Uploads *uploads, Upload *const *list, guint n, const GPtr
 	for (guint i = 0; i < n; i++) {
 		SpoolEntry entry;
 
-		if (list[i]->over)
+		if (list[i]->over || list[i]->settled)
 			continue;
 		entry = entry_of(list[i], text);
 		g_array_append_val(entries, entry);
@@ -112,6 +114,9 @@ judge(Upload *upload, guint64 file_size, gboolean missing)
 		upload->size = file_size;
 		return;
 	}
+	/* It was written to. */
+	if (file_size > 0)
+		g_clear_pointer(&upload->source_raw, g_free);
 	if (upload->state == SPOOL_OPEN) {
 		upload->size = file_size;
 		if (uploads_name_is_local(upload->name))
@@ -165,6 +170,8 @@ load_entry(gpointer user, const SpoolEntry *entry)
 	upload->source_uid = entry->source_uid;
 	upload->source_raw =
 		*entry->source_mailbox != '\0' ? g_strdup(entry->source_mailbox) : NULL;
+	upload->edits = (entry->wishes & SPOOL_WISH_FLAGS) != 0;
+	upload->own_time = (entry->wishes & SPOOL_WISH_TIME) != 0;
 	upload->stored = TRUE;
 	/* The server may be at what a life before has sent just now. */
 	if (entry->state == SPOOL_STARTED)

@@ -129,6 +129,8 @@ append_message_of(Upload *upload, GError **error)
 	message->flags.flags = upload->flags;
 	message->flags.keywords = *upload->keywords != '\0' ? g_strdup(upload->keywords) : NULL;
 	message->date = upload->mtime;
+	upload_note_flags(upload, upload->flags, upload->keywords);
+	upload->edits_done = upload->edits;
 	g_mutex_unlock(&upload->uploads->lock);
 	return message;
 }
@@ -193,8 +195,8 @@ on_appended(gpointer user, guint index, guint32 uidvalidity, guint32 uid, const 
 
 	if (index >= batch->list->len || batch->outcomes[index].told)
 		return;
-	batch->outcomes[index] =
-		(Outcome){TRUE, uidvalidity, uid, error != NULL ? g_error_copy(error) : NULL};
+	batch->outcomes[index] = (Outcome){
+		TRUE, uidvalidity, uid, error != NULL ? g_error_copy(error) : NULL, 0, 0, NULL};
 }
 
 static void
@@ -225,7 +227,7 @@ on_copied(gpointer user, const UidSet *source, guint32 uidvalidity, const UidSet
 			}
 			if (index > 0)
 				batch->outcomes[index - 1] =
-					(Outcome){TRUE, uidvalidity, uid, NULL};
+					(Outcome){TRUE, uidvalidity, uid, NULL, 0, 0, NULL};
 		}
 	}
 }
@@ -250,6 +252,13 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 
 static const RequestEvents append_events = {.appended = on_appended, .done = on_done};
 static const RequestEvents copy_events = {.copied = on_copied, .done = on_done};
+static void
+on_stored(gpointer user, const UidSet *uids)
+{
+	/* What is not there any more needs no flags: done tells. */
+}
+
+static const RequestEvents store_events = {.stored = on_stored, .done = on_done};
 static const RequestEvents expunge_events = {
 	.vanished = on_vanished, .marked = on_marked, .done = on_done};
 
@@ -327,6 +336,29 @@ start_expunge(Batch *batch)
 	submit(batch, request);
 }
 
+static void
+start_flags(Batch *batch)
+{
+	Upload *first = member(batch, 0);
+	Request *request =
+		request_new(REQUEST_STORE, mailbox_raw_name(batch->mailbox), &store_events, batch);
+
+	request->uidvalidity = first->sent_validity;
+	request->uids = uidset_new();
+	g_mutex_lock(&batch->uploads->lock);
+	upload_flags_to_store(first, &request->add, &request->remove);
+	for (guint i = 0; i < batch->list->len; i++) {
+		Upload *upload = member(batch, i);
+
+		uidset_add(request->uids, upload->sent_uid, upload->sent_uid);
+		batch->outcomes[i].edits = upload->edits;
+		batch->outcomes[i].flags = upload->flags;
+		batch->outcomes[i].keywords = g_strdup(upload->keywords);
+	}
+	g_mutex_unlock(&batch->uploads->lock);
+	submit(batch, request);
+}
+
 /* On any thread. */
 static void
 on_listing_woke(gpointer user)
@@ -372,6 +404,12 @@ batch_start(Batch *batch)
 	case BATCH_EXPUNGE:
 		start_expunge(batch);
 		break;
+	case BATCH_FLAGS:
+		start_flags(batch);
+		break;
+	case BATCH_FETCH:
+		batch_start_fetch(batch);
+		break;
 	}
 }
 
@@ -382,7 +420,6 @@ static void
 settle(Upload *upload, guint32 validity, guint32 uid, GPtrArray *ended)
 {
 	Uploads *uploads = upload->uploads;
-	gboolean replaces;
 
 	g_mutex_lock(&uploads->lock);
 	upload->sent_validity = validity;
@@ -391,17 +428,16 @@ settle(Upload *upload, guint32 validity, guint32 uid, GPtrArray *ended)
 	upload->not_before = 0;
 	upload->hurry = TRUE;
 	upload->tries = 0;
-	replaces = upload->replaces_uid != 0 && uid != 0;
 	if (upload->folder->claimed_validity != validity)
 		g_hash_table_remove_all(upload->folder->claimed);
 	upload->folder->claimed_validity = validity;
 	g_hash_table_add(upload->folder->claimed, upload_key(uid));
-	/* What stays for the removal of another is there already, should we be killed now. */
-	if (!replaces)
-		uploads->uploaded++;
-	upload->refs += !replaces;
+	upload->settled = uid == 0 || (!upload_wants_flags(upload) && upload->replaces_uid == 0);
+	uploads->uploaded += upload->settled;
+	upload->refs += upload->settled;
 	g_mutex_unlock(&uploads->lock);
-	if (replaces)
+	/* Should we be killed now, it is found on the server, and what is left to do is done. */
+	if (!upload->settled)
 		return;
 	upload_adopt(upload);
 	g_ptr_array_add(ended, upload);
@@ -484,21 +520,12 @@ finish_sent(Batch *batch, GPtrArray *ended)
 			look_at_once(upload);
 		else if (is_older(upload, outcome))
 			finish_older(batch, upload, outcome->uid);
-		else
+		else {
+			if (batch->kind == BATCH_COPY)
+				upload_note_source_flags(upload);
 			settle(upload, outcome->validity, outcome->uid, ended);
+		}
 	}
-}
-
-/* Is the message that it is to become a copy of still listed? */
-static gboolean
-has_source(Upload *upload)
-{
-	Mailbox *mailbox;
-	MessageView message;
-	guint32 serial, uid;
-
-	return upload_source(upload, &mailbox, &serial, &uid) && mailbox != NULL &&
-	       mailbox_get(mailbox, serial, uid, &message);
 }
 
 static void
@@ -513,8 +540,10 @@ finish_look(Batch *batch, GPtrArray *ended)
 		if (batch->error != NULL) {
 			try_later(upload, batch->error, SPOOL_STARTED);
 		} else if (outcome->told) {
+			upload_note_listed_flags(upload, batch->mailbox, outcome->uid);
 			settle(upload, outcome->validity, outcome->uid, ended);
-		} else if (upload->accepted && upload->source_raw != NULL && !has_source(upload)) {
+		} else if (upload->accepted && upload->source_raw != NULL &&
+			   !upload_has_source(upload)) {
 			/* A server copies nothing of what is not there, and says OK. */
 			g_autoptr(GError) gone = g_error_new_literal(
 				MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
@@ -595,6 +624,49 @@ finish_expunge(Batch *batch, GPtrArray *ended)
 	}
 }
 
+static void
+finish_flags(Batch *batch, GPtrArray *ended)
+{
+	const GError *error = batch->error;
+	gboolean later = error != NULL && !is_for_good(error);
+	g_autofree char *text = NULL;
+	g_autofree char *line = NULL;
+
+	if (error != NULL) {
+		text = util_printable(error->message, -1, 500);
+		line = g_strdup_printf("uploaded, but its flags are not set: %s", text);
+	}
+	for (guint i = 0; i < batch->list->len; i++) {
+		Upload *upload = member(batch, i);
+
+		g_mutex_lock(&batch->uploads->lock);
+		if (later)
+			upload_flags_are_in_doubt(upload, &batch->outcomes[i]);
+		else if (error != NULL)
+			upload_give_up_flags(upload, batch->outcomes[i].edits);
+		else
+			upload_flags_are_stored(upload, &batch->outcomes[i]);
+		g_mutex_unlock(&batch->uploads->lock);
+		if (later) {
+			try_later(upload, error, SPOOL_STARTED);
+			continue;
+		}
+		if (error != NULL)
+			uploads_log(batch->uploads, upload, line);
+		settle(upload, upload->sent_validity, upload->sent_uid, ended);
+	}
+}
+
+static void
+finish_fetch(Batch *batch)
+{
+	Upload *upload = member(batch, 0);
+	g_autoptr(GError) error = NULL;
+
+	if (!batch_fill(batch, &error))
+		fail_one(upload, error);
+}
+
 void
 batch_finish(Batch *batch)
 {
@@ -616,6 +688,12 @@ batch_finish(Batch *batch)
 	case BATCH_EXPUNGE:
 		finish_expunge(batch, ended);
 		break;
+	case BATCH_FLAGS:
+		finish_flags(batch, ended);
+		break;
+	case BATCH_FETCH:
+		finish_fetch(batch);
+		break;
 	}
 	/* A message that stays in a spool whose disk has failed is found again after a restart. */
 	if (ended->len > 0 && !uploads_end(uploads, ended, NULL, &error))
@@ -628,30 +706,4 @@ batch_finish(Batch *batch)
 	g_mutex_unlock(&uploads->lock);
 	batch_free(batch);
 	uploads_tell_idle(uploads);
-}
-
-Upload *
-uploads_copying(Uploads *uploads, Mailbox *mailbox, guint32 serial, guint32 uid)
-{
-	g_autoptr(GMutexLocker) locker = NULL;
-	GHashTableIter iter;
-	gpointer value;
-	MailboxView view;
-
-	mailbox_view(mailbox, &view);
-	if (view.messages != serial)
-		return NULL;
-	locker = g_mutex_locker_new(&uploads->lock);
-	g_hash_table_iter_init(&iter, uploads->by_id);
-	while (g_hash_table_iter_next(&iter, NULL, &value)) {
-		Upload *upload = value;
-
-		if (upload->source_raw == NULL || upload->source_uid != uid ||
-		    upload->source_validity != view.uidvalidity || !upload_is_busy(upload) ||
-		    strcmp(upload->source_raw, mailbox_raw_name(mailbox)) != 0)
-			continue;
-		upload->refs++;
-		return upload;
-	}
-	return NULL;
 }

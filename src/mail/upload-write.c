@@ -87,50 +87,6 @@ upload_open_write(Upload *upload, GError **error)
 
 /* --- its bytes --- */
 
-/* A copy of a message becomes a file of its own, with the message's bytes. Under `disk`. */
-static gboolean
-take_bytes(Upload *upload, gboolean all, GError **error)
-{
-	Uploads *uploads = upload->uploads;
-	g_auto(UtilFd) from = -1;
-	g_autofree char *piece = NULL;
-	Mailbox *mailbox;
-	guint32 serial;
-	guint32 uid;
-	guint64 size = 0;
-	int fd;
-
-	if (!upload_source(upload, &mailbox, &serial, &uid))
-		return TRUE;
-	if (all && mailbox != NULL)
-		from = mailbox_open_cached(mailbox, serial, uid, &size);
-	if (all && from < 0)
-		return upload_fail(
-			error, MAILFS_ERROR_UNSUPPORTED,
-			"it is a copy of a message that is not here: read that one first");
-	g_mutex_lock(&uploads->lock);
-	g_clear_pointer(&upload->source_raw, g_free);
-	upload->source_uid = upload->source_validity = 0;
-	upload->size = 0;
-	upload->dirty = TRUE;
-	fd = upload_open(upload);
-	g_mutex_unlock(&uploads->lock);
-	piece = g_malloc(LIMIT_STEP);
-	for (guint64 at = 0; at < size;) {
-		gssize n = pread(from, piece, LIMIT_STEP, (off_t)at);
-
-		if (n <= 0 || !upload_check_write(fd, piece, (gsize)n, at, error))
-			return n > 0 ? FALSE
-				     : upload_fail(error, MAILFS_ERROR_NOT_FOUND,
-						   "its bytes are gone");
-		at += (guint64)n;
-	}
-	g_mutex_lock(&uploads->lock);
-	upload->size = size;
-	g_mutex_unlock(&uploads->lock);
-	return TRUE;
-}
-
 /* Nobody knows whether the server has @former, whose place @upload takes. Under the lock. */
 void
 upload_note_doubt(Upload *upload, const Upload *former)
@@ -173,12 +129,12 @@ begin_change(Upload *upload, gboolean keeps_bytes, int *fd_out, GError **error)
 	if (upload->state == SPOOL_STARTED)
 		upload_note_doubt(upload, upload);
 	upload->state = SPOOL_OPEN;
-	upload->again = FALSE;
+	upload->again = upload->untouched = FALSE;
 	upload->dirty = TRUE;
 	upload_set_reason(upload, "");
 	g_mutex_unlock(&uploads->lock);
 	if ((!was_open && stored && !uploads_save(uploads, &upload, 1, error)) ||
-	    !take_bytes(upload, keeps_bytes, error))
+	    !upload_take_bytes(upload, keeps_bytes, error))
 		return FALSE;
 	*fd_out = upload_fd(upload);
 	if (*fd_out >= 0)
@@ -254,8 +210,10 @@ upload_set_time(Upload *upload, gint64 mtime)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
 
-	if (upload->over)
+	if (upload->over || upload->settled)
 		return;
+	upload->own_time =
+		upload->own_time || (upload->source_raw != NULL && mtime != upload->mtime);
 	upload->mtime = mtime;
 	upload->unsaved = TRUE;
 	upload->again = upload->state == SPOOL_REFUSED;
@@ -271,71 +229,6 @@ upload_set_mode(Upload *upload, guint32 mode)
 	upload->mode = mode;
 	upload->unsaved = TRUE;
 	uploads_stir(upload->uploads, FALSE);
-}
-
-/* --- copies of messages --- */
-
-gboolean
-upload_copy_of(Upload *upload, Mailbox *mailbox, guint32 serial, guint32 uid, GError **error)
-{
-	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
-	g_autoptr(GMutexLocker) locker = NULL;
-	g_autoptr(GBytes) header = NULL;
-	NameHeaders headers = {0};
-	MessageView message;
-	MailboxView view;
-	const char *text = "";
-	gsize len = 0;
-
-	mailbox_view(mailbox, &view);
-	if (view.messages != serial)
-		return upload_fail(error, MAILFS_ERROR_STALE,
-				   "the server has renumbered its messages");
-	if (!mailbox_get(mailbox, serial, uid, &message))
-		return upload_fail(error, MAILFS_ERROR_NOT_FOUND, "no such message");
-	header = mailbox_stored_header(mailbox, serial, uid);
-	if (header != NULL)
-		text = g_bytes_get_data(header, &len);
-	name_headers_parse(text, len, &headers);
-	locker = g_mutex_locker_new(&upload->uploads->lock);
-	if (upload->over || upload_is_sent(upload) || upload->size > 0 || upload->folder->local) {
-		name_headers_clear(&headers);
-		return upload_fail(error, MAILFS_ERROR_UNSUPPORTED,
-				   "only an empty file can be a copy");
-	}
-	g_free(upload->message_id);
-	upload->message_id = g_strdup(headers.message_id != NULL ? headers.message_id : "");
-	name_headers_clear(&headers);
-	g_free(upload->source_raw);
-	upload->source_raw = g_strdup(mailbox_raw_name(mailbox));
-	upload->source_validity = view.uidvalidity;
-	upload->source_uid = uid;
-	upload->size = message.size;
-	upload->mtime = message.date;
-	upload->flags = message.flags;
-	upload->dirty = TRUE;
-	return TRUE;
-}
-
-gboolean
-upload_source(Upload *upload, Mailbox **mailbox_out, guint32 *serial_out, guint32 *uid_out)
-{
-	g_autofree char *raw = NULL;
-	guint32 validity;
-	MailboxView view = {0};
-
-	g_mutex_lock(&upload->uploads->lock);
-	raw = g_strdup(upload->source_raw);
-	validity = upload->source_validity;
-	*uid_out = upload->source_uid;
-	g_mutex_unlock(&upload->uploads->lock);
-	if (raw == NULL)
-		return FALSE;
-	*mailbox_out = uploads_mailbox_named(upload->uploads, raw);
-	if (*mailbox_out != NULL)
-		mailbox_view(*mailbox_out, &view);
-	*serial_out = view.uidvalidity == validity ? view.messages : 0;
-	return TRUE;
 }
 
 /* --- the end of writing --- */
@@ -393,7 +286,7 @@ prove_local(Upload *upload, UploadProof *out, GError **error)
 
 	if (uploads->outlet == NULL)
 		return upload_fail(error, MAILFS_ERROR_UNSUPPORTED, no_smtp);
-	if (!take_bytes(upload, TRUE, error))
+	if (!upload_take_bytes(upload, TRUE, error))
 		return FALSE;
 	fd = upload_fd(upload);
 	if (fd < 0)
@@ -567,6 +460,14 @@ upload_sync(Upload *upload, GError **error)
 }
 
 void
+upload_set_untouched(Upload *upload)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+
+	upload->untouched = TRUE;
+}
+
+void
 upload_close(Upload *upload)
 {
 	g_autoptr(GError) error = NULL;
@@ -576,10 +477,15 @@ upload_close(Upload *upload)
 	Mailbox *mailbox;
 	gboolean unfinished;
 	gboolean local;
+	gboolean untouched;
 
 	g_mutex_lock(&uploads->lock);
 	upload->writers--;
 	name = g_strdup(upload->name);
+	/* In the same moment in which nobody writes to it any more nobody can begin to. */
+	untouched = upload->writers == 0 && upload->untouched && !upload->over;
+	if (untouched)
+		upload_mark_over(upload);
 	unfinished = upload->writers == 0 && !upload->over && upload->dirty &&
 		     upload->state == SPOOL_OPEN && upload->size > 0;
 	if (upload->writers == 0 && upload->state == SPOOL_QUEUED)
@@ -589,6 +495,8 @@ upload_close(Upload *upload)
 	upload_stir_outlet(upload, FALSE);
 	uploads_stir(uploads, FALSE);
 	g_mutex_unlock(&uploads->lock);
+	if (untouched && !upload_end_removed(upload, &error))
+		g_debug("upload %u: %s", upload->id, error->message);
 	if (!unfinished || complete(upload, mailbox, name, &error))
 		return;
 	uploads_log(uploads, upload, error->message);

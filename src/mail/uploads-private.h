@@ -65,14 +65,17 @@ struct Upload {
 	Folder *folder;
 	char *name;
 	SpoolState state;
-	gboolean stored;   /* the spool has a row of it */
-	gboolean unsaved;  /* the row is older than this */
-	gboolean dirty;	   /* not known to be a message as it is */
-	gboolean proved;   /* size and crc were seen to be right since the start */
-	gboolean again;	   /* refused, and to be looked at once more */
-	gboolean hurry;	   /* somebody waits */
-	gboolean over;	   /* out of the tables */
-	gboolean accepted; /* the server has said OK, but not under which UID */
+	gboolean stored;    /* the spool has a row of it */
+	gboolean unsaved;   /* the row is older than this */
+	gboolean dirty;	    /* not known to be a message as it is */
+	gboolean proved;    /* size and crc were seen to be right since the start */
+	gboolean again;	    /* refused, and to be looked at once more */
+	gboolean hurry;	    /* somebody waits */
+	gboolean untouched; /* goes with its last writer */
+	gboolean over;	    /* out of the tables */
+	gboolean accepted;  /* the server has said OK, but not under which UID */
+	gboolean settled;  /* it is a message, listed in a moment: nothing of it changes any more */
+	gboolean own_time; /* a copy: `mtime` is not the message's */
 	gboolean under_way;
 	gboolean doubt; /* the server may have what it was before it was written anew: */
 	guint64 doubt_size;
@@ -88,8 +91,18 @@ struct Upload {
 	gint64 ready_at;		 /* monotonic; does not count for who is in a hurry */
 	gint64 not_before;		 /* monotonic; counts for all */
 	guint32 sent_validity, sent_uid; /* what it is on the server; 0: not known */
-	GArray *waiters;		 /* of Waiter */
+	guint edits, edits_done;	 /* of its flags; stored: all but those of its message */
+	gboolean has_flags;		 /* those of its message are known: */
+	guint32 flags_there;
+	char *keywords_there;
+	GArray *waiters; /* of Waiter */
 };
+
+/* The message that is meant where a file is still asked for that is no more. */
+typedef struct {
+	Mailbox *mailbox;
+	guint32 validity, uid;
+} Became;
 
 /* What was found out about the bytes of a file that is whole. */
 typedef struct {
@@ -133,6 +146,8 @@ struct Uploads {
 	GHashTable *by_id;	  /* id → Upload */
 	GQueue finished;	  /* of Batch */
 	GArray *waiters;	  /* of Waiter */
+	GHashTable *became;	  /* id → Became, the last few thousand, and in which order: */
+	GQueue became_ids;
 	guint64 uploaded;
 	guint64 folders_version;
 };
@@ -167,7 +182,8 @@ void
 upload_detach(Upload *upload); /* out of its folder's tables; their reference is the caller's */
 Upload *upload_new(Uploads *uploads, guint32 id); /* with one reference */
 void uploads_stir(Uploads *uploads, gboolean urgent);
-gboolean upload_is_busy(const Upload *upload); /* on its way, or to be */
+gboolean upload_is_busy(const Upload *upload);	 /* on its way, or to be */
+gboolean upload_is_listed(const Upload *upload); /* names may still lead to it */
 /* On its way now, or there already, and what is left to do is to find it or to remove what it
  * replaces: other bytes would never be sent. */
 gboolean upload_is_sent(const Upload *upload);
@@ -180,7 +196,23 @@ void upload_look_if_in_doubt(Upload *upload);
 void upload_take_proof(Upload *upload, UploadProof *proof); /* it is to be sent as it is */
 void upload_undo_proof(Upload *upload, const UploadProof *proof);
 
+/* --- flags, under the lock --- */
+
+/* The message on the server has these. */
+void upload_note_flags(Upload *upload, guint32 flags, const char *keywords);
+/* Does the message on the server need other flags than it got with its bytes? */
+gboolean upload_wants_flags(const Upload *upload);
+gboolean upload_is_flagged_like(const Upload *upload, const Upload *other);
+void upload_flags_to_store(const Upload *upload, RequestFlags *add, RequestFlags *remove);
+
 /* --- without it --- */
+
+void upload_note_source_flags(Upload *upload); /* it has just been copied */
+void upload_note_listed_flags(Upload *upload, Mailbox *mailbox, guint32 uid);
+void upload_put_flags(Upload *upload, Mailbox *mailbox); /* into the listing */
+gboolean upload_has_source(Upload *upload); /* is what it is to be a copy of still listed? */
+/* A copy becomes a file of its own, with the message's bytes when @all. Under `disk`. */
+gboolean upload_take_bytes(Upload *upload, gboolean all, GError **error);
 
 gboolean upload_fail(GError **error, MailfsError code, const char *text); /* FALSE */
 gboolean uploads_load(Uploads *uploads, GError **error);
@@ -200,6 +232,7 @@ gboolean uploads_save_and_drop(Uploads *uploads, Upload *const *list, guint n,
 /* On the server, or removed: out of tables and spool, waiters told @reason. FALSE: the spool still
  * has them, and will have them after a restart. */
 gboolean uploads_end(Uploads *uploads, GPtrArray *list, const GError *reason, GError **error);
+gboolean upload_end_removed(Upload *upload, GError **error); /* nobody wants it any more */
 void uploads_end_replaced(Uploads *uploads, Upload *upload); /* the same; the spool knows it */
 void upload_tell_waiters(Upload *upload, const GError *error);
 void uploads_tell_idle(Uploads *uploads);    /* those who wait for an empty queue */
@@ -217,13 +250,23 @@ typedef enum {
 	BATCH_APPEND,  /* send them */
 	BATCH_COPY,    /* have them copied */
 	BATCH_EXPUNGE, /* they are there: what they replace goes */
+	BATCH_FLAGS,   /* they are there: their flags are set */
+	BATCH_FETCH,   /* a copy, which is to be a file of its own: its bytes are fetched */
 } BatchKind;
 
 typedef struct {
 	gboolean told;
 	guint32 validity, uid;
 	GError *error;
+	guint edits; /* FLAGS: those that are sent: */
+	guint32 flags;
+	char *keywords; /* owned */
 } Outcome;
+
+/* What became of a STORE, under the lock. */
+void upload_flags_are_stored(Upload *upload, const Outcome *outcome);
+void upload_flags_are_in_doubt(Upload *upload, const Outcome *outcome);
+void upload_give_up_flags(Upload *upload, guint edits); /* they stay as they are on the server */
 
 struct Batch {
 	Uploads *uploads;
@@ -235,6 +278,8 @@ struct Batch {
 	GHashTable *by_source; /* COPY: UID → index + 1 */
 	UidSet *marked;	       /* EXPUNGE */
 	guint32 serial;	       /* EXPUNGE: of the mailbox's messages */
+	int fd;		       /* FETCH, owned */
+	guint64 size;	       /* FETCH */
 	GError *error;
 };
 
@@ -244,6 +289,8 @@ void batch_start(Batch *batch);	 /* comes back through `finished` */
 void batch_finish(Batch *batch); /* frees it */
 void batch_push(Batch *batch);	 /* any thread: it is done */
 void batch_match(Batch *batch);	 /* LOOK: finds them in the listing */
+void batch_start_fetch(Batch *batch);
+gboolean batch_fill(Batch *batch, GError **error); /* FETCH: they are here */
 
 /* The message is on the server as upload->sent_uid: listed under its name, with its body. */
 void upload_adopt(Upload *upload);

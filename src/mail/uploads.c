@@ -93,6 +93,7 @@ upload_unref(Upload *upload)
 	g_free(upload->message_id);
 	g_free(upload->reason);
 	g_free(upload->source_raw);
+	g_free(upload->keywords_there);
 	g_mutex_clear(&upload->disk);
 	g_free(upload);
 }
@@ -160,6 +161,7 @@ upload_view(Upload *upload, UploadView *out)
 		.state = upload->state,
 		.copied = upload->source_raw != NULL,
 		.over = upload->over,
+		.settled = upload->settled,
 		.replaces = upload->replaces_uid != 0,
 	};
 }
@@ -314,6 +316,8 @@ uploads_new(Account *account, Spool *spool, gboolean read_only, const UploadsNew
 	g_cond_init(&uploads->wake);
 	uploads->folders = g_ptr_array_new_with_free_func(upload_folder_free);
 	uploads->by_id = g_hash_table_new(NULL, NULL);
+	uploads->became = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+	g_queue_init(&uploads->became_ids);
 	uploads->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	uploads->folders_version = G_MAXUINT64;
 	if (!uploads_load(uploads, error)) {
@@ -390,6 +394,8 @@ uploads_free(Uploads *uploads)
 		upload_unref(value);
 	}
 	g_hash_table_unref(uploads->by_id);
+	g_hash_table_unref(uploads->became);
+	g_queue_clear(&uploads->became_ids);
 	g_ptr_array_unref(uploads->folders);
 	g_array_unref(uploads->waiters);
 	g_mutex_clear(&uploads->rows);

@@ -32,6 +32,7 @@ typedef struct {
 	SpoolState state;
 	gboolean copied;   /* its bytes are those of a message on the server: see upload_source() */
 	gboolean over;	   /* the message is in the mailbox, or the file was removed */
+	gboolean settled;  /* the message is there, and takes its place in a moment */
 	gboolean replaces; /* a message goes once this one is on the server */
 } UploadView;
 
@@ -64,6 +65,11 @@ GPtrArray *uploads_of(Uploads *uploads, Mailbox *mailbox, guint32 first);
  * until then. (transfer full) or NULL. */
 Upload *uploads_copying(Uploads *uploads, Mailbox *mailbox, guint32 serial, guint32 uid);
 guint uploads_count(Uploads *uploads, Mailbox *mailbox);
+/* The message that a file is by now, whose number somebody still has; or, of a file that was to
+ * replace a message and was removed, that message. The last few thousand are remembered. FALSE:
+ * none; a file of that number may be there. */
+gboolean uploads_became(Uploads *uploads, guint32 id, Mailbox **mailbox_out, guint32 *serial_out,
+			guint32 *uid_out);
 
 Upload *upload_ref(Upload *upload);
 void upload_unref(Upload *upload);
@@ -93,7 +99,9 @@ gboolean upload_truncate(Upload *upload, guint64 size, GError **error);
  * again. Once the message is on the server nothing happens. */
 void upload_set_time(Upload *upload, gint64 mtime);
 void upload_set_mode(Upload *upload, guint32 mode);
-/* user.mailfs.flags, as mailbox_flags_text() spells them. INVALID: no flag or atom. */
+/* user.mailfs.flags, as mailbox_flags_text() spells them. Set on the message when it is on its way
+ * to the server already. INVALID: no flag or atom; BUSY: it becomes a message at this moment, see
+ * upload_wait(); NOT_FOUND: it is over. */
 gboolean upload_set_flags(Upload *upload, const char *text, GError **error);
 char *upload_flags_text(Upload *upload); /* (transfer full) */
 
@@ -118,6 +126,9 @@ gboolean upload_source(Upload *upload, Mailbox **mailbox_out, guint32 *serial_ou
 gboolean upload_complete(Upload *upload, GError **error);
 /* Makes the bytes durable, whatever they are: fsync() of a file that is still written. Disk. */
 gboolean upload_sync(Upload *upload, GError **error);
+/* Made for somebody who may write to it, and may not: if nobody does, its last upload_close()
+ * removes it. */
+void upload_set_untouched(Upload *upload);
 /* One writer less. After the last one a file that was written and not completed is, as above; a
  * refusal is then seen in its status. Disk. */
 void upload_close(Upload *upload);
@@ -142,8 +153,9 @@ void upload_replaces(Upload *upload, guint32 serial, guint32 uid);
 /* --- waiting --- */
 
 typedef void (*UploadDone)(gpointer user, const GError *error);
-/* Calls back once: when the server has it (error NULL), or has refused it. At once for what is not
- * on its way: a file that stays local, or is open for writing. */
+/* Calls back once: when the server has it (error NULL), or has refused it, or when it is over and
+ * no name leads to it any more. At once for what is not on its way: a file that stays local, or is
+ * open for writing. */
 void upload_wait(Upload *upload, UploadDone done, gpointer user);
 /* When nothing of @mailbox (NULL: of the account) is on its way any more. */
 void uploads_wait(Uploads *uploads, Mailbox *mailbox, UploadDone done, gpointer user);
@@ -161,5 +173,7 @@ GPtrArray *uploads_lines(Uploads *uploads);
  * more. */
 void uploads_flush(Uploads *uploads, gboolean leave);
 void uploads_retry(Uploads *uploads); /* the line is back: do not wait for retry_at */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Upload, upload_unref)
 
 G_END_DECLS

@@ -48,12 +48,12 @@ row_sum(const SpoolEntry *entry)
 	gint64 sum = checksum(0, text, strlen(text));
 
 	/* A row of the format before has the same sum. */
-	if (!entry->set_flags && entry->code == 0 && *entry->moves_to == '\0' &&
+	if (entry->wishes == 0 && entry->code == 0 && *entry->moves_to == '\0' &&
 	    entry->ticket == 0 && entry->since == 0)
 		return sum;
 	g_free(text);
-	text = g_strdup_printf("%d %u %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s",
-			       entry->set_flags, entry->code, entry->ticket, entry->since,
+	text = g_strdup_printf("%u %u %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s",
+			       entry->wishes, entry->code, entry->ticket, entry->since,
 			       entry->moves_to);
 	return checksum((guint32)sum, text, strlen(text));
 }
@@ -97,7 +97,7 @@ read_row(sqlite3_stmt *row, SpoolEntry *out)
 		.message_id = text_of(row, 19),
 		.source_mailbox = text_of(row, 20),
 		.reason = text_of(row, 21),
-		.set_flags = number_of(row, 22) != 0,
+		.wishes = number_of(row, 22),
 		.code = number_of(row, 23),
 		.moves_to = text_of(row, 24),
 		.ticket = (guint64)sqlite3_column_int64(row, 25),
@@ -129,7 +129,7 @@ write_row(sqlite3_stmt *put, const SpoolEntry *entry)
 	};
 	const char *const texts[] = {entry->mailbox,	entry->name,	       entry->keywords,
 				     entry->message_id, entry->source_mailbox, entry->reason};
-	const gint64 added[] = {entry->set_flags, entry->code};
+	const gint64 added[] = {entry->wishes, entry->code};
 	int column = 0;
 	int rc = SQLITE_OK;
 
@@ -299,7 +299,7 @@ make_tables(sqlite3 *db)
 		" replaces_validity INTEGER, replaces_uid INTEGER, before_validity INTEGER,"
 		" before_uidnext INTEGER, source_validity INTEGER, source_uid INTEGER,"
 		" tries INTEGER, retry_at INTEGER, mailbox TEXT, name TEXT, keywords TEXT,"
-		" message_id TEXT, source_mailbox TEXT, reason TEXT, set_flags INTEGER,"
+		" message_id TEXT, source_mailbox TEXT, reason TEXT, wishes INTEGER,"
 		" code INTEGER, moves_to TEXT, ticket INTEGER, since INTEGER);"
 		"CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
 		"PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
@@ -312,7 +312,7 @@ static int
 bring_up_to_date(sqlite3 *db)
 {
 	g_autofree char *sql = g_strdup_printf("BEGIN IMMEDIATE;"
-					       "ALTER TABLE entries ADD COLUMN set_flags INTEGER;"
+					       "ALTER TABLE entries ADD COLUMN wishes INTEGER;"
 					       "ALTER TABLE entries ADD COLUMN code INTEGER;"
 					       "ALTER TABLE entries ADD COLUMN moves_to TEXT;"
 					       "ALTER TABLE entries ADD COLUMN ticket INTEGER;"

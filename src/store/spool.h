@@ -23,6 +23,12 @@ typedef enum {
 	SPOOL_KEPT,    /* stays where it is: what could not be sent, and the page that says why */
 } SpoolState;
 
+/* What its message shall have that it does not get by itself. */
+typedef enum {
+	SPOOL_WISH_FLAGS = 1 << 0, /* flags and keywords are still to be set */
+	SPOOL_WISH_TIME = 1 << 1,  /* a copy whose time is another than the message's */
+} SpoolWishes;
+
 /* Strings are borrowed where an entry is passed in or told, never NULL ("" is none). */
 typedef struct {
 	guint32 id; /* 1..2^31-1: rises, is never used twice, also after a crash */
@@ -47,7 +53,7 @@ typedef struct {
 	const char *reason; /* for people */
 	guint32 tries;
 	gint64 retry_at;      /* wall clock, seconds; 0: at once */
-	gboolean set_flags;   /* flags and keywords are still to be set on the message that it is */
+	guint32 wishes;	      /* SpoolWishes */
 	guint32 code;	      /* REFUSED: a MailfsError; 0: INVALID */
 	const char *moves_to; /* raw name that the mailbox was about to get, and has, should there
 				 be none of its own name any more; "": none */

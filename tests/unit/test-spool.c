@@ -74,7 +74,7 @@ entry_of(guint32 id, SpoolState state, const char *name)
 			    .reason = "because",
 			    .tries = 2,
 			    .retry_at = 1795243092,
-			    .set_flags = TRUE,
+			    .wishes = SPOOL_WISH_TIME,
 			    .code = 15,
 			    .moves_to = "INBOX/th\xc3\xa9",
 			    .ticket = G_MAXUINT64 - 1,
@@ -150,7 +150,7 @@ check_all(gpointer user, const SpoolEntry *entry)
 	g_assert_cmpstr(entry->reason, ==, expected.reason);
 	g_assert_cmpuint(entry->tries, ==, expected.tries);
 	g_assert_cmpint(entry->retry_at, ==, expected.retry_at);
-	g_assert_true(entry->set_flags);
+	g_assert_cmpuint(entry->wishes, ==, expected.wishes);
 	g_assert_cmpuint(entry->code, ==, expected.code);
 	g_assert_cmpstr(entry->moves_to, ==, expected.moves_to);
 	g_assert_cmpuint(entry->ticket, ==, expected.ticket);
@@ -234,7 +234,7 @@ test_other_values_replace_and_removal_takes_row_and_file(Fixture *fixture, gcons
 static void
 test_a_table_of_an_older_version_is_read(Fixture *fixture, gconstpointer data)
 {
-	static const char older[] = "ALTER TABLE entries DROP COLUMN set_flags;"
+	static const char older[] = "ALTER TABLE entries DROP COLUMN wishes;"
 				    "ALTER TABLE entries DROP COLUMN code;"
 				    "ALTER TABLE entries DROP COLUMN moves_to;"
 				    "ALTER TABLE entries DROP COLUMN ticket;"
@@ -247,7 +247,7 @@ test_a_table_of_an_older_version_is_read(Fixture *fixture, gconstpointer data)
 	g_autofree char *names = NULL;
 	sqlite3 *db;
 
-	entry.set_flags = FALSE;
+	entry.wishes = 0;
 	entry.code = 0;
 	entry.moves_to = "";
 	entry.ticket = 0;

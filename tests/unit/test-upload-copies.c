@@ -324,6 +324,205 @@ test_a_copy_of_what_is_gone_is_refused(Fixture *fixture, gconstpointer data)
 	upload_unref(upload);
 }
 
+/* --- what COPY does not give --- */
+
+/* A copy in Archive of message 1 of INBOX, still open; a reference. */
+static Upload *
+copy_first(Fixture *fixture)
+{
+	g_autoptr(GError) error = NULL;
+	MailboxView view;
+	Upload *upload = uploads_create(fixture->uploads, fixture->archive, "x.eml", 0600, &error);
+
+	mailbox_view(fixture->inbox, &view);
+	g_assert_true(upload_copy_of(upload, fixture->inbox, view.messages, 1, &error));
+	return upload;
+}
+
+static void
+close_copy(Upload *upload)
+{
+	g_assert_true(upload_complete(upload, NULL));
+	upload_close(upload);
+	upload_unref(upload);
+}
+
+static void
+assert_archived(Fixture *fixture, const char *expected)
+{
+	g_autofree char *listing = NULL;
+
+	wait_idle(fixture);
+	listing = fake_server_listing(fixture->server, "Archive");
+	g_assert_cmpstr(listing, ==, expected);
+}
+
+/* @data: whether the server keeps the new UIDs to itself. */
+static void
+test_a_copy_has_the_flags_that_were_set_on_it(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *text = NULL;
+	MessageView message;
+	Upload *upload;
+
+	fake_server_fill(fixture->server, "INBOX", 1);
+	fake_server_flag(fixture->server, "INBOX", 1, MESSAGE_SEEN, "old both");
+	settle(fixture, fixture->inbox);
+	settle(fixture, fixture->archive);
+	FAKE_SET(fixture->server, no_copyuid, GPOINTER_TO_INT(data));
+	upload = copy_first(fixture);
+	text = upload_flags_text(upload);
+	g_assert_cmpstr(text, ==, "\\Seen old both");
+	g_assert_true(upload_set_flags(upload, "\\Flagged both new", NULL));
+	close_copy(upload);
+	assert_archived(fixture, "1 4 both new\n");
+	g_assert_true(mailbox_find(fixture->archive, "x.eml", &message));
+	g_free(text);
+	text = mailbox_flags_text(fixture->archive, 1);
+	g_assert_cmpstr(text, ==, "\\Flagged both new");
+	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_STORE], ==, 1);
+}
+
+static void
+test_a_copy_like_its_original_needs_no_store(Fixture *fixture, gconstpointer data)
+{
+	fake_server_fill(fixture->server, "INBOX", 1);
+	fake_server_flag(fixture->server, "INBOX", 1, MESSAGE_SEEN | MESSAGE_FLAGGED, "old");
+	settle(fixture, fixture->inbox);
+	close_copy(copy_first(fixture));
+	assert_archived(fixture, "1 5 old\n");
+	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_STORE], ==, 0);
+}
+
+/* @data: which of the two requests is done without our knowing. */
+static void
+test_flags_of_a_copy_are_set_after_a_crash(Fixture *fixture, gconstpointer data)
+{
+	RequestKind kind = GPOINTER_TO_INT(data) ? REQUEST_STORE : REQUEST_COPY;
+	Upload *upload;
+	char *image;
+
+	fake_server_fill(fixture->server, "INBOX", 1);
+	settle(fixture, fixture->inbox);
+	settle(fixture, fixture->archive);
+	FAKE_SET(fixture->server, delay_us, 100 * G_TIME_SPAN_MILLISECOND);
+	upload = copy_first(fixture);
+	g_assert_true(upload_set_flags(upload, "\\Flagged new", NULL));
+	close_copy(upload);
+	FAKE_WAIT(fake_server_counts(fixture->server).requests[kind] == 1);
+	image = image_of(fixture);
+	/* What the old life does now does not count. */
+	leave(fixture);
+	fake_server_flag(fixture->server, "Archive", 1, MESSAGE_SEEN, "");
+	FAKE_SET(fixture->server, delay_us, 0);
+	begin_from(fixture, image);
+	assert_archived(fixture, "1 4 new\n");
+}
+
+/* @data: whether the server keeps the new UIDs to itself. */
+static void
+test_no_copy_is_born_deleted(Fixture *fixture, gconstpointer data)
+{
+	Upload *upload;
+
+	fake_server_fill(fixture->server, "INBOX", 1);
+	settle(fixture, fixture->inbox);
+	settle(fixture, fixture->archive);
+	FAKE_SET(fixture->server, no_copyuid, GPOINTER_TO_INT(data));
+	upload = copy_first(fixture);
+	fake_server_flag(fixture->server, "INBOX", 1, MESSAGE_SEEN | MESSAGE_DELETED, "");
+	settle(fixture, fixture->inbox);
+	close_copy(upload);
+	assert_archived(fixture, "1 1 \n");
+}
+
+static void
+test_flags_set_while_it_is_sent_are_stored(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *text = NULL;
+	MessageView message;
+	Upload *upload;
+
+	settle(fixture, fixture->archive);
+	FAKE_SET(fixture->server, delay_us, 100 * G_TIME_SPAN_MILLISECOND);
+	upload = put(fixture, fixture->archive, "x.eml", MESSAGE);
+	FAKE_WAIT(on_server(fixture, "Archive") == 1);
+	g_assert_true(upload_set_flags(upload, "\\Answered late", &error));
+	g_assert_no_error(error);
+	upload_unref(upload);
+	FAKE_SET(fixture->server, delay_us, 0);
+	assert_archived(fixture, "1 2 late\n");
+	g_assert_true(mailbox_find(fixture->archive, "x.eml", &message));
+	text = mailbox_flags_text(fixture->archive, message.uid);
+	g_assert_cmpstr(text, ==, "\\Answered late");
+}
+
+static void
+test_a_copy_with_a_time_of_its_own_is_sent(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GBytes) body = NULL;
+	g_autofree char *text = NULL;
+	MessageView message;
+	MailboxView view;
+	Upload *upload;
+
+	fake_server_fill(fixture->server, "INBOX", 1);
+	settle(fixture, fixture->inbox);
+	settle(fixture, fixture->archive);
+	upload = copy_first(fixture);
+	mailbox_view(fixture->inbox, &view);
+	g_assert_true(mailbox_get(fixture->inbox, view.messages, 1, &message));
+	upload_set_time(upload, message.date);
+	upload_set_time(upload, 1234567890);
+	close_copy(upload);
+	wait_idle(fixture);
+	g_assert_true(mailbox_find(fixture->archive, "x.eml", &message));
+	g_assert_cmpint(message.date, ==, 1234567890);
+	body = fake_server_body(fixture->server, "INBOX", 1);
+	text = g_strndup(g_bytes_get_data(body, NULL), g_bytes_get_size(body));
+	assert_body(fixture, "Archive", 1, text);
+	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_COPY], ==, 0);
+}
+
+/* --- who still has its number --- */
+
+static void
+test_the_number_of_a_file_leads_to_its_message(Fixture *fixture, gconstpointer data)
+{
+	Upload *upload;
+	UploadView file;
+	MailboxView view;
+	Mailbox *mailbox = NULL;
+	guint32 serial = 0;
+	guint32 uid = 0;
+
+	fake_server_fill(fixture->server, "INBOX", 2);
+	settle(fixture, fixture->inbox);
+	mailbox_view(fixture->inbox, &view);
+	upload = put(fixture, fixture->inbox, "x.eml", MESSAGE);
+	upload_view(upload, &file);
+	g_assert_false(uploads_became(fixture->uploads, file.id, &mailbox, &serial, &uid));
+	wait_idle(fixture);
+	g_assert_true(uploads_became(fixture->uploads, file.id, &mailbox, &serial, &uid));
+	g_assert_true(mailbox == fixture->inbox);
+	g_assert_cmpuint(serial, ==, view.messages);
+	g_assert_cmpuint(uid, ==, 3);
+	upload_unref(upload);
+	/* One that was to replace a message, and does not. */
+	upload = uploads_create(fixture->uploads, fixture->inbox, "y.eml", 0600, NULL);
+	upload_replaces(upload, view.messages, 2);
+	upload_view(upload, &file);
+	g_assert_true(upload_remove(upload, NULL));
+	upload_close(upload);
+	upload_unref(upload);
+	g_assert_true(uploads_became(fixture->uploads, file.id, &mailbox, &serial, &uid));
+	g_assert_cmpuint(uid, ==, 2);
+	fake_server_renumber(fixture->server, "INBOX");
+	settle(fixture, fixture->inbox);
+	g_assert_false(uploads_became(fixture->uploads, file.id, &mailbox, &serial, &uid));
+}
+
 #define TEST(path, name, with)                                                                     \
 	g_test_add("/upload-copies/" path, Fixture, GINT_TO_POINTER(with), setup, test_##name,     \
 		   teardown)
@@ -350,5 +549,19 @@ main(int argc, char **argv)
 	TEST("copies-are-made-by-the-server", copies_are_made_by_the_server, 0);
 	TEST("copies-without-told-uids-are-found", copies_are_made_by_the_server, 1);
 	TEST("a-copy-of-what-is-gone-is-refused", a_copy_of_what_is_gone_is_refused, 0);
+	TEST("a-copy-has-the-flags-that-were-set-on-it", a_copy_has_the_flags_that_were_set_on_it,
+	     0);
+	TEST("a-copy-without-told-uid-has-the-flags-that-were-set-on-it",
+	     a_copy_has_the_flags_that_were_set_on_it, 1);
+	TEST("a-copy-like-its-original-needs-no-store", a_copy_like_its_original_needs_no_store, 0);
+	TEST("flags-of-a-copy-are-set-after-a-crash", flags_of_a_copy_are_set_after_a_crash, 0);
+	TEST("flags-of-a-copy-are-set-after-a-crash-while-they-are-stored",
+	     flags_of_a_copy_are_set_after_a_crash, 1);
+	TEST("no-copy-is-born-deleted", no_copy_is_born_deleted, 0);
+	TEST("no-copy-without-told-uid-is-born-deleted", no_copy_is_born_deleted, 1);
+	TEST("flags-set-while-it-is-sent-are-stored", flags_set_while_it_is_sent_are_stored, 0);
+	TEST("a-copy-with-a-time-of-its-own-is-sent", a_copy_with_a_time_of_its_own_is_sent, 0);
+	TEST("the-number-of-a-file-leads-to-its-message", the_number_of_a_file_leads_to_its_message,
+	     0);
 	return g_test_run();
 }

@@ -183,16 +183,23 @@ image_of(Fixture *fixture)
 	return image;
 }
 
-/* This life ends; the next one begins with that image. Takes it. */
+/* A life begins with that image. Takes it. */
 static inline void
-resume_from(Fixture *fixture, char *image)
+begin_from(Fixture *fixture, char *image)
 {
-	leave(fixture);
 	fake_directory_remove(fixture->state);
 	fake_directory_remove(fixture->cache);
 	fixture->state = image;
 	fixture->cache = fake_directory();
 	enter(fixture);
+}
+
+/* This life ends; the next one begins with that image. Takes it. */
+static inline void
+resume_from(Fixture *fixture, char *image)
+{
+	leave(fixture);
+	begin_from(fixture, image);
 }
 
 /* --- writing --- */
