@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names, folders and flags: what is on the server is changed by mail/change.h, which answers when
+/* Names and folders: what is on the server is changed by mail/change.h, which answers when
  * the server has, and what is not there yet by mail/uploads.h, which answers when the disk has. */
 #include "fs/fs-private.h"
 
@@ -9,8 +9,6 @@
 #include <string.h>
 
 #include "mail/name.h"
-
-#define XATTR_FLAGS "user.mailfs.flags"
 
 #ifndef RENAME_NOREPLACE
 #	define RENAME_NOREPLACE (1 << 0)
@@ -32,8 +30,8 @@ fail_change(Fs *fs, const FsCall *call, const GError *error)
 	fuse_reply_err(call->req, EPERM);
 }
 
-static void
-on_change(gpointer user, const GError *error)
+void
+fs_on_change(gpointer user, const GError *error)
 {
 	Wait *wait = user;
 	FsPending *pending = fs_claim(wait);
@@ -96,7 +94,7 @@ upload_errand(gpointer data)
 	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
 		upload_wait(task->upload, on_way_ended, task->wait);
 	else
-		on_change(task->wait, error);
+		fs_on_change(task->wait, error);
 	upload_unref(task->upload);
 	g_free(task->name);
 	g_free(task->flags);
@@ -183,7 +181,7 @@ answer_unlink(Fs *fs, const FsCall *call, TreeAnswer *later)
 		return TRUE;
 	case TREE_NAME_MESSAGE:
 		changes_remove(fs->changes, name.directory, name.message.serial, name.message.uid,
-			       on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
+			       fs_on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
 		return TRUE;
 	}
 	return reply_errno(call, EIO);
@@ -241,7 +239,7 @@ answer_rmdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 	if (name.kind != TREE_NAME_MAILBOX)
 		return reply_errno(call, ENOTDIR);
 	changes_rmdir(fs->changes, name.mailbox, uploads_count(fs->uploads, name.mailbox),
-		      on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
+		      fs_on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
 	return TRUE;
 }
 
@@ -278,7 +276,7 @@ answer_mkdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 		return reply_errno(call, EEXIST);
 	if (node_from_ino(call->ino, &node) && node.kind == NODE_MAILDIR && node.part != 0)
 		return reply_errno(call, EPERM);
-	changes_mkdir(fs->changes, name.directory, call->name, on_change,
+	changes_mkdir(fs->changes, name.directory, call->name, fs_on_change,
 		      fs_put_aside(fs, call, PATIENCE_FOREVER));
 	return TRUE;
 }
@@ -377,7 +375,7 @@ set_flags_of_name(Fs *fs, const FsCall *call, const TreeName *from, const TreeNa
 	uids = uidset_new();
 	uidset_add(uids, from->message.uid, from->message.uid);
 	changes_edit_flags(fs->changes, from->directory, from->message.serial, uids,
-			   to->flags & ~now, "", now & ~to->flags, "", on_change,
+			   to->flags & ~now, "", now & ~to->flags, "", fs_on_change,
 			   fs_put_aside(fs, call, PATIENCE_FOREVER));
 	return TRUE;
 }
@@ -431,7 +429,7 @@ replaced_errand(gpointer data)
 	if (error == NULL && !upload_remove(replacing->upload, &problem))
 		g_debug("what was replaced stays: %s", problem->message);
 	upload_close(replacing->upload);
-	on_change(replacing->wait, error);
+	fs_on_change(replacing->wait, error);
 	upload_unref(replacing->upload);
 	g_free(replacing);
 }
@@ -514,14 +512,14 @@ rename_message(Fs *fs, const FsCall *call, const TreeName *from, TreeName *to, T
 	if (to->kind == TREE_NAME_UPLOAD)
 		return rename_message_over_file(fs, call, from, to, later);
 	if (!within) {
-		send_message(fs, call, from, to, on_change,
+		send_message(fs, call, from, to, fs_on_change,
 			     fs_put_aside(fs, call, PATIENCE_FOREVER));
 	} else if (to->kind == TREE_NAME_MESSAGE && !same) {
 		FsCall first = *call;
 
 		first.finish = finish_removed;
 		changes_remove(fs->changes, to->directory, to->message.serial, to->message.uid,
-			       on_change, fs_put_aside(fs, &first, PATIENCE_FOREVER));
+			       fs_on_change, fs_put_aside(fs, &first, PATIENCE_FOREVER));
 	} else {
 		rename_within(fs, call, from, to);
 	}
@@ -569,7 +567,7 @@ rename_mailbox(Fs *fs, const FsCall *call, const TreeName *from, const TreeName 
 		return reply_errno(call, EBUSY);
 	}
 	changes_rename_mailbox(fs->changes, from->mailbox, to->directory, call->target_name,
-			       on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
+			       fs_on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
 	return TRUE;
 }
 
@@ -679,100 +677,4 @@ fs_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t target
 		fuse_reply_err(req, EINVAL);
 	else
 		fs_call_run(fs, &call, g_get_monotonic_time() + fs->wait_us);
-}
-
-/* --- flags --- */
-
-static void
-set_flags(Fs *fs, fuse_req_t req, fuse_ino_t ino, const char *text)
-{
-	FsCall call = {.operation = "setxattr", .req = req, .ino = ino};
-	Upload *upload = tree_upload(fs->tree, ino);
-	g_autoptr(GError) error = NULL;
-	Node node;
-	Mailbox *mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
-	UidSet *uids;
-
-	if (upload != NULL) {
-		if (upload_set_flags(upload, text, &error))
-			fuse_reply_err(req, 0);
-		else
-			fs_fail(fs, req, "setxattr", error);
-		upload_unref(upload);
-	} else if (mailbox != NULL) {
-		uids = uidset_new();
-		uidset_add(uids, node.uid, node.uid);
-		changes_set_flags(fs->changes, mailbox, node.serial, uids, text, on_change,
-				  fs_put_aside(fs, &call, PATIENCE_FOREVER));
-	} else {
-		fuse_reply_err(req, node.kind == NODE_MESSAGE || node.kind == NODE_UPLOAD
-					    ? ESTALE
-					    : EOPNOTSUPP);
-	}
-}
-
-/* What cannot be set: ours, which are made from the message, and others', which nobody keeps. */
-static int
-errno_of_xattr(const char *name)
-{
-	if (g_str_has_prefix(name, "user.mailfs.") || g_str_has_prefix(name, "user.mail."))
-		return EPERM;
-	return EOPNOTSUPP;
-}
-
-void
-fs_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
-	    int flags)
-{
-	Fs *fs = fuse_req_userdata(req);
-	g_autofree char *text = g_strndup(value, size);
-
-	if (strcmp(name, XATTR_FLAGS) != 0)
-		fuse_reply_err(req, errno_of_xattr(name));
-	else if (fs->changes == NULL)
-		fuse_reply_err(req, EROFS);
-	else if (strlen(text) != size)
-		fuse_reply_err(req, EINVAL);
-	else
-		set_flags(fs, req, ino, text);
-}
-
-void
-fs_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
-{
-	Fs *fs = fuse_req_userdata(req);
-
-	if (strcmp(name, XATTR_FLAGS) != 0)
-		fuse_reply_err(req, errno_of_xattr(name));
-	else if (fs->changes == NULL)
-		fuse_reply_err(req, EROFS);
-	else
-		set_flags(fs, req, ino, "");
-}
-
-/* --- copying on the server --- */
-
-/* A whole message into an empty file. For anything else the kernel reads and writes. */
-void
-fs_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t offset, struct fuse_file_info *fi,
-		   fuse_ino_t target, off_t target_offset, struct fuse_file_info *target_fi,
-		   size_t len, int flags)
-{
-	Fs *fs = fuse_req_userdata(req);
-	FsHandle *handle = fs_handle_of(target_fi);
-	g_autoptr(GError) error = NULL;
-	MessageView message;
-	Node node;
-	Mailbox *mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
-
-	if (mailbox == NULL || handle->upload == NULL || !handle->writes || offset != 0 ||
-	    target_offset != 0 || !mailbox_get(mailbox, node.serial, node.uid, &message) ||
-	    len < message.size ||
-	    !upload_copy_of(handle->upload, mailbox, node.serial, node.uid, &error)) {
-		fuse_reply_err(req, EOPNOTSUPP);
-		return;
-	}
-	fs_note_written(handle);
-	copiers_note(fs->copiers, fuse_req_ctx(req)->pid, TRUE);
-	fuse_reply_write(req, message.size);
 }

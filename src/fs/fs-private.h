@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of an Fs, and the one place that names libfuse: for fs.c (requests), fs-files.c
  * (open files), fs-write.c (files being written), fs-replace.c (drafts that are), fs-change.c
- * (names, folders, flags) and fs-mount.c (life, and telling the kernel). */
+ * (names, folders), fs-flags.c (flags, copies) and fs-mount.c (life, and telling the kernel). */
 #pragma once
 
 #include <fuse_lowlevel.h>
@@ -71,10 +71,8 @@ typedef struct {
 	gboolean writes;
 	gboolean command; /* .mailfs/control */
 	gboolean killed;  /* its process, before all was written perhaps */
-	gboolean draft;	  /* it is to replace a message, and holds its bytes */
 	guint32 opener;	  /* process */
 	gint dirty;	  /* atomic: bits, see fs-write.c */
-	gint written;	  /* atomic */
 } FsHandle;
 
 typedef struct FsCall FsCall;
@@ -191,6 +189,9 @@ void fs_show_ino(Fs *fs, struct stat *st);
 void fs_forget_shown(Fs *fs, guint32 id);
 
 /* --- changing --- */
+
+/* A ChangeDone: answers the call, or ends it by its `finish`. @user: from fs_put_aside(). */
+void fs_on_change(gpointer user, const GError *error);
 
 void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);

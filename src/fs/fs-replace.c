@@ -133,6 +133,9 @@ make_successor(Fs *fs, Mailbox *mailbox, const Node *node, int fd, GError **erro
 		upload_unref(upload);
 		return FALSE;
 	}
+	/* The draft stays what it is unless somebody writes. */
+	if (fd >= 0)
+		upload_set_untouched(upload);
 	shown = node_to_ino(*node);
 	draft = g_new0(FsDraft, 1);
 	*draft = (FsDraft){upload, g_get_monotonic_time()};

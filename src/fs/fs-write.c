@@ -192,6 +192,28 @@ take_half(Fs *fs, guint32 id)
 	return g_hash_table_remove(fs->halves, GUINT_TO_POINTER(id));
 }
 
+/* It is on the server by now, or was removed: ESTALE makes the kernel look its name up again, which
+ * leads to what is there. Once only: what is opened for writing and has to be made is made now. */
+static gboolean
+open_former(Fs *fs, const FsCall *call, TreeAnswer *later)
+{
+	FsCall message = *call;
+	Node node;
+	Upload *upload =
+		node_from_ino(call->ino, &node) ? uploads_get(fs->uploads, node.uid) : NULL;
+
+	/* Its name still leads to it, for a moment. */
+	if (upload != NULL && call->patient)
+		return fs_wait_for_upload(upload, later);
+	upload_unref(upload);
+	message.ino = tree_current(fs->tree, call->ino);
+	if ((call->fi.flags & O_ACCMODE) == O_RDONLY || message.ino == call->ino)
+		fuse_reply_err(call->req, ESTALE);
+	else
+		fs_open_message_for_writing(fs, &message);
+	return TRUE;
+}
+
 gboolean
 fs_open_upload(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
@@ -201,24 +223,23 @@ fs_open_upload(Fs *fs, const FsCall *call, TreeAnswer *later)
 	g_autoptr(GError) error = NULL;
 	FsHandle *handle;
 	UploadView view;
-	gboolean draft;
 
-	/* Not found: it is on the server by now, and the name leads there. */
-	if (upload == NULL) {
-		fuse_reply_err(call->req, ESTALE);
-		return TRUE;
-	}
+	if (upload == NULL)
+		return open_former(fs, call, later);
 	upload_view(upload, &view);
-	draft = writes && fs_take_draft(fs, view.id);
-	if (writes && !draft && !take_half(fs, view.id) && !upload_open_write(upload, &error)) {
+	if (view.settled && call->patient)
+		return fs_wait_for_upload(upload, later);
+	if (writes && !fs_take_draft(fs, view.id) && !take_half(fs, view.id) &&
+	    !upload_open_write(upload, &error)) {
 		if (call->patient && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
 			return fs_wait_for_upload(upload, later);
-		fs_fail(fs, call->req, "open", error);
 		upload_unref(upload);
+		if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND))
+			return open_former(fs, call, later);
+		fs_fail(fs, call->req, "open", error);
 		return TRUE;
 	}
 	handle = handle_of_upload(fs, call, upload);
-	handle->draft = draft;
 	if (writes && (fi.flags & O_TRUNC) != 0) {
 		if (!upload_truncate(upload, 0, &error)) {
 			fs_fail(fs, call->req, "open", error);
@@ -395,7 +416,6 @@ void
 fs_note_written(FsHandle *handle)
 {
 	g_atomic_int_or((guint *)&handle->dirty, INCOMPLETE | VOLATILE);
-	g_atomic_int_set(&handle->written, TRUE);
 }
 
 void
@@ -580,37 +600,12 @@ typedef struct {
 	FsHandle *handle;
 } Closing;
 
-/* Another open() of a draft's successor decides whether there will be one. */
-static gboolean
-leave_draft_to_another(Fs *fs, const FsHandle *handle)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
-	GHashTableIter iter;
-	gpointer key;
-
-	g_hash_table_iter_init(&iter, fs->handles);
-	while (g_hash_table_iter_next(&iter, &key, NULL)) {
-		FsHandle *other = key;
-
-		if (other != handle && other->upload == handle->upload && other->writes) {
-			other->draft = TRUE;
-			return TRUE;
-		}
-	}
-	return FALSE;
-}
-
 static void
 close_errand(gpointer data)
 {
 	g_autofree Closing *closing = data;
 	FsHandle *handle = closing->handle;
-	g_autoptr(GError) error = NULL;
 
-	/* Nothing was written: the draft stays what it is. */
-	if (handle->draft && !handle->written && !leave_draft_to_another(closing->fs, handle) &&
-	    !upload_remove(handle->upload, &error))
-		g_debug("draft: %s", error->message);
 	if (handle->killed && (handle->dirty & INCOMPLETE) != 0) {
 		UploadView view;
 

@@ -174,6 +174,22 @@ tree_upload(Tree *tree, guint64 ino)
 	return NULL;
 }
 
+guint64
+tree_current(Tree *tree, guint64 ino)
+{
+	g_autoptr(Upload) upload = tree_upload(tree, ino);
+	Mailbox *mailbox;
+	guint32 serial;
+	guint32 uid;
+	Node node;
+
+	if (upload != NULL || tree->uploads == NULL || !node_from_ino(ino, &node) ||
+	    node.kind != NODE_UPLOAD || node.part != 0 ||
+	    !uploads_became(tree->uploads, node.uid, &mailbox, &serial, &uid))
+		return ino;
+	return node_ino_of_message(serial, uid);
+}
+
 void
 tree_stat_upload(Tree *tree, Upload *upload, struct stat *out)
 {

@@ -45,7 +45,7 @@ tree_xattr_listed(Tree *tree, guint64 ino)
 {
 	Upload *upload = tree_upload(tree, ino);
 	Node node;
-	Mailbox *mailbox = tree_mailbox_of_message(tree, ino, &node);
+	Mailbox *mailbox = tree_mailbox_of_message(tree, tree_current(tree, ino), &node);
 	MessageView message;
 
 	if (upload != NULL) {
@@ -82,7 +82,7 @@ tree_xattr(Tree *tree, guint64 ino, const char *name, char **value_out)
 {
 	Upload *upload = tree_upload(tree, ino);
 	Node node;
-	Mailbox *mailbox = tree_mailbox_of_message(tree, ino, &node);
+	Mailbox *mailbox = tree_mailbox_of_message(tree, tree_current(tree, ino), &node);
 	MailboxView view;
 
 	*value_out = NULL;

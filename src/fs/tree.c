@@ -127,7 +127,7 @@ stat_of_upload(Tree *tree, const Node *node, struct stat *out)
 			       : view_error(MAILFS_ERROR_STALE, "the link is no more");
 	upload = tree_upload(tree, node_to_ino(*node));
 	if (upload == NULL)
-		return view_error(MAILFS_ERROR_STALE, "the file is no more, or on the server");
+		return view_error(MAILFS_ERROR_STALE, "the file is no more");
 	tree_stat_upload(tree, upload, out);
 	upload_unref(upload);
 	return answer_ok;
@@ -141,7 +141,7 @@ tree_stat(Tree *tree, guint64 ino, struct stat *out)
 	View *view;
 	Node node;
 
-	if (!node_from_ino(ino, &node))
+	if (!node_from_ino(tree_current(tree, ino), &node))
 		return view_error(MAILFS_ERROR_STALE, "no such inode");
 	view = tree_view_of(tree, &node);
 	if (view != NULL)

@@ -143,6 +143,9 @@ TreeAnswer tree_resolve(Tree *tree, guint64 directory, const char *name, gboolea
 void tree_name_clear(TreeName *name);
 
 Upload *tree_upload(Tree *tree, guint64 ino); /* NULL: none (any more). (transfer full) */
+/* The kernel may still have the number of a file that is a message by now: that of the message. Any
+ * other number as it is. */
+guint64 tree_current(Tree *tree, guint64 ino);
 void tree_stat_upload(Tree *tree, Upload *upload, struct stat *out);
 
 /* The directory of @mailbox shows other files now: its time and version say so. */

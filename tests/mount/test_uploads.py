@@ -3,7 +3,8 @@
 import errno
 import os
 
-from common import (Place, bodies, empty_server, fails, fetch_mailbox, listed, main, on_server, read, test, text, wait_for)
+from common import (Place, bodies, empty_server, fails, fetch_mailbox, flags_of, is_uploaded, listed, main, on_server, read, run, test, text,
+                    uid_of, wait_for)
 
 
 def log_of(mount):
@@ -48,6 +49,89 @@ def _():
         assert wait_for(lambda: listed(inbox) == ["y.eml"]), listed(inbox)
         os.rename(path, os.path.join(inbox, "z.eml"))
         assert bodies(fetch_mailbox(server, "Work")) == [] and len(fetch_mailbox(server, "INBOX")) == 2
+
+
+def is_copied(path):
+    """The copy is a message by now."""
+    return wait_for(lambda: is_uploaded(path))
+
+
+@test("flags and times that are set on a copy are those of the message it becomes")
+def _():
+    with empty_server() as server, Place() as place, place.mount(server) as mount:
+        work, inbox = os.path.join(mount, "Work"), os.path.join(mount, "INBOX")
+        source = os.path.join(inbox, listed(inbox)[0])
+        os.setxattr(source, "user.mailfs.flags", b"\\Answered old")
+        for number in range(6):
+            path = os.path.join(work, f"{number}x.eml")
+            run("cp", source, path)
+            os.setxattr(path, "user.mailfs.flags", f"\\Flagged n{number}".encode())
+        run("cp", source, os.path.join(work, "same.eml"))
+        run("cp", "-p", source, os.path.join(work, "dated.eml"))
+        os.utime(os.path.join(work, "dated.eml"), (1600000000, 1600000000))
+        found = on_server(server, "Work", 8)
+        assert all(is_copied(os.path.join(work, name)) for name in listed(work)), os.listdir(work)
+        assert len(set(bodies(found))) == 1 and bodies(found)[0] == read(source)
+        after = {name: fetch_mailbox(server, "Work")[uid_of(os.path.join(work, name))] for name in listed(work)}
+        for number in range(6):
+            path = os.path.join(work, f"{number}x.eml")
+            assert after[f"{number}x.eml"].flags == {"\\Flagged", f"n{number}"} == flags_of(path), (after, flags_of(path))
+        for name, date in (("same.eml", os.stat(source).st_mtime), ("dated.eml", 1600000000)):
+            assert after[name].flags == {"\\Answered", "old"} == flags_of(os.path.join(work, name)), after[name].flags
+            assert after[name].date == date == os.stat(os.path.join(work, name)).st_mtime, after[name].date
+
+
+@test("a copy of a message that is marked \\Deleted is not, without UIDPLUS too")
+def _():
+    with empty_server(without=("UIDPLUS", "MOVE")) as server, Place() as place, place.mount(server) as mount:
+        work, inbox = os.path.join(mount, "Work"), os.path.join(mount, "INBOX")
+        source = os.path.join(inbox, listed(inbox)[0])
+        os.setxattr(source, "user.mailfs.flags", b"\\Deleted \\Seen")
+        run("cp", source, os.path.join(work, "x.eml"))
+        on_server(server, "Work", 1)
+        assert is_copied(os.path.join(work, "x.eml"))
+        (message,) = fetch_mailbox(server, "Work").values()
+        assert message.flags == {"\\Seen"}, message.flags
+
+
+@test("who holds a file that has become a message reaches the message")
+def _():
+    with empty_server() as server, Place() as place, place.mount(server) as mount:
+        path = os.path.join(mount, "Work", "x.eml")
+        with open(path, "wb") as file:
+            file.write(text(1))
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            assert wait_for(lambda: is_uploaded(path))
+            os.setxattr(fd, "user.mailfs.flags", b"\\Flagged")
+            assert os.getxattr(fd, "user.mailfs.flags") == b"\\Flagged"
+            assert int(os.getxattr(fd, "user.mailfs.uid")) == uid_of(path)
+            assert os.fstat(fd).st_size == len(text(1)) and os.pread(fd, 9999, 0) == text(1)
+        finally:
+            os.close(fd)
+        (message,) = fetch_mailbox(server, "Work").values()
+        assert message.flags == {"\\Flagged"}
+
+
+@test("flags that are set while files become messages are all kept")
+def _():
+    with empty_server() as server, Place() as place, place.mount(server) as mount:
+        work = os.path.join(mount, "Work")
+        for number in range(12):
+            path = os.path.join(work, f"m{number}.eml")
+            with open(path, "wb") as file:
+                file.write(text(number))
+            # Until a moment after it is a message, whenever that is.
+            last, step = None, 0
+            while last is None or step < last + 3:
+                os.setxattr(path, "user.mailfs.flags", f"k{step % 5}".encode())
+                os.stat(path)
+                if last is None and is_uploaded(path):
+                    last = step
+                step += 1
+            run("sync", work)
+            found = {m.data: m.flags for m in fetch_mailbox(server, "Work").values()}
+            assert found[text(number)] == {f"k{(step - 1) % 5}"}, (number, step, found[text(number)])
 
 
 main()
