@@ -52,9 +52,8 @@ row_sum(const SpoolEntry *entry)
 	    entry->ticket == 0 && entry->since == 0)
 		return sum;
 	g_free(text);
-	text = g_strdup_printf("%u %u %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s",
-			       entry->wishes, entry->code, entry->ticket, entry->since,
-			       entry->moves_to);
+	text = g_strdup_printf("%u %u %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s", entry->wishes,
+			       entry->code, entry->ticket, entry->since, entry->moves_to);
 	return checksum((guint32)sum, text, strlen(text));
 }
 
