@@ -67,20 +67,16 @@ compose_invalid(GError **error, const char *format, ...)
 	return FALSE;
 }
 
-/* RFC 5322 2.2, and 4.5: perhaps blanks before the colon. FALSE: the line is no field. */
+/* FALSE: the line is no field. */
 static gboolean
 split_field(const char *line, gsize len, ComposeField *out)
 {
-	gsize at = 0;
+	gsize name = upload_check_field_name(line, len);
 
-	while (at < len && line[at] > ' ' && line[at] < 127 && line[at] != ':')
-		at++;
-	*out = (ComposeField){.text = line, .len = len, .name = at};
-	while (at < len && (line[at] == ' ' || line[at] == '\t'))
-		at++;
-	if (out->name == 0 || at >= len || line[at] != ':')
+	if (name == 0)
 		return FALSE;
-	out->value = at + 1;
+	*out = (ComposeField){.text = line, .len = len, .name = name};
+	out->value = (gsize)((const char *)memchr(line + name, ':', len - name) - line) + 1;
 	return TRUE;
 }
 

@@ -374,7 +374,8 @@ fill(Composed *composed, const ComposeHeader *header, const ComposeOptions *opti
 	composed->smtputf8 = needs_smtputf8(header, composed);
 	composed->is_complete =
 		options->sender == NULL && options->recipients == NULL && lacks_nothing(header);
-	composed->is_sent = header->n_envelope == 0;
+	composed->at_once = header->n_envelope > 0;
+	composed->is_sent = !composed->at_once;
 	composed->is_wire = composed->is_sent;
 	for (guint i = 0; i < header->fields->len; i++)
 		composed->is_wire = composed->is_wire &&

@@ -48,6 +48,8 @@ typedef struct {
 	/* The field that tells this sending from others: "Message-ID", or "Resent-Message-ID" where
 	 * the message is sent on (RFC 5322 3.6.6). `message_id` is its value. */
 	const char *id_field;
+	gboolean at_once;     /* it begins with an envelope: `mailfs send` wrote it, and it is not
+				 to be held */
 	gboolean is_complete; /* the file is as compose_complete() would write it */
 	gboolean is_wire;     /* compose_wire() would copy it unchanged: the file itself can be
 				 submitted, when it is complete */

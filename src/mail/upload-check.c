@@ -69,19 +69,18 @@ refuse(GError **error, const char *why)
 	return FALSE;
 }
 
-/* RFC 5322 3.6.8: a name of printable characters but the colon; 4.5: perhaps blanks before it. */
-static gboolean
-begins_with_field(const char *text, gsize len)
+/* A name of printable characters but the colon; RFC 5322 4.5: perhaps blanks before it. */
+gsize
+upload_check_field_name(const char *text, gsize len)
 {
-	gsize at = 0;
+	gsize at = 0, name;
 
 	while (at < len && text[at] > ' ' && text[at] < 127 && text[at] != ':')
 		at++;
-	if (at == 0)
-		return FALSE;
+	name = at;
 	while (at < len && (text[at] == ' ' || text[at] == '\t'))
 		at++;
-	return at < len && text[at] == ':';
+	return at < len && text[at] == ':' ? name : 0;
 }
 
 static gboolean
@@ -96,7 +95,7 @@ check_beginning(const char *text, gsize len, GError **error)
 	 * that line end nobody has typed it. */
 	if (len >= 2 && memcmp(text, "\r\n", 2) == 0)
 		return TRUE;
-	if (!begins_with_field(text, len))
+	if (upload_check_field_name(text, len) == 0)
 		return refuse(error, "it does not begin with a header field such as \"Subject:\"");
 	return TRUE;
 }

@@ -18,6 +18,10 @@ typedef struct {
 	guint64 longest_number; /* … and which it is, from 1 */
 } UploadChecked;
 
+/* Length of the name of the header field that @text begins with (RFC 5322 3.6.8); 0: it begins with
+ * none. */
+gsize upload_check_field_name(const char *text, gsize len);
+
 /* Errors: INVALID (empty; does not begin with a header field; a line of an mbox before it; NUL; a
  * CR without LF; a header block beyond 1 MiB), with a text that says which; G_FILE_ERROR. */
 gboolean upload_check(int fd, UploadChecked *out, GError **error);
