@@ -650,3 +650,54 @@ config_load_data(const char *source, const GPtrArray *options, char *data, gsize
 
 	return file != NULL ? load(&loading, options, error) : NULL;
 }
+
+/* Whether the account can send, and as whom; what is wrong with it is said when it is used. */
+static gboolean
+peek_address(const ConfigFile *file, int account, char **address_out)
+{
+	g_autoptr(Config) config = config_new();
+	g_auto(ConfigExtra) extra = {0};
+
+	if (!apply_file(config, &extra, file, account, NULL) || config->smtp.host == NULL)
+		return FALSE;
+	if (extra.source != NULL && strstr(extra.source, "://") != NULL &&
+	    !config_parse_url(extra.source, FALSE, &config->kind, &config->server, NULL))
+		return FALSE;
+	if (extra.login != NULL) {
+		g_free(config->server.user);
+		config->server.user = g_strdup(extra.login);
+	}
+	if (!find_address(config, &extra, file->accounts->pdata[account], NULL))
+		return FALSE;
+	*address_out = g_steal_pointer(&config->address);
+	return TRUE;
+}
+
+char *
+config_sending_account(const char *sender, const GPtrArray *options, GError **error)
+{
+	g_autofree char *path = find_config_path(options);
+	g_autofree char *usual =
+		g_build_filename(g_get_user_config_dir(), "mailfs", "config", NULL);
+	g_autoptr(ConfigFile) file =
+		config_file_read(path != NULL ? path : usual, path != NULL, error);
+	int first = -1;
+
+	for (guint i = 0; file != NULL && i < file->accounts->len; i++) {
+		g_autofree char *address = NULL;
+
+		if (!peek_address(file, (int)i, &address))
+			continue;
+		if (sender != NULL && g_ascii_strcasecmp(sender, address) == 0)
+			return g_strdup(file->accounts->pdata[i]);
+		first = first < 0 ? (int)i : first;
+	}
+	if (first >= 0)
+		return g_strdup(file->accounts->pdata[first]);
+	if (file != NULL)
+		g_set_error(
+			error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
+			"no account of %s can send: write smtp=URL into one, or name another by -a",
+			file->path);
+	return NULL;
+}

@@ -122,6 +122,12 @@ Config *config_load(const char *source, const GPtrArray *options, const char *co
 		    GCancellable *cancel, GError **error);
 void config_free(Config *config); /* wipes the password; NULL is fine */
 
+/* The account that a message by @sender (NULL: nobody knows) is sent by: the first of the file that
+ * has smtp= and this address, else the first that has smtp=. Asks no network. @options: as above,
+ * only `config=FILE` matters. Errors: CONFIG: the file cannot be read, or no account of it can
+ * send. (transfer full) */
+char *config_sending_account(const char *sender, const GPtrArray *options, GError **error);
+
 /* Keeps what discovery found, in cache_dir (which exists by now), so that an address can be mounted
  * while DNS is away. To be called after a login. Nothing to do for other sources. Failing is
  * harmless and only logged (g_debug). */

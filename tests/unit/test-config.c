@@ -512,6 +512,41 @@ test_absent_file_is_an_error_only_when_named(void)
 }
 
 static void
+test_account_that_sends_is_found(void)
+{
+	static const char text[] = "[account reads]\nsource=imaps://al@h/\naddress=r@x.org\n"
+				   "[account one]\nsource=imaps://al@h/\naddress=one@x.org\n"
+				   "smtp=smtps://al@h/\n"
+				   "[account two@x.org]\nsource=imaps://h/\nlogin=al\n"
+				   "smtp=smtps://h/\n";
+	static const struct {
+		const char *sender, *expected;
+	} table[] = {
+		{NULL, "one"},	    {"one@x.org", "one"}, {"Two@X.org", "two@x.org"},
+		{"r@x.org", "one"}, {"z@x.org", "one"},
+	};
+	g_autoptr(GPtrArray) options = g_ptr_array_new_with_free_func(g_free);
+	g_autofree char *path = NULL;
+	g_autoptr(GError) error = NULL;
+	int fd = g_file_open_tmp(NULL, &path, &error);
+
+	g_assert_no_error(error);
+	g_assert_true(g_file_set_contents(path, text, -1, &error));
+	g_ptr_array_add(options, g_strconcat("config=", path, NULL));
+	for (guint i = 0; i < G_N_ELEMENTS(table); i++) {
+		g_autofree char *found = config_sending_account(table[i].sender, options, &error);
+
+		g_assert_no_error(error);
+		g_assert_cmpstr(found, ==, table[i].expected);
+	}
+	g_assert_true(g_file_set_contents(path, "[account a]\nsource=imaps://al@h/\n", -1, &error));
+	g_assert_null(config_sending_account(NULL, options, &error));
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG);
+	g_unlink(path);
+	close(fd);
+}
+
+static void
 test_what_discovery_found_is_remembered(void)
 {
 	g_autofree char *directory = g_dir_make_tmp("mailfs-config-XXXXXX", NULL);
@@ -613,6 +648,7 @@ main(int argc, char **argv)
 	ADD("files-that-others-could-write-or-read", test_files_that_others_could_write_or_read);
 	ADD("absent-file-is-an-error-only-when-named",
 	    test_absent_file_is_an_error_only_when_named);
+	ADD("account-that-sends-is-found", test_account_that_sends_is_found);
 	ADD("what-discovery-found-is-remembered", test_what_discovery_found_is_remembered);
 	ADD("remembered-server-serves-while-dns-is-away",
 	    test_remembered_server_serves_while_dns_is_away);
