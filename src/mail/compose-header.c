@@ -118,7 +118,7 @@ is_trace(const ComposeField *field)
 	return compose_field_is(field, "Received") || compose_field_is(field, "Return-Path");
 }
 
-/* RFC 5322 3.6.6: each sending on has its fields on top, each name once. */
+/* RFC 5322 3.6.6: each sending on has its fields on top of the older ones, each name once. */
 static gboolean
 begins_older_block(const ComposeField *field, guint *seen)
 {
@@ -147,15 +147,14 @@ find_marks(ComposeHeader *header)
 	       (compose_field_is(compose_header_field(header, i), COMPOSE_SENDER_FIELD) ||
 		compose_field_is(compose_header_field(header, i), COMPOSE_RECIPIENTS_FIELD)))
 		i++;
-	header->n_envelope = i;
-	while (i < n && !compose_field_begins(compose_header_field(header, i), RESENT))
-		if (is_trace(compose_header_field(header, i++)))
-			return;
-	header->resent = i;
-	header->is_resent = i < n;
-	while (i < n && compose_field_begins(compose_header_field(header, i), RESENT) &&
-	       !begins_older_block(compose_header_field(header, i), &seen))
-		i++;
+	header->n_envelope = header->resent = i;
+	for (; i < n && !is_trace(compose_header_field(header, i)); i++) {
+		if (!compose_field_begins(compose_header_field(header, i), RESENT))
+			continue;
+		if (begins_older_block(compose_header_field(header, i), &seen))
+			break;
+		header->is_resent = TRUE;
+	}
 	header->resent_end = i;
 }
 

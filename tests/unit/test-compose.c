@@ -277,6 +277,10 @@ static const Case cases[] = {
 	 "Resent-To: r@x.org\nResent-Bcc: s@x.org\nReceived: by x\nFrom: a@x.org\n"
 	 "Date: Sun, 22 Nov 2026 08:00:00 +0000\nTo: alice@example.org\n\nhi\n",
 	 NULL, NULL, NULL},
+	{"sent on, with a header that lacks something",
+	 "To: b@x.org\nResent-To: r@x.org\nResent-Cc: s@x.org\nReceived: by x\nResent-To: "
+	 "old@x.org\n\n",
+	 NULL, NULL, NULL},
 	{"an envelope", FULL "To: list@x.org\nBcc: never@x.org\n\nhi\n", "bounce@example.org", NULL,
 	 two},
 	{"the null sender", FULL "To: b@x.org\n\nhi\n", "", NULL, NULL},
