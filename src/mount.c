@@ -271,6 +271,13 @@ check_mountpoint(Mount *mount, GError **error)
 	return TRUE;
 }
 
+/* FALSE: an errand, without a file system. */
+static gboolean
+has_place(const Mount *mount)
+{
+	return mount->arguments->mountpoint != NULL;
+}
+
 /* Whoever was unmounted a moment ago still says goodbye to its server: that is waited for. One that
  * is mounted is not. */
 static gboolean
@@ -309,7 +316,7 @@ lock_cache(Mount *mount, GError **error)
 	char owner[512] = "";
 	g_autofree char *text = NULL;
 
-	if (g_str_has_prefix(mount->config->cache_dir, mount->mountpoint) &&
+	if (has_place(mount) && g_str_has_prefix(mount->config->cache_dir, mount->mountpoint) &&
 	    strchr("/", mount->config->cache_dir[strlen(mount->mountpoint)]) != NULL) {
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
 			    "the cache directory %s lies inside the mountpoint",
@@ -330,7 +337,8 @@ lock_cache(Mount *mount, GError **error)
 			    mount->config->account, *owner != '\0' ? " by " : "", owner);
 		return FALSE;
 	}
-	text = g_strdup_printf("process %d" LOCK_PLACE "%s\n", (int)getpid(), mount->mountpoint);
+	text = g_strdup_printf("process %d" LOCK_PLACE "%s\n", (int)getpid(),
+			       has_place(mount) ? mount->mountpoint : "an errand");
 	if (ftruncate(mount->lock_fd, 0) != 0 || pwrite(mount->lock_fd, text, strlen(text), 0) < 0)
 		g_debug("lock: %s", g_strerror(errno));
 	return TRUE;
@@ -463,18 +471,18 @@ mount_build(Mount *mount, GError **error)
 			    mount->config->account);
 		return FALSE;
 	}
-	if (!check_mountpoint(mount, error) || !lock_cache(mount, error) ||
+	if ((has_place(mount) && !check_mountpoint(mount, error)) || !lock_cache(mount, error) ||
 	    !load_secrets(mount, error) || !build_account(mount, error))
 		return FALSE;
 	if (!account_start(mount->account, mount->cancel, &offline, &reason, error))
 		return FALSE;
-	if (offline) {
+	if (offline && has_place(mount)) {
 		log_line(mount->log, "mounted offline, with what the cache holds: %s", reason);
 		fprintf(stderr,
 			"mailfs: %s cannot be reached (%s): mounted offline, with what the cache "
 			"holds\n",
 			mount->config->server.host, reason);
-	} else {
+	} else if (!offline) {
 		config_remember(mount->config);
 	}
 	if (!mount->config->ro) {
@@ -485,7 +493,7 @@ mount_build(Mount *mount, GError **error)
 			return FALSE;
 		g_atomic_pointer_set(&mount->writing, writing);
 	}
-	return build_fs(mount, error);
+	return !has_place(mount) || build_fs(mount, error);
 }
 
 static void
@@ -556,26 +564,42 @@ leave_terminal(int ready_fd)
 static void
 finish(Mount *mount)
 {
-	fs_finish(mount->fs);
 	if (mount->writing != NULL && !writing_settle(mount->writing, SETTLE_S))
 		log_line(mount->log, "not everything is on the server yet; the next mount goes on");
+}
+
+static void
+begin(Mount *mount, const MountArguments *arguments, gboolean to_stderr)
+{
+	*mount = (Mount){
+		.arguments = arguments,
+		.environment = arguments->environment,
+		.lock_fd = -1,
+		.cancel = g_cancellable_new(),
+	};
+	mount->log = log_new(to_stderr);
+	signals_start(mount);
+}
+
+/* From here on signals have nothing to stop. */
+static void
+end(Mount *mount)
+{
+	kill(getpid(), SIGUSR1);
+	g_thread_join(mount->signals);
+	mount_take_down(mount);
+	g_object_unref(mount->cancel);
 }
 
 /* @ready_fd: -1 in the foreground. */
 static int
 serve(const MountArguments *arguments, int ready_fd)
 {
-	Mount mount = {
-		.arguments = arguments,
-		.environment = arguments->environment,
-		.lock_fd = -1,
-		.cancel = g_cancellable_new(),
-	};
+	Mount mount;
 	g_autoptr(GError) error = NULL;
 	int code = EX_OK;
 
-	mount.log = log_new(ready_fd < 0);
-	signals_start(&mount);
+	begin(&mount, arguments, ready_fd < 0);
 	if (!mount_build(&mount, &error)) {
 		code = mount_complain(error);
 	} else {
@@ -587,14 +611,48 @@ serve(const MountArguments *arguments, int ready_fd)
 		secrets_harden();
 		if (!fs_run(mount.fs))
 			code = EX_SOFTWARE;
+		fs_finish(mount.fs);
 		finish(&mount);
 	}
-	/* From here on signals have nothing to stop. */
-	kill(getpid(), SIGUSR1);
-	g_thread_join(mount.signals);
-	mount_take_down(&mount);
-	g_object_unref(mount.cancel);
+	end(&mount);
 	return code;
+}
+
+int
+mount_errand(const MountArguments *arguments, int (*errand)(gpointer user, const MountParts *parts),
+	     gpointer user, GError **error)
+{
+	Mount mount;
+	int code = -1;
+
+	begin(&mount, arguments, arguments->debug);
+	if (mount_build(&mount, error)) {
+		MountParts parts = {mount.config, mount.account, mount.writing, mount.cancel};
+
+		code = errand(user, &parts);
+		finish(&mount);
+	}
+	end(&mount);
+	return code;
+}
+
+char *
+mount_place(const Config *config)
+{
+	g_autofree char *path = g_build_filename(config->cache_dir, "lock", NULL);
+	g_auto(UtilFd) fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	char owner[512] = "";
+	const char *place;
+
+	if (fd < 0 || pread(fd, owner, sizeof owner - 1, 0) <= 0)
+		return NULL;
+	g_strchomp(owner);
+	place = strstr(owner, LOCK_PLACE);
+	if (place == NULL || !control_is_mounted(place + strlen(LOCK_PLACE)))
+		return NULL;
+	/* Who can have the lock knows that nobody is there, whatever is mounted at the place now.
+	 */
+	return flock(fd, LOCK_SH | LOCK_NB) == 0 ? NULL : g_strdup(place + strlen(LOCK_PLACE));
 }
 
 static int

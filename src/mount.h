@@ -3,7 +3,8 @@
  * again. */
 #pragma once
 
-#include <glib.h>
+#include "config.h"
+#include "writing.h"
 
 G_BEGIN_DECLS
 
@@ -17,6 +18,25 @@ typedef struct {
 /* Returns a sysexits code when the file system is mounted (background) or unmounted again
  * (foreground). */
 int mount_run(const MountArguments *arguments);
+
+/* All that a mount is made of, but no file system: for a verb that needs the account and finds no
+ * mount of it. It owns the account's cache and state meanwhile. */
+typedef struct {
+	const Config *config;
+	Account *account;
+	Writing *writing;
+	GCancellable *cancel; /* by SIGINT, SIGTERM */
+} MountParts;
+
+/* Builds them, runs @errand, waits a while for what is still on its way, takes all down.
+ * @mountpoint is NULL; -d tells more. Returns what @errand returned; -1 with an error when it was
+ * not run: those of a mount; BUSY: the account is mounted. */
+int mount_errand(const MountArguments *arguments,
+		 int (*errand)(gpointer user, const MountParts *parts), gpointer user,
+		 GError **error);
+
+/* Where the account is mounted, by a process that lives. (transfer full) NULL: it is not. */
+char *mount_place(const Config *config);
 
 /* The sysexits code for an error, and its one line on stderr. */
 int mount_complain(const GError *error);
