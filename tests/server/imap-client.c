@@ -17,6 +17,8 @@ dialog_action(PeerLine *line, const char *action)
 {
 	if (strcmp(action, "tls") == 0)
 		peer_start_tls(line, PEER_GOOD);
+	else if (strcmp(action, "self-signed") == 0)
+		peer_start_tls(line, PEER_SELF_SIGNED);
 	else if (strcmp(action, "deflate") == 0)
 		peer_start_deflate(line);
 	else if (strcmp(action, "pause") == 0)

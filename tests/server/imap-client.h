@@ -6,8 +6,8 @@
  *	"=DONE"                a line without a tag must come
  *	">* 3 EXISTS"          sent; CRLF is added
  *	">a OK done"           sent with the tag that was called a
- *	"!tls" "!deflate" "!pause" "!stall" "!close" "!cut" "!end"    see peer.h; "!end": the client
- *hangs up
+ *	"!tls" "!self-signed" "!deflate" "!pause" "!stall" "!close" "!cut" "!end"    see peer.h;
+ *"!end": the client hangs up
  *
  * What the backend tells is written down, a line an event. */
 #pragma once
