@@ -58,6 +58,12 @@ pool_linger_rests(const Pool *pool)
 	       pool->now.length + pool->soon.length == 0;
 }
 
+gint64
+pool_linger_retry_at(const Pool *pool)
+{
+	return MAX(pool->retry_at, pool->not_before);
+}
+
 gboolean
 pool_linger_waits(Pool *pool, const GError *error, gint64 now)
 {
@@ -75,7 +81,7 @@ pool_linger_waits(Pool *pool, const GError *error, gint64 now)
 		return FALSE;
 	wait = MIN(BUSY_FIRST_US << MIN(pool->busy_times, 8), BUSY_LAST_US);
 	pool->busy_times++;
-	pool->retry_at = MAX(pool->retry_at, now + wait);
+	pool->retry_at = now + wait;
 	g_clear_error(&pool->error);
 	pool->error = g_error_copy(error);
 	return TRUE;
@@ -87,21 +93,19 @@ pool_linger_logged_in(Pool *pool, const Backend *backend)
 	if (!pool_lingers(pool))
 		return;
 	pool->busy_since = 0;
-	pool->retry_at =
-		backend->login_delay_s > 0
-			? g_get_monotonic_time() + backend->login_delay_s * G_TIME_SPAN_SECOND
-			: 0;
+	pool->not_before = g_get_monotonic_time() + backend->login_delay_s * G_TIME_SPAN_SECOND;
 }
 
 GError *
 pool_linger_refuses(const Pool *pool, gint64 deadline)
 {
-	if (!pool_lingers(pool) || pool->health != POOL_ONLINE || pool->retry_at <= deadline ||
+	if (!pool_lingers(pool) || pool->health != POOL_ONLINE || pool->not_before <= deadline ||
 	    pool_count_alive(pool) > 0)
 		return NULL;
 	return g_error_new(
 		MAILFS_ERROR, MAILFS_ERROR_LIMIT,
 		"%s wants to be left alone between two logins, for another %" G_GINT64_FORMAT
 		" s: try again then",
-		pool->config->host, (pool->retry_at - g_get_monotonic_time()) / G_USEC_PER_SEC + 1);
+		pool->config->host,
+		(pool->not_before - g_get_monotonic_time()) / G_USEC_PER_SEC + 1);
 }

@@ -39,6 +39,7 @@ struct Pool {
 	/* pool-linger.c */
 	gint64 busy_since, busy_at; /* monotonic µs: the server says "later"; 0: it does not */
 	guint busy_times;
+	gint64 not_before; /* monotonic µs: the server wants no login until then */
 
 	/* pool-watch.c */
 	GArray *watched;	/* of PoolWatch: as told last */
@@ -64,6 +65,7 @@ gboolean pool_linger_ends(const Pool *pool, Backend *backend);
 Request *pool_linger_take(Pool *pool, const Backend *backend);
 /* There is nothing to open a line for. */
 gboolean pool_linger_rests(const Pool *pool);
+gint64 pool_linger_retry_at(const Pool *pool); /* when the next login is due */
 /* A login failed with @error: is it worth while to go on asking? Then retry_at is set. */
 gboolean pool_linger_waits(Pool *pool, const GError *error, gint64 now);
 void pool_linger_logged_in(Pool *pool, const Backend *backend);

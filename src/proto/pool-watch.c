@@ -290,7 +290,8 @@ pool_watch_due(const Pool *pool, gint64 now, gint64 *next)
 {
 	gint64 at = MAX(pool->watch_at, pool->watch_done + TURN_US);
 
-	if (pool->news->watch == NULL || pool->health != POOL_ONLINE)
+	/* A line that watches would lock the maildrop. */
+	if (pool->news->watch == NULL || pool->health != POOL_ONLINE || pool_lingers(pool))
 		return FALSE;
 	if (now >= at)
 		return TRUE;

@@ -531,8 +531,8 @@ wants_session(Pool *pool, gint64 now, gint64 *next)
 	} else if (pool_linger_rests(pool)) {
 		return FALSE;
 	} else if ((pool->health != POOL_ONLINE || (pool_lingers(pool) && alive == 0)) &&
-		   !pool->retry_asked && now < pool->retry_at) {
-		*next = MIN(*next, pool->retry_at);
+		   !pool->retry_asked && now < pool_linger_retry_at(pool)) {
+		*next = MIN(*next, pool_linger_retry_at(pool));
 		return FALSE;
 	}
 	if (alive == 0) {

@@ -86,6 +86,14 @@ pop_maildrop_swap_names(PopMaildrop *drop, guint a, guint b)
 	other->name = name;
 }
 
+guint
+pop_maildrop_open(PopMaildrop *drop)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&drop->lock);
+
+	return drop->open;
+}
+
 char *
 pop_maildrop_subjects(PopMaildrop *drop)
 {
@@ -111,7 +119,7 @@ typedef struct {
 	PopMaildrop *drop;
 	PeerLine *line;
 	gsize sent, heard;
-	gboolean over;
+	gboolean over, has_it;
 } Session;
 
 static void
@@ -151,6 +159,8 @@ send_capabilities(Session *session)
 		g_string_append(text, "PIPELINING\r\n");
 	if (drop->keeps_nothing)
 		g_string_append(text, "EXPIRE 0\r\n");
+	if (drop->login_delay > 0)
+		g_string_append_printf(text, "LOGIN-DELAY %u\r\n", drop->login_delay);
 	g_string_append(text, ".");
 	send_text(session, drop->no_capa ? "-ERR what?" : text->str);
 }
@@ -245,6 +255,21 @@ end_session(PopMaildrop *drop, gboolean quit)
 	}
 }
 
+static void
+log_in(Session *session)
+{
+	PopMaildrop *drop = session->drop;
+	gboolean busy;
+
+	g_mutex_lock(&drop->lock);
+	busy = drop->open > 0 || drop->busy_logins > 0;
+	drop->busy_logins -= drop->busy_logins > 0;
+	session->has_it = !busy;
+	drop->open += !busy;
+	g_mutex_unlock(&drop->lock);
+	send_text(session, busy ? "-ERR [IN-USE] another has it" : "+OK");
+}
+
 static gboolean
 handle_odd(Session *session, const char *command)
 {
@@ -274,8 +299,8 @@ handle(Session *session, const char *command)
 		return;
 	if (strcmp(command, "CAPA") == 0)
 		send_capabilities(session);
-	else if (g_str_has_prefix(command, "PASS") && drop->refuse_pass != NULL)
-		send_text(session, drop->refuse_pass);
+	else if (g_str_has_prefix(command, "PASS"))
+		log_in(session);
 	else if (strcmp(command, "UIDL") == 0 && !drop->no_uidl)
 		send_listing(session, TRUE);
 	else if (strcmp(command, "LIST") == 0 && !drop->no_list)
@@ -290,7 +315,7 @@ handle(Session *session, const char *command)
 		end_session(drop, TRUE);
 		send_text(session, "+OK bye");
 		session->over = TRUE;
-	} else if (g_str_has_prefix(command, "USER") || g_str_has_prefix(command, "PASS"))
+	} else if (g_str_has_prefix(command, "USER"))
 		send_text(session, "+OK");
 	else
 		send_text(session, "-ERR unknown command");
@@ -316,7 +341,11 @@ pop_maildrop_serve(PeerLine *line, gpointer user)
 			session.drop->ahead = TRUE;
 		handle(&session, command);
 	}
-	end_session(session.drop, FALSE);
+	if (session.has_it)
+		end_session(session.drop, FALSE);
+	g_mutex_lock(&session.drop->lock);
+	session.drop->open -= session.has_it;
+	g_mutex_unlock(&session.drop->lock);
 }
 
 /* Numbers

@@ -14,19 +14,21 @@ typedef struct {
 	guint64 size_off;      /* LIST tells so much more */
 	const char *same_uidl; /* of all messages */
 	gboolean numbers_as_uidl;
-	guint renamed;		 /* counts: the UIDLs are other ones */
-	const char *refuse_pass; /* "-ERR [IN-USE] locked" */
-	const char *refuse;	 /* a command: "RETR 2" … */
-	const char *refusal;	 /* … is answered with this */
-	gsize cut_after;	 /* octets sent by a session; 0: never */
-	const char *cut_at;	 /* a command: not answered, the line is cut; QUIT does nothing */
-	gboolean quit_anyway;	 /* it does what it should, but says nothing */
+	guint renamed;	      /* counts: the UIDLs are other ones */
+	guint login_delay;    /* seconds, as CAPA tells */
+	const char *refuse;   /* a command: "RETR 2" … */
+	const char *refusal;  /* … is answered with this */
+	gsize cut_after;      /* octets sent by a session; 0: never */
+	const char *cut_at;   /* a command: not answered, the line is cut; QUIT does nothing */
+	gboolean quit_anyway; /* it does what it should, but says nothing */
 
 	GMutex lock;	     /* guards what follows */
 	GPtrArray *messages; /* of what pop_maildrop_add() was given */
 	guint next_name;
 	guint tops, retrs, sessions;
-	gboolean ahead; /* a command came before the one in front of it was answered */
+	guint open;	   /* sessions that have the maildrop; the next is refused */
+	guint busy_logins; /* so many logins are refused: another has it */
+	gboolean ahead;	   /* a command came before the one in front of it was answered */
 } PopMaildrop;
 
 PopMaildrop *pop_maildrop_new(void);
@@ -37,6 +39,7 @@ void pop_maildrop_fill(PopMaildrop *drop, guint n); /* "Subject: message 1" … 
 void pop_maildrop_remove(PopMaildrop *drop, guint index);
 /* Each is called what the other one was. */
 void pop_maildrop_swap_names(PopMaildrop *drop, guint a, guint b);
+guint pop_maildrop_open(PopMaildrop *drop); /* sessions just now */
 /* "one two": the words behind "Subject: ". (transfer full) */
 char *pop_maildrop_subjects(PopMaildrop *drop);
 
