@@ -48,7 +48,7 @@ state_dir = {dir}/state
 log_path = {dir}/dovecot.log
 auth_verbose = yes
 auth_failure_delay = 0
-protocols = imap
+protocols = imap pop3
 listen = 127.0.0.1
 default_internal_user = {user}
 default_internal_group = {group}
@@ -111,6 +111,19 @@ service imap-login {{
   }}
   process_min_avail = 1
   service_count = 0
+}}
+service pop3-login {{
+  chroot =
+  inet_listener pop3 {{
+    port = {pop_port}
+  }}
+  inet_listener pop3s {{
+    port = {pop_tls_port}
+  }}
+  service_count = 0
+}}
+protocol pop3 {{
+{pop_settings}
 }}
 service anvil {{
   chroot =
@@ -192,12 +205,13 @@ class Dovecot:
     separator, prefix    the hierarchy separator and the personal namespace's prefix ("INBOX.")
     plugins        further mail_plugins
     rawlog         every session's bytes go to DIR/rawlog (see commands())
+    pop_lock       a POP3 session has the maildrop for itself, as most servers' do
     config         further lines for the end of the configuration
     """
 
     def __init__(self, directory=None, *, user="alice", password="secret of alice", ssl="yes", without=(),
                  mechanisms="plain login cram-md5 scram-sha-256", quota=None, compress=False, separator="/",
-                 prefix="", rawlog=False, connections=30, plugins=(), config=""):
+                 prefix="", rawlog=False, connections=30, plugins=(), pop_lock=False, config=""):
         self.own_directory = directory is None
         self.directory = os.path.abspath(directory or tempfile.mkdtemp(prefix="mailfs-server-"))
         self.user, self.password = user, password
@@ -208,9 +222,10 @@ class Dovecot:
         os.chmod(self.directory, 0o755)
         # Dovecot refuses to serve mail as root. One way for all: nobody, when this is root.
         self.account = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-        self.port, self.tls_port = free_ports(2)
+        self.port, self.tls_port, self.pop_port, self.pop_tls_port = free_ports(4)
         self.settings = dict(ssl=ssl, without=tuple(without), mechanisms=mechanisms, quota=quota, compress=compress,
-                             rawlog=rawlog, connections=connections, plugins=tuple(plugins), config=config)
+                             rawlog=rawlog, connections=connections, plugins=tuple(plugins), pop_lock=pop_lock,
+                             config=config)
         make_certificates(self.directory)
         self.ca = self.path("ca.pem")
         self.log = self.path("dovecot.log")
@@ -235,12 +250,15 @@ class Dovecot:
         s = self.settings
         plugins = [*s["plugins"], *(["quota"] if s["quota"] else []), *(["zlib"] if s["compress"] else [])]
         imap_plugins = plugins + (["imap_quota"] if s["quota"] else []) + (["imap_zlib"] if s["compress"] else [])
-        imap_settings, plugin_settings = [], []
+        imap_settings, pop_settings, plugin_settings = [], [], []
         if s["without"]:
             left = [name for name in CAPABILITIES if name not in s["without"]]
             imap_settings.append("  imap_capability = " + " ".join(left))
         if s["rawlog"]:
-            imap_settings.append(f"  rawlog_dir = {self.path('rawlog')}")
+            for settings in (imap_settings, pop_settings):
+                settings.append(f"  rawlog_dir = {self.path('rawlog')}")
+        if s["pop_lock"]:
+            pop_settings.append("  pop3_lock_session = yes")
         if s["quota"]:
             plugin_settings += ["  quota = maildir:User quota", f"  quota_rule = *:bytes={s['quota']}"]
         with open(self.path("passwd"), "w", encoding="utf-8") as file:
@@ -251,7 +269,8 @@ class Dovecot:
             gid=self.account.pw_gid, ssl=s["ssl"], disable_plaintext="yes" if s["ssl"] == "required" else "no",
             mechanisms=s["mechanisms"], plugins=" ".join(plugins), imap_plugins=" ".join(imap_plugins),
             imap_settings="\n".join(imap_settings), plugin_settings="\n".join(plugin_settings),
-            separator=self.separator, prefix=self.prefix, port=self.port, tls_port=self.tls_port,
+            pop_settings="\n".join(pop_settings), separator=self.separator, prefix=self.prefix, port=self.port,
+            tls_port=self.tls_port, pop_port=self.pop_port, pop_tls_port=self.pop_tls_port,
             connections=s["connections"], extra=s["config"])
         with open(self.path("dovecot.conf"), "w", encoding="utf-8") as file:
             file.write(text)
@@ -364,6 +383,10 @@ class Dovecot:
 
     def url(self, tls=False, host="localhost"):
         scheme, port = ("imaps", self.tls_port) if tls else ("imap", self.port)
+        return f"{scheme}://{urllib.parse.quote(self.user, safe='')}@{host}:{port}/"
+
+    def pop_url(self, tls=False, host="localhost"):
+        scheme, port = ("pop3s", self.pop_tls_port) if tls else ("pop3", self.pop_port)
         return f"{scheme}://{urllib.parse.quote(self.user, safe='')}@{host}:{port}/"
 
     def client(self):
