@@ -11,6 +11,7 @@
 #define ADDRESS_MAX  4096 /* bytes of one address */
 #define DATE_MAX     256
 #define COMMENTS_MAX 50
+#define JULIAN_1970  719163	 /* GDate's number of 1970-01-01 */
 #define LIST_MAX     (64 * 1024) /* bytes of an address header */
 
 typedef struct mailimf_mailbox EtpanMailbox;
@@ -356,14 +357,14 @@ zone_of(const EtpanDate *date, const char *text, gsize *pos)
 	return date->dt_zone;
 }
 
-static char *
-format_date(const char *value, gsize len)
+/* With the year in full and the offset as it is written (+0900 is 900). NULL: it is no date. */
+static EtpanDate *
+parse_date(const char *value, gsize len)
 {
 	g_autofree char *copy = NULL;
 	g_autoptr(EtpanDate) date = NULL;
 	const char *comment;
 	gsize pos = 0, comment_len;
-	int year, zone;
 
 	if (len > DATE_MAX || memchr(value, '\0', len) != NULL || has_long_number(value, len) ||
 	    count_char(value, len, '(') > COMMENTS_MAX)
@@ -371,25 +372,45 @@ format_date(const char *value, gsize len)
 	copy = g_strndup(value, len);
 	if (mailimf_date_time_parse(copy, len, &pos, &date) != MAILIMF_NO_ERROR)
 		return NULL;
-	zone = zone_of(date, copy, &pos);
+	date->dt_zone = zone_of(date, copy, &pos);
 	if (skip_comments(value, len, pos, &comment, &comment_len) < len)
 		return NULL;
-	year = date->dt_year;
-	if (year < 1000) /* RFC 5322 4.3 */
-		year += year < 50 ? 2000 : 1900;
-	if (!is_real_date(date, year))
-		return NULL;
-	return g_strdup_printf("%04d-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", year, date->dt_month,
-			       date->dt_day, date->dt_hour, date->dt_min, date->dt_sec,
-			       zone < 0 ? '-' : '+', ABS(zone) / 100, ABS(zone) % 100);
+	if (date->dt_year < 1000) /* RFC 5322 4.3 */
+		date->dt_year += date->dt_year < 50 ? 2000 : 1900;
+	return is_real_date(date, date->dt_year) ? g_steal_pointer(&date) : NULL;
 }
 
 char *
 mime_decode_date(const char *value, gsize len)
 {
-	char *text = format_date(value, len);
+	g_autoptr(EtpanDate) date = parse_date(value, len);
+	int zone = date != NULL ? date->dt_zone : 0;
 
-	return text != NULL ? text : mime_decode_header(value, len);
+	if (date == NULL)
+		return mime_decode_header(value, len);
+	return g_strdup_printf("%04d-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", date->dt_year,
+			       date->dt_month, date->dt_day, date->dt_hour, date->dt_min,
+			       date->dt_sec, zone < 0 ? '-' : '+', ABS(zone) / 100,
+			       ABS(zone) % 100);
+}
+
+gboolean
+mime_parse_date(const char *value, gsize len, gint64 *seconds_out)
+{
+	g_autoptr(EtpanDate) date = parse_date(value, len);
+	gint64 days, offset;
+	GDate day;
+
+	if (date == NULL)
+		return FALSE;
+	g_date_clear(&day, 1);
+	g_date_set_dmy(&day, (GDateDay)date->dt_day, (GDateMonth)date->dt_month,
+		       (GDateYear)date->dt_year);
+	days = (gint64)g_date_get_julian(&day) - JULIAN_1970;
+	offset = (date->dt_zone / 100 * 60 + date->dt_zone % 100) * 60;
+	*seconds_out =
+		days * 86400 + date->dt_hour * 3600 + date->dt_min * 60 + date->dt_sec - offset;
+	return TRUE;
 }
 
 /* Comments become a space, so that what follows can look for its marks alone. */

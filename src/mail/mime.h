@@ -32,6 +32,8 @@ char *mime_decode_addresses(const char *value, gsize len);
 /* RFC 5322 Date as RFC 3339 text with its own offset ("2026-11-21T06:38:12+09:00", no zone:
  * +00:00); the value of mime_decode_header() when it is none. (transfer full) */
 char *mime_decode_date(const char *value, gsize len);
+/* The same as seconds since 1970 UTC; FALSE when it is none. */
+gboolean mime_parse_date(const char *value, gsize len, gint64 *seconds_out);
 
 /* SPF, DKIM and DMARC results of the topmost Authentication-Results (RFC 8601) whose authserv-id is
  * @authserv_id: "spf=pass dkim=pass dmarc=fail", those of the three that it has; NULL when there is

@@ -532,8 +532,9 @@ append_id(GString *out, const NameHeaders *headers)
 	g_string_append_len(out, id, p - id);
 }
 
-char *
-name_for_message(gint64 date, guint32 uid, const NameHeaders *headers)
+/* @otherwise: the id of a message without headers. */
+static char *
+message_name(gint64 date, const NameHeaders *headers, const char *otherwise)
 {
 	GString *out = g_string_sized_new(NAME_MAX_MESSAGE);
 
@@ -543,10 +544,69 @@ name_for_message(gint64 date, guint32 uid, const NameHeaders *headers)
 	g_string_append_c(out, '.');
 	if (headers->message_id == NULL && headers->date == NULL && headers->from == NULL &&
 	    headers->subject == NULL)
-		g_string_append_printf(out, "u%u", uid);
+		g_string_append(out, otherwise);
 	else
 		append_id(out, headers);
 	return g_string_free(out, FALSE);
+}
+
+char *
+name_for_message(gint64 date, guint32 uid, const NameHeaders *headers)
+{
+	char id[16];
+
+	g_snprintf(id, sizeof id, "u%u", uid);
+	return message_name(date, headers, id);
+}
+
+char *
+name_for_uidl(gint64 date, const char *uidl, const NameHeaders *headers)
+{
+	guint8 digest[TLS_SHA256_BYTES];
+	char id[16];
+
+	tls_sha256(uidl, strlen(uidl), digest);
+	g_snprintf(id, sizeof id, "u%02x%02x%02x%02x", digest[0], digest[1], digest[2], digest[3]);
+	return message_name(date, headers, id);
+}
+
+/* What follows the last semicolon, unless that is one of a comment. */
+static gboolean
+parse_received(const char *received, gint64 *date_out)
+{
+	const char *end = received + strlen(received);
+
+	for (guint tries = 0; tries < 4; tries++) {
+		const char *semicolon = g_strrstr_len(received, end - received, ";");
+		const char *date;
+
+		if (semicolon == NULL)
+			return FALSE;
+		date = semicolon + 1 + strspn(semicolon + 1, " \t");
+		if (mime_parse_date(date, strlen(date), date_out))
+			return TRUE;
+		end = semicolon;
+	}
+	return FALSE;
+}
+
+gint64
+name_date_of_header(const char *header, gsize len)
+{
+	static const char *const fields[] = {"Received", "Date"};
+	g_autofree char *received = NULL;
+	g_autofree char *written = NULL;
+	char *values[G_N_ELEMENTS(fields)];
+	gint64 date = 0;
+
+	mime_header_fields(header, MIN(len, HEADER_MAX), fields, values, G_N_ELEMENTS(fields));
+	received = values[0];
+	written = values[1];
+	if (received != NULL && parse_received(received, &date))
+		return date;
+	if (written != NULL && mime_parse_date(written, strlen(written), &date))
+		return date;
+	return 0;
 }
 
 /* --- attachments --- */

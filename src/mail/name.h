@@ -64,6 +64,13 @@ void name_headers_clear(NameHeaders *headers);
  */
 char *name_for_message(gint64 date, guint32 uid, const NameHeaders *headers);
 
+/* POP3. The time of a message, by its header block: that of the topmost Received, else Date, else
+ * 0. A Received without a date that can be read counts as none. */
+gint64 name_date_of_header(const char *header, gsize len);
+/* As name_for_message(), for a message that its server knows by a UIDL: without headers the id is
+ * "u" and the first 8 hex digits of the SHA-256 of @uidl. */
+char *name_for_uidl(gint64 date, const char *uidl, const NameHeaders *headers);
+
 #define NAME_MAX_FILE 200 /* bytes of name_for_file() */
 
 /* The name an attachment gets on disk, from what its sender calls it: valid UTF-8 of 1 to 200

@@ -623,12 +623,60 @@ test_an_attachment_gets_a_harmless_name(void)
 	g_assert_true(g_str_has_prefix(cut_tail, "x.xx"));
 }
 
+static void
+test_a_pop3_message_has_the_time_of_its_topmost_received(void)
+{
+	static const struct {
+		const char *header;
+		gint64 date;
+	} cases[] = {
+		{"Received: from a (b; c) by d\r\n\tid 7; Sat, 21 Nov 2026 06:38:12 +0000\r\n"
+		 "Received: by e; Fri, 20 Nov 2026 06:38:12 +0000\r\n"
+		 "Date: Thu, 19 Nov 2026 06:38:12 +0000\r\n\r\n",
+		 1795243092},
+		{"Received: by d; Sat, 21 Nov 2026 15:38:12 +0900 (JST)\r\n\r\n", 1795243092},
+		{"Received: by d; Sat, 21 Nov 2026 01:08:12 -0530 (at; home)\r\n\r\n", 1795243092},
+		{"Received: by d; 21 Nov 26 06:38:12 GMT\r\n\r\n", 1795243092},
+		{"Received: by d; soon\r\nDate: Sat, 21 Nov 2026 06:38:12 +0000\r\n\r\n",
+		 1795243092},
+		{"Received: by d\r\nDate: Sat, 21 Nov 2026 06:38:12 +0000\r\n\r\n", 1795243092},
+		{"Received: by d; Sat, 31 Nov 2026 06:38:12 +0000\r\n\r\n", 0},
+		{"Date: Wed, 31 Dec 1969 23:59:59 +0000\r\n\r\n", -1},
+		{"Date: Mon, 29 Feb 2024 23:59:60 +0000\r\n\r\n", 1709251200},
+		{"Date: tomorrow\r\n\r\n", 0},
+		{"\r\nDate: Sat, 21 Nov 2026 06:38:12 +0000\r\n", 0},
+		{"", 0},
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
+		g_assert_cmpint(name_date_of_header(cases[i].header, strlen(cases[i].header)), ==,
+				cases[i].date);
+}
+
+static void
+test_a_pop3_message_without_headers_is_called_by_its_uidl(void)
+{
+	NameHeaders none = {0};
+	NameHeaders some = {.subject = "Invoice 42"};
+	g_autofree char *bare = name_for_uidl(0, "whqtswO00WBw418f9t5JxYwZ", &none);
+	g_autofree char *by_uidl = name_for_uidl(0, "whqtswO00WBw418f9t5JxYwZ", &some);
+	g_autofree char *by_uid = name_for_message(0, 7, &some);
+
+	/* printf whqtswO00WBw418f9t5JxYwZ | sha256sum */
+	g_assert_cmpstr(bare, ==, "19700101-000000_no-subject.uf9f574bb");
+	g_assert_cmpstr(by_uidl, ==, by_uid);
+}
+
 int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/name/every-row-of-names-v1-comes-out",
 			test_every_row_of_names_v1_comes_out);
+	g_test_add_func("/name/a-pop3-message-has-the-time-of-its-topmost-received",
+			test_a_pop3_message_has_the_time_of_its_topmost_received);
+	g_test_add_func("/name/a-pop3-message-without-headers-is-called-by-its-uidl",
+			test_a_pop3_message_without_headers_is_called_by_its_uidl);
 	g_test_add_func("/name/an-attachment-gets-a-harmless-name",
 			test_an_attachment_gets_a_harmless_name);
 	g_test_add_func("/name/a-hostile-subject-makes-a-harmless-name",
