@@ -21,7 +21,7 @@
 #include "base/util.h"
 
 #define APPLICATION_ID	  0x6d61696c /* "mail" */
-#define FORMAT		  3
+#define FORMAT		  4
 #define GENERATION_LENGTH 16
 #define VALUE_MAX                                                                                  \
 	(16 * 1024 * 1024) /* no value of ours comes near; bounds what a damaged record asks for   \
@@ -35,6 +35,8 @@ static const char *const schema[] = {
 	"INTEGER, name TEXT, prefix TEXT, changed INTEGER)",
 	"CREATE TABLE messages (id INTEGER PRIMARY KEY, data BLOB NOT NULL, header BLOB)",
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
+	"CREATE TABLE numbers (uid INTEGER PRIMARY KEY, sum INTEGER NOT NULL, data BLOB NOT NULL, "
+	"fetched INTEGER)",
 };
 
 gboolean
@@ -322,6 +324,51 @@ index_db_write_mailbox(sqlite3_stmt *put, const IndexMailbox *mailbox)
 	return rc == SQLITE_OK ? index_db_run(put) : rc;
 }
 
+/* The column `data` of a number. */
+typedef struct {
+	guint8 key[INDEX_KEY_BYTES];
+	guint8 identity[INDEX_IDENTITY_BYTES];
+	guint64 size;
+} StoredNumber;
+
+gboolean
+index_db_read_number(sqlite3_stmt *row, IndexNumber *out)
+{
+	gint64 uid = sqlite3_column_int64(row, 0);
+	const void *data = sqlite3_column_blob(row, 2);
+	StoredNumber stored;
+
+	*out = (IndexNumber){.uid = (guint32)uid, .fetched = sqlite3_column_int64(row, 3)};
+	if (data == NULL || sqlite3_column_bytes(row, 2) != sizeof stored || uid < 1 ||
+	    uid > G_MAXUINT32 ||
+	    sqlite3_column_int64(row, 1) != bytes_sum(uid, data, sizeof stored))
+		return FALSE;
+	memcpy(&stored, data, sizeof stored);
+	memcpy(out->key, stored.key, sizeof stored.key);
+	memcpy(out->identity, stored.identity, sizeof stored.identity);
+	out->size = stored.size;
+	return TRUE;
+}
+
+int
+index_db_write_number(sqlite3_stmt *put, const IndexNumber *number)
+{
+	StoredNumber stored = {.size = number->size};
+	int rc = SQLITE_OK;
+
+	memcpy(stored.key, number->key, sizeof stored.key);
+	memcpy(stored.identity, number->identity, sizeof stored.identity);
+	bind_number(put, 1, number->uid, &rc);
+	sqlite3_bind_int64(put, 2, bytes_sum(number->uid, &stored, sizeof stored));
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_blob(put, 3, &stored, sizeof stored, SQLITE_STATIC);
+	/* Unbinds @stored in any case. */
+	if (rc == SQLITE_OK)
+		return index_db_run(put);
+	sqlite3_clear_bindings(put);
+	return rc;
+}
+
 /* ---- the file ---- */
 
 int
@@ -409,7 +456,7 @@ index_db_create(const char *path, sqlite3 **db_out)
 	g_string_append_printf(sql,
 			       "PRAGMA application_id=%d; PRAGMA user_version=%d;"
 			       "INSERT INTO meta VALUES ('generation', '%016" G_GINT64_MODIFIER
-			       "x'), ('next_serial', %d); COMMIT",
+			       "x'), ('next_serial', %d), ('next_number', 1); COMMIT",
 			       APPLICATION_ID, FORMAT, generation, INDEX_FIRST_SERIAL);
 	return index_db_exec(*db_out, sql->str);
 }
@@ -418,12 +465,13 @@ static int
 check_format(sqlite3 *db)
 {
 	g_autofree char *our_format = g_strdup_printf("%d %d UTF-8 wal", APPLICATION_ID, FORMAT);
-	g_autofree char *our_schema = g_strjoin(";", schema[0], schema[1], schema[2], NULL);
+	g_autofree char *our_schema =
+		g_strjoin(";", schema[0], schema[1], schema[2], schema[3], NULL);
 	g_autofree char *format = NULL;
 	g_autofree char *found = NULL;
 	int rc;
 
-	G_STATIC_ASSERT(G_N_ELEMENTS(schema) == 3);
+	G_STATIC_ASSERT(G_N_ELEMENTS(schema) == 4);
 	rc = query_text(
 		db,
 		"SELECT (SELECT * FROM pragma_application_id) || ' ' || (SELECT * FROM "
@@ -441,21 +489,40 @@ check_format(sqlite3 *db)
 	return rc;
 }
 
+static gboolean
+is_mailbox(sqlite3_stmt *row)
+{
+	IndexMailbox mailbox;
+
+	return index_db_read_mailbox(row, &mailbox);
+}
+
+static gboolean
+is_message(sqlite3_stmt *row)
+{
+	IndexMessage message;
+	guint32 serial;
+
+	return index_db_read_message(row, &serial, &message);
+}
+
+static gboolean
+is_number(sqlite3_stmt *row)
+{
+	IndexNumber number;
+
+	return index_db_read_number(row, &number);
+}
+
 /* Proves every row of one table. */
 static int
-walk_rows(sqlite3 *db, const char *sql, gboolean messages)
+walk_rows(sqlite3 *db, const char *sql, gboolean (*is_sound)(sqlite3_stmt *row))
 {
 	sqlite3_stmt *rows = NULL;
 	int rc = sqlite3_prepare_v2(db, sql, -1, &rows, NULL);
-	IndexMessage message;
-	IndexMailbox mailbox;
-	guint32 serial;
 
 	while (rc == SQLITE_OK && (rc = sqlite3_step(rows)) == SQLITE_ROW)
-		rc = (messages ? index_db_read_message(rows, &serial, &message)
-			       : index_db_read_mailbox(rows, &mailbox))
-			     ? SQLITE_OK
-			     : SQLITE_CORRUPT;
+		rc = is_sound(rows) ? SQLITE_OK : SQLITE_CORRUPT;
 	sqlite3_finalize(rows);
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
@@ -472,9 +539,11 @@ index_db_check(sqlite3 *db, gboolean walk)
 	if (rc == SQLITE_OK && g_strcmp0(verdict, "ok") != 0)
 		rc = SQLITE_CORRUPT;
 	if (rc == SQLITE_OK)
-		rc = walk_rows(db, "SELECT " INDEX_MAILBOX_COLUMNS " FROM mailboxes", FALSE);
+		rc = walk_rows(db, "SELECT " INDEX_MAILBOX_COLUMNS " FROM mailboxes", is_mailbox);
+	if (rc == SQLITE_OK)
+		rc = walk_rows(db, "SELECT " INDEX_NUMBER_COLUMNS " FROM numbers", is_number);
 	return rc == SQLITE_OK
-		       ? walk_rows(db, "SELECT " INDEX_MESSAGE_COLUMNS " FROM messages", TRUE)
+		       ? walk_rows(db, "SELECT " INDEX_MESSAGE_COLUMNS " FROM messages", is_message)
 		       : rc;
 }
 
@@ -516,12 +585,30 @@ index_db_next_serial(sqlite3 *db, guint32 *next_out)
 	return SQLITE_OK;
 }
 
+int
+index_db_next_number(sqlite3 *db, guint32 *next_out)
+{
+	g_autofree char *text = NULL;
+	guint64 next;
+	int rc = query_text(db,
+			    "SELECT max((SELECT value FROM meta WHERE name = 'next_number'),"
+			    " (SELECT ifnull(max(uid), 0) + 1 FROM numbers))",
+			    &text);
+
+	if (rc != SQLITE_OK)
+		return rc;
+	if (text == NULL || !g_ascii_string_to_unsigned(text, 10, 1, G_MAXUINT32, &next, NULL))
+		return SQLITE_CORRUPT;
+	*next_out = (guint32)next;
+	return SQLITE_OK;
+}
+
 /* In WAL mode only FULL syncs at each commit; the level cannot be changed inside a transaction. */
 int
-index_db_reserve_serials(sqlite3 *db, guint32 end)
+index_db_reserve(sqlite3 *db, const char *counter, guint32 end)
 {
 	g_autofree char *sql =
-		g_strdup_printf("UPDATE meta SET value = %u WHERE name = 'next_serial'", end);
+		g_strdup_printf("UPDATE meta SET value = %u WHERE name = '%s'", end, counter);
 	int rc = index_db_exec(db, "PRAGMA synchronous=FULL");
 
 	if (rc == SQLITE_OK)

@@ -39,11 +39,20 @@ int index_db_check(sqlite3 *db, gboolean walk);
  * full) */
 int index_db_generation(sqlite3 *db, char **generation_out);
 
+#define INDEX_NUMBER_COLUMNS "uid, sum, data, fetched"
+
+/* Rows of INDEX_NUMBER_COLUMNS, as those below. The time is not part of the sum. */
+gboolean index_db_read_number(sqlite3_stmt *row, IndexNumber *out);
+int index_db_write_number(sqlite3_stmt *put, const IndexNumber *number);
+/* The lowest number that is neither reserved nor in use. */
+int index_db_next_number(sqlite3 *db, guint32 *next_out);
+
 /* The lowest serial that is neither reserved nor in use. */
 int index_db_next_serial(sqlite3 *db, guint32 *next_out);
 
-/* Reserves all serials below @end. Durable when it returns and no transaction was open. */
-int index_db_reserve_serials(sqlite3 *db, guint32 end);
+/* Reserves all below @end of @counter, "next_serial" or "next_number". Durable when it returns and
+ * no transaction was open. */
+int index_db_reserve(sqlite3 *db, const char *counter, guint32 end);
 
 /* TRUE when the file is to blame and not the disk's fullness, memory or permissions. */
 gboolean index_db_is_damage(int rc);

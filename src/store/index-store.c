@@ -16,6 +16,9 @@ enum {
 	DELETE_MESSAGE,
 	DELETE_MESSAGES,
 	NEXT_ORPHAN,
+	PUT_NUMBER,
+	DELETE_NUMBERS,
+	NUMBER_FETCHED,
 	N_WRITES,
 };
 
@@ -37,6 +40,10 @@ static const char *const write_sql[N_WRITES] = {
 	" SELECT serial FROM stored WHERE serial > 0 AND serial NOT IN (SELECT messages FROM "
 	"mailboxes WHERE "
 	"messages IS NOT NULL) LIMIT 1",
+	[PUT_NUMBER] = "INSERT INTO numbers (" INDEX_NUMBER_COLUMNS ") VALUES (?1,?2,?3,NULL)"
+		       " ON CONFLICT (uid) DO UPDATE SET sum = ?2, data = ?3",
+	[DELETE_NUMBERS] = "DELETE FROM numbers WHERE uid BETWEEN ?1 AND ?2",
+	[NUMBER_FETCHED] = "UPDATE numbers SET fetched = ?2 WHERE uid = ?1 AND fetched IS NULL",
 };
 
 typedef enum {
@@ -44,6 +51,7 @@ typedef enum {
 	OP_FLAGS,
 	OP_EXACT,
 	OP_REMOVE,
+	OP_FETCHED,
 } OpKind;
 
 /* Strings are offsets into the batch's text, which moves while it grows. */
@@ -182,6 +190,14 @@ index_batch_exact(IndexBatch *batch, guint32 uid, guint64 size, guint32 crc)
 }
 
 void
+index_batch_fetched(IndexBatch *batch, guint32 uid, gint64 when)
+{
+	Op op = {.kind = OP_FETCHED, .uid = uid, .date = when};
+
+	g_array_append_val(batch->ops, op);
+}
+
+void
 index_batch_remove(IndexBatch *batch, guint32 uid)
 {
 	Op op = {.kind = OP_REMOVE, .uid = uid};
@@ -273,6 +289,11 @@ store_op(IndexStore *store, guint32 serial, const Op *op, const char *text)
 	if (op->kind == OP_REMOVE) {
 		sqlite3_bind_int64(delete, 1, INDEX_MESSAGE_ID(serial, op->uid));
 		return index_db_run(delete);
+	}
+	if (op->kind == OP_FETCHED) {
+		sqlite3_bind_int64(store->statements[NUMBER_FETCHED], 1, op->uid);
+		sqlite3_bind_int64(store->statements[NUMBER_FETCHED], 2, op->date);
+		return index_db_run(store->statements[NUMBER_FETCHED]);
 	}
 	if (op->kind != OP_ADD || !op->has_header)
 		rc = load_message(store, serial, op->uid, &message, &found);
@@ -374,4 +395,29 @@ index_store_delete_orphans(IndexStore *store)
 	}
 	sqlite3_reset(next);
 	return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* ---- numbers ---- */
+
+int
+index_store_put_number(IndexStore *store, const IndexNumber *number)
+{
+	return index_db_write_number(store->statements[PUT_NUMBER], number);
+}
+
+int
+index_store_delete_numbers(IndexStore *store, const UidSet *uids)
+{
+	sqlite3_stmt *delete = store->statements[DELETE_NUMBERS];
+	int rc = SQLITE_OK;
+
+	for (guint i = 0; i < uidset_n_ranges(uids) && rc == SQLITE_OK; i++) {
+		guint32 first, last;
+
+		uidset_range(uids, i, &first, &last);
+		sqlite3_bind_int64(delete, 1, first);
+		sqlite3_bind_int64(delete, 2, last);
+		rc = index_db_run(delete);
+	}
+	return rc;
 }

@@ -23,6 +23,9 @@ int index_store_batch(IndexStore *store, const IndexBatch *batch);
 int index_store_put_mailbox(IndexStore *store, const IndexMailbox *mailbox);
 int index_store_delete_mailbox(IndexStore *store, guint32 directory);
 
+int index_store_put_number(IndexStore *store, const IndexNumber *number);
+int index_store_delete_numbers(IndexStore *store, const UidSet *uids);
+
 /* Messages that no mailbox claims: a crash came between a batch and its mailbox's row. */
 int index_store_delete_orphans(IndexStore *store);
 

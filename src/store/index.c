@@ -12,17 +12,19 @@
 #include "store/index-db.h"
 #include "store/index-store.h"
 
-#define SERIAL_BLOCK 64 /* one synchronous commit for so many serials */
+#define SERIAL_BLOCK 64	  /* one synchronous commit for so many serials, */
+#define NUMBER_BLOCK 1024 /* or numbers */
 #define BURST_OPS                                                                                  \
 	20000 /* a transaction ends after so many operations even when more are queued             \
 	       */
 #define IDLE_READERS 4
-#define ANY_MAILBOX  0 /* key of `pending` for mailbox rows; no serial is 0 */
+#define ANY_MAILBOX  0 /* key of `pending` for mailboxes and numbers; no serial is 0 */
 
 enum {
 	EACH_MAILBOX,
 	EACH_MESSAGE,
 	ONE_MESSAGE,
+	EACH_NUMBER,
 	N_READS,
 };
 
@@ -31,12 +33,18 @@ static const char *const read_sql[N_READS] = {
 	[EACH_MESSAGE] = "SELECT " INDEX_LISTING_COLUMNS
 			 " FROM messages WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
 	[ONE_MESSAGE] = "SELECT " INDEX_MESSAGE_COLUMNS " FROM messages WHERE id = ?1",
+	[EACH_NUMBER] = "SELECT " INDEX_NUMBER_COLUMNS " FROM numbers ORDER BY uid",
 };
 
 typedef struct {
 	sqlite3 *db;
 	sqlite3_stmt *statements[N_READS];
 } Reader;
+
+typedef struct {
+	guint32 next;
+	guint32 end; /* those below are reserved on disk */
+} Counter;
 
 struct Index {
 	char *path;
@@ -58,9 +66,8 @@ struct Index {
 	guint64 errors;
 	char *last_error;
 
-	GMutex serial_lock; /* guards both below; taken before `lock` */
-	guint32 next_serial;
-	guint32 end_serial; /* those below are reserved on disk */
+	GMutex counter_lock; /* guards both below; taken before `lock` */
+	Counter serials, numbers;
 };
 
 typedef enum {
@@ -68,8 +75,10 @@ typedef enum {
 	JOB_PUT_MAILBOX,
 	JOB_DELETE_MAILBOX,
 	JOB_DELETE_ORPHANS,
+	JOB_PUT_NUMBER,
+	JOB_DELETE_NUMBERS,
 	JOB_FLUSH,
-	JOB_SERIALS,
+	JOB_RESERVE,
 	JOB_STOP,
 } JobKind;
 
@@ -77,7 +86,10 @@ typedef struct {
 	JobKind kind;
 	IndexBatch *batch;    /* JOB_BATCH, owned */
 	IndexMailbox mailbox; /* JOB_PUT_MAILBOX: strings owned. JOB_DELETE_MAILBOX: directory */
-	guint32 end_serial;   /* JOB_SERIALS */
+	const char *counter;  /* JOB_RESERVE: as index_db_reserve(), static */
+	guint32 end;	      /* JOB_RESERVE */
+	IndexNumber *number;  /* JOB_PUT_NUMBER, owned */
+	UidSet *uids;	      /* JOB_DELETE_NUMBERS, owned */
 	gboolean *done;	      /* the waiter's, guarded by lock; NULL: nobody waits */
 	gboolean *ok;
 } Job;
@@ -89,6 +101,8 @@ job_free(Job *job)
 		index_batch_free(job->batch);
 	g_free((char *)job->mailbox.name);
 	g_free((char *)job->mailbox.prefix);
+	g_free(job->number);
+	uidset_free(job->uids);
 	g_free(job);
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Job, job_free)
@@ -171,6 +185,10 @@ store_job(Index *index, Job *job)
 		rc = index_store_put_mailbox(index->store, &job->mailbox);
 	} else if (rc == SQLITE_OK && job->kind == JOB_DELETE_MAILBOX) {
 		rc = index_store_delete_mailbox(index->store, job->mailbox.directory);
+	} else if (rc == SQLITE_OK && job->kind == JOB_PUT_NUMBER) {
+		rc = index_store_put_number(index->store, job->number);
+	} else if (rc == SQLITE_OK && job->kind == JOB_DELETE_NUMBERS) {
+		rc = index_store_delete_numbers(index->store, job->uids);
 	} else if (rc == SQLITE_OK) {
 		rc = index_store_delete_orphans(index->store);
 	}
@@ -185,10 +203,10 @@ answer_job(Index *index, Job *job)
 	int rc = SQLITE_OK;
 
 	end_burst(index, SQLITE_OK);
-	if (job->kind == JOB_SERIALS && g_atomic_int_get(&index->corrupt))
+	if (job->kind == JOB_RESERVE && g_atomic_int_get(&index->corrupt))
 		rc = SQLITE_CORRUPT;
-	else if (job->kind == JOB_SERIALS)
-		rc = index_db_reserve_serials(index->db, job->end_serial);
+	else if (job->kind == JOB_RESERVE)
+		rc = index_db_reserve(index->db, job->counter, job->end);
 	if (rc != SQLITE_OK)
 		note_failure(index, index->db, rc, "reserve serials", 1);
 	g_mutex_lock(&index->lock);
@@ -214,7 +232,7 @@ writer_main(gpointer user)
 			job = g_async_queue_pop(index->queue);
 		}
 		stop = job->kind == JOB_STOP;
-		if (job->kind == JOB_FLUSH || job->kind == JOB_SERIALS || stop)
+		if (job->kind == JOB_FLUSH || job->kind == JOB_RESERVE || stop)
 			answer_job(index, job);
 		else
 			store_job(index, job);
@@ -239,14 +257,15 @@ queue_job(Index *index, Job *job)
 
 /* Serials do not wait for what is queued. */
 static gboolean
-ask_writer(Index *index, JobKind kind, guint32 end_serial)
+ask_writer(Index *index, const Job *question)
 {
 	gboolean done = FALSE;
 	gboolean ok = FALSE;
-	Job *job = g_new0(Job, 1);
+	Job *job = g_memdup2(question, sizeof *question);
 
-	*job = (Job){.kind = kind, .end_serial = end_serial, .done = &done, .ok = &ok};
-	if (kind == JOB_SERIALS)
+	job->done = &done;
+	job->ok = &ok;
+	if (job->kind == JOB_RESERVE)
 		g_async_queue_push_front(index->queue, job);
 	else
 		g_async_queue_push(index->queue, job);
@@ -260,7 +279,7 @@ ask_writer(Index *index, JobKind kind, guint32 end_serial)
 void
 index_flush(Index *index)
 {
-	ask_writer(index, JOB_FLUSH, 0);
+	ask_writer(index, &(Job){.kind = JOB_FLUSH});
 }
 
 static void
@@ -277,17 +296,38 @@ flush_key(Index *index, guint32 key)
 
 /* On a full disk the serial is handed out all the same: the next open starts after every serial
  * that rows use, and a body is never believed without its row's checksum. */
+static guint32
+count_on(Index *index, Counter *counter, const char *name, guint32 block, guint32 limit)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&index->counter_lock);
+	guint32 end = limit - counter->next < block ? limit : counter->next + block;
+
+	if (counter->next >= limit)
+		return 0;
+	if (counter->next >= counter->end &&
+	    ask_writer(index, &(Job){.kind = JOB_RESERVE, .counter = name, .end = end}))
+		counter->end = end;
+	return counter->next++;
+}
+
 guint32
 index_new_serial(Index *index)
 {
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&index->serial_lock);
-	guint32 end = MIN(index->next_serial + SERIAL_BLOCK, INDEX_END_SERIAL);
+	return count_on(index, &index->serials, "next_serial", SERIAL_BLOCK, INDEX_END_SERIAL);
+}
 
-	if (index->next_serial >= INDEX_END_SERIAL)
-		return 0;
-	if (index->next_serial >= index->end_serial && ask_writer(index, JOB_SERIALS, end))
-		index->end_serial = end;
-	return index->next_serial++;
+guint32
+index_new_number(Index *index)
+{
+	return count_on(index, &index->numbers, "next_number", NUMBER_BLOCK, G_MAXUINT32);
+}
+
+guint32
+index_next_number(Index *index)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&index->counter_lock);
+
+	return index->numbers.next;
 }
 
 void
@@ -324,6 +364,26 @@ index_submit(Index *index, IndexBatch *batch)
 	job = g_new0(Job, 1);
 	job->kind = JOB_BATCH;
 	job->batch = batch;
+	queue_job(index, job);
+}
+
+void
+index_put_number(Index *index, const IndexNumber *number)
+{
+	Job *job = g_new0(Job, 1);
+
+	job->kind = JOB_PUT_NUMBER;
+	job->number = g_memdup2(number, sizeof *number);
+	queue_job(index, job);
+}
+
+void
+index_delete_numbers(Index *index, const UidSet *uids)
+{
+	Job *job = g_new0(Job, 1);
+
+	job->kind = JOB_DELETE_NUMBERS;
+	job->uids = uidset_copy(uids);
 	queue_job(index, job);
 }
 
@@ -479,6 +539,35 @@ index_get_header(Index *index, guint32 messages, guint32 uid)
 	return header;
 }
 
+gboolean
+index_each_number(Index *index, IndexNumberFunc func, gpointer user, GError **error)
+{
+	Reader *reader;
+	sqlite3_stmt *rows;
+	IndexNumber number;
+	int rc;
+
+	flush_key(index, ANY_MAILBOX);
+	reader = reader_get(index, error);
+	if (reader == NULL)
+		return FALSE;
+	rows = reader->statements[EACH_NUMBER];
+	while ((rc = sqlite3_step(rows)) == SQLITE_ROW) {
+		if (!index_db_read_number(rows, &number)) {
+			rc = SQLITE_CORRUPT;
+			break;
+		}
+		func(user, &number);
+	}
+	sqlite3_reset(rows);
+	if (rc != SQLITE_DONE) {
+		reader_failed(index, reader, rc, error);
+		return FALSE;
+	}
+	reader_done(index, reader);
+	return TRUE;
+}
+
 /* ---- life ---- */
 
 guint64
@@ -522,7 +611,7 @@ index_free(Index *index)
 	g_hash_table_unref(index->pending);
 	g_mutex_clear(&index->lock);
 	g_cond_clear(&index->done);
-	g_mutex_clear(&index->serial_lock);
+	g_mutex_clear(&index->counter_lock);
 	g_free(index->last_error);
 	g_free(index->path);
 	g_free(index);
@@ -540,7 +629,7 @@ index_alloc(const char *directory)
 	index->readers = g_ptr_array_new();
 	g_mutex_init(&index->lock);
 	g_cond_init(&index->done);
-	g_mutex_init(&index->serial_lock);
+	g_mutex_init(&index->counter_lock);
 	return index;
 }
 
@@ -553,10 +642,13 @@ attach(Index *index, gboolean walk)
 	if (rc == SQLITE_OK)
 		rc = index_db_generation(index->db, &index->generation);
 	if (rc == SQLITE_OK)
-		rc = index_db_next_serial(index->db, &index->next_serial);
+		rc = index_db_next_serial(index->db, &index->serials.next);
+	if (rc == SQLITE_OK)
+		rc = index_db_next_number(index->db, &index->numbers.next);
 	if (rc == SQLITE_OK)
 		rc = index_store_new(index->db, &index->store);
-	index->end_serial = index->next_serial;
+	index->serials.end = index->serials.next;
+	index->numbers.end = index->numbers.next;
 	return rc;
 }
 
@@ -634,7 +726,14 @@ index_remove(const char *directory)
 	}
 }
 
-/* The serials of the last block that were not handed out are free again. */
+/* What was not handed out of the last block is free again. */
+static void
+give_back(Index *index, const Counter *counter, const char *name)
+{
+	if (counter->next != counter->end)
+		index_db_reserve(index->db, name, counter->next);
+}
+
 void
 index_close(Index *index)
 {
@@ -643,11 +742,13 @@ index_close(Index *index)
 
 	if (index == NULL)
 		return;
-	ask_writer(index, JOB_STOP, 0);
+	ask_writer(index, &(Job){.kind = JOB_STOP});
 	g_thread_join(index->thread);
 	corrupt = g_atomic_int_get(&index->corrupt);
-	if (!corrupt && index->next_serial != index->end_serial)
-		index_db_reserve_serials(index->db, index->next_serial);
+	if (!corrupt) {
+		give_back(index, &index->serials, "next_serial");
+		give_back(index, &index->numbers, "next_number");
+	}
 	path = g_strdup(index->path);
 	index_free(index);
 	if (!corrupt)

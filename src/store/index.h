@@ -88,7 +88,32 @@ void index_batch_flags(IndexBatch *batch, guint32 uid, guint32 flags, const char
 void index_batch_exact(IndexBatch *batch, guint32 uid, guint64 size,
 		       guint32 crc); /* a body was fetched whole */
 void index_batch_remove(IndexBatch *batch, guint32 uid);
+/* The body of a number (below) came at @when, unless it had come before. */
+void index_batch_fetched(IndexBatch *batch, guint32 uid, gint64 when);
 void index_submit(Index *index, IndexBatch *batch); /* takes ownership; empty ones are dropped */
+
+/* --- lasting numbers, for a server that knows its messages by names: numbers.h --- */
+
+#define INDEX_KEY_BYTES	     16
+#define INDEX_IDENTITY_BYTES 32
+
+typedef struct {
+	guint32 uid;
+	guint8 key[INDEX_KEY_BYTES]; /* digest of the server's name for it; all 0: it has none */
+	guint8 identity[INDEX_IDENTITY_BYTES]; /* digests of what it is by itself */
+	guint64 size;			       /* as the server tells */
+	gint64 fetched; /* wall clock, seconds: its body came; 0: it did not */
+} IndexNumber;
+
+typedef void (*IndexNumberFunc)(gpointer user, const IndexNumber *number);
+/* In rising order. Blocks on local disk only. */
+gboolean index_each_number(Index *index, IndexNumberFunc func, gpointer user, GError **error);
+/* The next free number, as index_new_serial(); 0 when all 2^32 are used up. */
+guint32 index_new_number(Index *index);
+guint32 index_next_number(Index *index); /* the one that it would give */
+/* Queued. One of the same uid is replaced, but for `fetched`. */
+void index_put_number(Index *index, const IndexNumber *number);
+void index_delete_numbers(Index *index, const UidSet *uids); /* queued */
 
 void index_flush(Index *index);	      /* blocks until everything queued before is in the database */
 guint64 index_errors(Index *index);   /* writes that failed (disk full, ...): the data lives on in

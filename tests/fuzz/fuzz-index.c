@@ -32,6 +32,16 @@ use_mailbox(gpointer user, const IndexMailbox *mailbox)
 	return TRUE;
 }
 
+static void
+use_number(gpointer user, const IndexNumber *number)
+{
+	guint64 *sum = user;
+
+	*sum += number->size + number->key[0] + number->identity[0];
+	if (number->uid == 0)
+		g_error("a damaged number came through");
+}
+
 static Index *
 open_index(const char *directory, gboolean *rebuilt_out)
 {
@@ -51,6 +61,7 @@ read_all(Index *index)
 	gboolean sound = index_each_mailbox(index, use_mailbox, serials, NULL);
 	guint64 sum = 0;
 
+	sound &= index_each_number(index, use_number, &sum, NULL);
 	for (guint i = 0; i < serials->len && i < 100; i++) {
 		g_autoptr(GBytes) header =
 			index_get_header(index, g_array_index(serials, guint32, i), 1);
@@ -77,6 +88,7 @@ write_one(Index *index)
 	index_batch_add(batch, &message);
 	index_submit(index, batch);
 	index_put_mailbox(index, &mailbox);
+	index_put_number(index, &(IndexNumber){.uid = index_new_number(index)});
 	index_flush(index);
 	return serial;
 }
