@@ -59,6 +59,7 @@ typedef enum {
 	MAILBOX_TRASH = 1 << 9,
 	MAILBOX_PERSONAL = 1 << 10, /* lies in a personal namespace */
 	MAILBOX_LOCAL = 1 << 11,    /* on no server: the account made it, see account_add_local() */
+	MAILBOX_MAILDROP = 1 << 12, /* POP3: messages are read and removed, and nothing else */
 } MailboxAttributes;
 
 /* One LIST response (borrowed, good for the duration of a call). */

@@ -326,6 +326,8 @@ on_mailbox(gpointer user, const MailboxInfo *info)
 	listed->prefix = g_strdup(info->prefix != NULL ? info->prefix : "");
 	listed->separator = info->separator;
 	listed->attributes = info->attributes;
+	if (listing->account->numbers != NULL)
+		listed->attributes |= MAILBOX_MAILDROP;
 	g_ptr_array_add(listing->listed, listed);
 }
 
@@ -364,6 +366,9 @@ account_list(Account *account, gint64 max_age_us)
 	Listing *listing;
 	gboolean start = FALSE;
 
+	/* The one mailbox of a maildrop is always there. */
+	if (account->numbers != NULL)
+		max_age_us = G_MAXINT64;
 	g_mutex_lock(&account->list_lock);
 	if (!account->listing &&
 	    (account->listed_at == 0 || g_get_monotonic_time() - account->listed_at >= max_age_us))

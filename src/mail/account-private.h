@@ -14,6 +14,9 @@ struct Account {
 	Index *index;
 	Bodies *bodies;
 	Scan *scan;
+	Numbers *numbers;      /* NULL: the server has UIDs */
+	Archive *archive;      /* NULL: nothing is kept */
+	BackendConfig backend; /* as given, with the numbers */
 	PoolNews pool_news;
 	MailboxHouse house;
 	gint64 dir_time_us;

@@ -155,6 +155,10 @@ ask_for(Account *account, const char *const *raw_names, gboolean prove)
 
 		if (mailbox == NULL || !mailbox_ask_status(mailbox, account->dir_time_us, prove))
 			continue;
+		if (account->numbers != NULL) {
+			mailbox_refresh(mailbox, account->dir_time_us);
+			continue;
+		}
 		g_ptr_array_add(names, (char *)raw_names[i]);
 		if (names->len == STATUS_MAX)
 			ask_status(account, names);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "proto/pop-header.h"
 
 #define QUOTA_AGE_US (300 * G_USEC_PER_SEC)
 
@@ -179,6 +180,37 @@ open_index(Account *account, const char *cache_dir, GError **error)
 	return account->index != NULL;
 }
 
+static guint32
+number_by_header(gpointer user, const char *text, gsize len)
+{
+	Account *account = user;
+	g_autoptr(PopHeader) header = pop_header_new();
+	PopIdentity identity;
+
+	pop_header_feed(header, (const guint8 *)text, len);
+	pop_header_identity(header, &identity);
+	return numbers_give_kept(account->numbers, &identity);
+}
+
+static gboolean
+open_maildrop(Account *account, const char *keep_dir, GError **error)
+{
+	guint adopted;
+
+	account->numbers = numbers_new(account->index);
+	account->backend.numbers = numbers_for_line(account->numbers);
+	if (keep_dir == NULL)
+		return TRUE;
+	account->archive = archive_open(keep_dir, index_generation(account->index), error);
+	if (account->archive == NULL)
+		return FALSE;
+	adopted = archive_adopt(account->archive, number_by_header, account);
+	if (adopted > 0)
+		account_log(account, "%u kept messages were found again", adopted);
+	numbers_keep(account->numbers, archive_uids(account->archive));
+	return TRUE;
+}
+
 static gboolean
 load_row(gpointer user, const IndexMailbox *row)
 {
@@ -218,10 +250,15 @@ account_new(const AccountConfig *config, const AccountNews *news, gpointer user,
 		account_free(account);
 		return NULL;
 	}
+	account->backend = *config->backend;
+	if (config->maildrop && !open_maildrop(account, config->keep_dir, error)) {
+		account_free(account);
+		return NULL;
+	}
 	account_watch_news(&account->pool_news);
 	account->pool_news.alert = on_pool_alert;
 	account->pool_news.health = on_pool_health;
-	account->pool = pool_new(config->backend_new, config->backend, config->connections,
+	account->pool = pool_new(config->backend_new, &account->backend, config->connections,
 				 &account->pool_news, account);
 	account->scan = scan_new(account->pool, account->bodies, on_scan_fetched, account);
 	account->house = (MailboxHouse){
@@ -229,6 +266,8 @@ account_new(const AccountConfig *config, const AccountNews *news, gpointer user,
 		.index = account->index,
 		.bodies = account->bodies,
 		.scan = account->scan,
+		.numbers = account->numbers,
+		.archive = account->archive,
 		.names_uid = config->names_uid,
 		.news = &house_news,
 		.user = account,
@@ -299,6 +338,8 @@ account_free(Account *account)
 	g_ptr_array_unref(account->all);
 	pool_free(account->pool);
 	bodies_close(account->bodies);
+	numbers_free(account->numbers);
+	archive_close(account->archive);
 	index_close(account->index);
 	g_hash_table_unref(account->by_directory);
 	g_hash_table_unref(account->by_messages);
@@ -338,6 +379,12 @@ gint64
 account_dir_time(const Account *account)
 {
 	return account->dir_time_us;
+}
+
+gboolean
+account_is_maildrop(const Account *account)
+{
+	return account->numbers != NULL;
 }
 
 Mailbox *
@@ -449,7 +496,7 @@ account_quota(Account *account)
 
 	g_rw_lock_writer_lock(&account->lock);
 	quota = account->quota;
-	if (!account->quota_asked &&
+	if (account->numbers == NULL && !account->quota_asked &&
 	    (account->quota_at == 0 || g_get_monotonic_time() - account->quota_at > QUOTA_AGE_US))
 		ask = account->quota_asked = TRUE;
 	g_rw_lock_writer_unlock(&account->lock);
@@ -484,6 +531,18 @@ Index *
 account_index(Account *account)
 {
 	return account->index;
+}
+
+Numbers *
+account_numbers(Account *account)
+{
+	return account->numbers;
+}
+
+Archive *
+account_archive(Account *account)
+{
+	return account->archive;
 }
 
 gint64

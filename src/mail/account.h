@@ -23,6 +23,8 @@ typedef struct {
 	gboolean names_uid;
 	const char *const *folders; /* globs on paths ("Lists/" "*"); NULL: all */
 	gboolean subscribed;	    /* only subscribed ones */
+	gboolean maildrop;    /* POP3: one mailbox, whose numbers the index gives (numbers.h) */
+	const char *keep_dir; /* of the archive (archive.h), with `maildrop`; NULL: none */
 } AccountConfig;
 
 /* What the account tells upwards, on whatever thread found out. Must not block. */
@@ -52,6 +54,7 @@ void account_refresh_folders(Account *account);
 guint64 account_folders_version(Account *account); /* rises when mailboxes come or go */
 gint64 account_changed(Account *account);	 /* wall clock, seconds: when that last happened */
 gint64 account_dir_time(const Account *account); /* µs */
+gboolean account_is_maildrop(const Account *account);
 
 /* By serial of the directory, or of the messages (of this UIDVALIDITY). NULL when there is none
  * (any more). */
@@ -102,6 +105,8 @@ Pool *account_pool(Account *account);
 Bodies *account_bodies(Account *account);
 Scan *account_scan(Account *account);
 Index *account_index(Account *account);
+Numbers *account_numbers(Account *account); /* NULL: the server has UIDs */
+Archive *account_archive(Account *account); /* NULL: nothing is kept */
 gint64
 account_listed_at(Account *account); /* wall clock, seconds: of the last LIST answer, 0 never */
 

@@ -297,7 +297,7 @@ want(Changes *changes, Mailbox *mailbox, guint32 serial, const UidSet *uids, con
 	MailboxView view;
 	guint found = 0;
 
-	if (changes_may(changes, &error)) {
+	if (changes_may(changes, &error) && changes_can(changes, "flags", &error)) {
 		differences = differences_of(mailbox, serial, uids, wanted, &found);
 		mailbox_view(mailbox, &view);
 		if (view.messages != serial)

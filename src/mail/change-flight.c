@@ -130,6 +130,7 @@ conclude_untold(Flight *flight, Change *change, const GError *error, GPtrArray *
 	} else if (error == NULL || half ||
 		   g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_UNKNOWN_OUTCOME)) {
 		change->doubt = TRUE;
+		change->lost = error != NULL;
 		g_ptr_array_add(doubtful, change);
 	} else if (change->early && change_error_is_of_line(error)) {
 		change_get_stuck(flight->changes, change);

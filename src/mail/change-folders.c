@@ -178,7 +178,8 @@ changes_mkdir(Changes *changes, Mailbox *parent, const char *name, ChangeDone do
 	g_autofree char *raw = NULL;
 	Folder *folder;
 
-	if (check_name(changes, parent, name, &error))
+	if (changes_can(changes, "other mailboxes", &error) &&
+	    check_name(changes, parent, name, &error))
 		raw = account_raw_name(changes->account, parent, name, &error);
 	if (raw == NULL) {
 		done(user, error);

@@ -118,7 +118,10 @@ is_like(Change *change, const MailboxView *view, guint32 uid)
 static void
 decide_removal(Changes *changes, Change *change, gboolean there)
 {
-	if (there)
+	if (there && change->lost && account_is_maildrop(changes->account))
+		fail(changes, change, MAILFS_ERROR_UNKNOWN_OUTCOME,
+		     "the line was lost before the server had said that it has deleted it");
+	else if (there)
 		do_again(changes, change);
 	else
 		change_finish(changes, change, NULL);

@@ -50,7 +50,8 @@ transfer(Changes *changes, ChangeKind kind, Mailbox *mailbox, guint32 serial, gu
 	/* A number is another one there. */
 	if (name != NULL && name_parse_uid(name) != 0)
 		name = NULL;
-	if (changes_may(changes, &error) && can_take(target, name, &error))
+	if (changes_may(changes, &error) && changes_can(changes, "other mailboxes", &error) &&
+	    can_take(target, name, &error))
 		change = change_new(changes, kind, mailbox, serial, uid, target, name, &error);
 	if (change == NULL) {
 		done(user, error);

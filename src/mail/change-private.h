@@ -30,6 +30,7 @@ typedef struct {
 	guint tries;
 	gboolean early; /* answered for: hidden, and to be brought to an end whatever comes */
 	gboolean doubt; /* it may be done: to be looked for first */
+	gboolean lost;	/* the line was lost while it was being done */
 
 	/* What a flight has learnt. */
 	gboolean copied;
@@ -86,6 +87,9 @@ Change *change_new(Changes *changes, ChangeKind kind, Mailbox *mailbox, guint32 
 /* May anything be changed at all? */
 gboolean changes_may(Changes *changes, GError **error);
 
+gboolean changes_are_online(Changes *changes);
+/* FALSE with UNSUPPORTED: @what cannot be done to a POP3 maildrop. */
+gboolean changes_can(Changes *changes, const char *what, GError **error);
 /* Puts it into its lane; takes it. @run: it may be answered for early. */
 void change_submit(Changes *changes, Change *change, gboolean run);
 /* It is over, well or with @error: tells, and frees. */

@@ -124,14 +124,26 @@ removal_of(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid, GErr
 	return NULL;
 }
 
+/* A removal that is answered for before a session was opened needs some hope of one. */
+static gboolean
+may_mark(Changes *changes, GError **error)
+{
+	if (!account_is_maildrop(changes->account) || changes_are_online(changes))
+		return TRUE;
+	g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE,
+			    "offline: messages are removed while the server can be reached");
+	return FALSE;
+}
+
 void
 changes_remove(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid, ChangeDone done,
 	       gpointer user)
 {
 	g_autoptr(GError) error = NULL;
 	Change *change = NULL;
+	gboolean only_here = mailbox_is_only_kept(mailbox, uid);
 
-	if (changes_may(changes, &error))
+	if (changes_may(changes, &error) && (only_here || may_mark(changes, &error)))
 		change = removal_of(changes, mailbox, serial, uid, &error);
 	if (change != NULL && !count_removal(changes)) {
 		g_clear_pointer(&change, change_free);
@@ -139,6 +151,13 @@ changes_remove(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid, 
 				    "more than %u messages removed within a minute: stopped; "
 				    "`mailfs allow-delete MOUNTPOINT` lifts this for ten minutes",
 				    changes->config.limit);
+	}
+	if (change != NULL && only_here) {
+		g_autoptr(UidSet) uids = uidset_new();
+
+		uidset_add(uids, uid, uid);
+		mailbox_drop(mailbox, serial, uids);
+		g_clear_pointer(&change, change_free);
 	}
 	if (change == NULL) {
 		done(user, error);

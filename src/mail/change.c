@@ -49,12 +49,24 @@ changes_may(Changes *changes, GError **error)
 }
 
 gboolean
+changes_can(Changes *changes, const char *what, GError **error)
+{
+	if (!account_is_maildrop(changes->account))
+		return TRUE;
+	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
+		    "a POP3 server keeps no %s: messages can be read, copied out of the mount and "
+		    "removed; an imaps:// URL of the same account may do more",
+		    what);
+	return FALSE;
+}
+
+gboolean
 change_error_is_of_line(const GError *error)
 {
-	static const MailfsError codes[] = {MAILFS_ERROR_OFFLINE,      MAILFS_ERROR_TIMEOUT,
-					    MAILFS_ERROR_HOST_UNKNOWN, MAILFS_ERROR_LIMIT,
-					    MAILFS_ERROR_LOGIN,	       MAILFS_ERROR_TOKEN,
-					    MAILFS_ERROR_TLS,	       MAILFS_ERROR_PROTOCOL};
+	static const MailfsError codes[] = {
+		MAILFS_ERROR_OFFLINE, MAILFS_ERROR_TIMEOUT,  MAILFS_ERROR_HOST_UNKNOWN,
+		MAILFS_ERROR_LIMIT,   MAILFS_ERROR_LOGIN,    MAILFS_ERROR_TOKEN,
+		MAILFS_ERROR_TLS,     MAILFS_ERROR_PROTOCOL, MAILFS_ERROR_BUSY};
 
 	for (guint i = 0; i < G_N_ELEMENTS(codes); i++)
 		if (g_error_matches(error, MAILFS_ERROR, codes[i]))
@@ -219,6 +231,8 @@ belongs_to_run(Changes *changes, const Change *change)
 	gint64 now = g_get_monotonic_time();
 	Lane *lane = lane_of(changes, change);
 
+	if (account_is_maildrop(changes->account))
+		return changes->early < EARLY_MOST;
 	if (lane->run_at == 0 || now - lane->run_at > RUN_US || changes->early >= EARLY_MOST ||
 	    change->victim != 0 || changes->stuck.length > 0)
 		return FALSE;
@@ -296,6 +310,9 @@ tell_late_failure(Changes *changes, const Change *change, const GError *error)
 	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_STALE))
 		changes_log(changes, "%s/%s was not %s: %s", path, change->copy->name,
 			    change->kind == DO_MOVE ? "moved" : "removed", error->message);
+	else if (change->lost)
+		changes_log(changes, "%s/%s is back: %s; remove it again", path, change->copy->name,
+			    error->message);
 	else
 		changes_log(changes, "%s/%s is back: the server refused to %s it: %s", path,
 			    change->copy->name, change->kind == DO_MOVE ? "move" : "remove",
@@ -603,8 +620,8 @@ place_records(Changes *changes)
 	}
 }
 
-static gboolean
-is_online(Changes *changes)
+gboolean
+changes_are_online(Changes *changes)
 {
 	PoolStatus status;
 	gboolean online;
@@ -647,7 +664,7 @@ changes_main(gpointer user)
 
 		if (stuck) {
 			g_mutex_unlock(&changes->lock);
-			if (is_online(changes))
+			if (changes_are_online(changes))
 				try_again(changes);
 			g_mutex_lock(&changes->lock);
 			stuck = has_stuck(changes);

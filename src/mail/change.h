@@ -13,6 +13,10 @@
  * when mailfs is killed; when the server refuses one later the message is back in its place and the
  * log says why. fsync() of the directory, and umount, wait for them.
  *
+ * POP3: a removal is always answered for early while the line is up, for the session that deletes
+ * comes after it. When its line is lost before the server has said that it has deleted, the message
+ * is shown again. All other changes on the server are UNSUPPORTED.
+ *
  * Thread-safe. Nothing here waits for the network; `done` comes once, on any thread, also before
  * the function returns. Errors as in request.h; STALE, NOT_FOUND when the message is no more;
  * READ_ONLY at once for an account that is mounted so; OFFLINE at once when the line is known to be

@@ -42,7 +42,8 @@ wishes_of(Mailbox *mailbox, const ScanAdvice *advice, GArray *cached)
 		if (entry->stored)
 			continue;
 		if (entry->has_crc &&
-		    bodies_has(mailbox->house->bodies, mailbox->serial, entry->uid)) {
+		    (bodies_has(mailbox->house->bodies, mailbox->serial, entry->uid) ||
+		     mailbox_is_kept(mailbox, entry->uid))) {
 			if (!entry->opened)
 				g_array_append_val(cached, entry->uid);
 			continue;
@@ -142,9 +143,12 @@ find_message(Mailbox *mailbox, guint32 serial, guint32 uid, MessageEntry *entry_
 static int
 cached_body(Mailbox *mailbox, guint32 serial, const MessageEntry *entry)
 {
+	int fd;
+
 	if (!entry->has_crc)
 		return -1;
-	return bodies_get(mailbox->house->bodies, serial, entry->uid, entry->size, entry->crc);
+	fd = bodies_get(mailbox->house->bodies, serial, entry->uid, entry->size, entry->crc);
+	return fd >= 0 ? fd : mailbox_kept_body(mailbox, entry);
 }
 
 void
@@ -275,6 +279,9 @@ mailbox_fetched(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size, gui
 		if (mailbox->exact == NULL)
 			mailbox->exact = index_batch_new(serial);
 		index_batch_exact(mailbox->exact, uid, size, crc);
+		if (mailbox->house->numbers != NULL)
+			index_batch_fetched(mailbox->exact, uid,
+					    g_get_real_time() / G_USEC_PER_SEC);
 		mailbox->n_exact++;
 	}
 	if (uid == 0 || mailbox->n_exact >= EXACT_BATCH) {
@@ -282,6 +289,8 @@ mailbox_fetched(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size, gui
 		mailbox->n_exact = 0;
 	}
 	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (entry != NULL)
+		mailbox_keep_body(mailbox, serial, uid, size, crc);
 	if (full != NULL)
 		index_submit(mailbox->house->index, full);
 	if (resized)
@@ -371,8 +380,7 @@ mailbox_header(Mailbox *mailbox, guint32 serial, guint32 uid, MailboxHeader done
 		done(user, NULL, 0, gone);
 		return;
 	}
-	if (entry.has_crc)
-		fd = bodies_get(mailbox->house->bodies, serial, uid, entry.size, entry.crc);
+	fd = cached_body(mailbox, serial, &entry);
 	if (fd >= 0 && header_from_body(fd, entry.size, done, user))
 		return;
 

@@ -516,6 +516,7 @@ mailbox_drop(Mailbox *mailbox, guint32 serial, const UidSet *uids)
 		guint32 uid = g_array_index(gone, guint32, i);
 
 		bodies_remove(mailbox->house->bodies, serial, uid);
+		mailbox_keep_no_more(mailbox, uid);
 		mailbox->house->news->gone(mailbox->house->user, mailbox, serial, uid,
 					   names->pdata[i]);
 	}

@@ -87,6 +87,20 @@ gboolean mailbox_add_message(Mailbox *mailbox, IndexBatch *batch, IndexMessage *
 /* What the index keeps of this mailbox; borrows its strings. Under the lock. */
 IndexMailbox mailbox_row(const Mailbox *mailbox);
 
+/* --- mailbox-keep.c: POP3, keep=yes. Not under the lock. --- */
+
+/* A body came: remembers when, and keeps it. */
+void mailbox_keep_body(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size, guint32 crc);
+/* A descriptor, or -1. */
+int mailbox_kept_body(Mailbox *mailbox, const MessageEntry *entry);
+gboolean mailbox_is_kept(Mailbox *mailbox, guint32 uid);
+UidSet *mailbox_kept(Mailbox *mailbox); /* (transfer full) */
+void mailbox_keep_no_more(Mailbox *mailbox, guint32 uid);
+/* Sizes and checksums that the index was not told of before a crash. Under load_lock. */
+void mailbox_load_kept(Mailbox *mailbox, Messages *messages);
+/* Lists those that are kept and not listed, once the serial is known. TRUE: there were some. */
+gboolean mailbox_list_kept(Mailbox *mailbox);
+
 /* Loads what the index has, the first time. Blocks on local disk. */
 void mailbox_load(Mailbox *mailbox);
 

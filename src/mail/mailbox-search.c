@@ -38,9 +38,21 @@ static const RequestEvents search_events = {
 void
 mailbox_search(Mailbox *mailbox, GPtrArray *terms, MailboxFound done, gpointer user)
 {
-	Search *search = g_new0(Search, 1);
-	Request *request =
-		request_new(REQUEST_SEARCH, mailbox_raw_name(mailbox), &search_events, search);
+	g_autoptr(GError) refused = NULL;
+	Search *search;
+	Request *request;
+
+	if (mailbox_attributes(mailbox) & MAILBOX_MAILDROP) {
+		refused = g_error_new_literal(
+			MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
+			"POP3 servers cannot search: grep -r in the mailbox, or "
+			"in .text/INBOX, does");
+		g_ptr_array_unref(terms);
+		done(user, 0, NULL, refused);
+		return;
+	}
+	search = g_new0(Search, 1);
+	request = request_new(REQUEST_SEARCH, mailbox_raw_name(mailbox), &search_events, search);
 
 	search->done = done;
 	search->user = user;

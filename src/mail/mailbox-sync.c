@@ -27,6 +27,7 @@ typedef struct {
 	gboolean unfounded; /* the listing that was loaded is not the one that was assumed */
 	gboolean changed;   /* since the last publish */
 	gboolean holes;	    /* the server has messages below `below` that the listing lacks */
+	BodyWriter *writer; /* of a body that comes along */
 } Sync;
 
 static const RequestEvents sync_events;
@@ -36,6 +37,7 @@ sync_free(Sync *sync)
 {
 	g_array_unref(sync->arrived);
 	g_string_free(sync->text, TRUE);
+	body_writer_abort(sync->writer);
 	g_free(sync);
 }
 
@@ -247,6 +249,9 @@ on_selected(gpointer user, const MailboxState *now)
 	if (old_serial != 0)
 		bodies_remove_serial(mailbox->house->bodies, old_serial);
 	mailbox->house->news->renumbered(mailbox->house->user, mailbox, old_serial, serial);
+	/* Before those that are still to come, whose numbers are higher: who reads the directory
+	 * meanwhile goes on from there. */
+	mailbox_list_kept(mailbox);
 }
 
 static gsize
@@ -268,6 +273,10 @@ on_message(gpointer user, const MessageInfo *info)
 	if (!is_founded(sync))
 		return;
 	arrived.info.flags &= LASTING_FLAGS;
+	arrived.info.uidl = NULL;
+	if (info->date == G_MININT64)
+		arrived.info.date = name_date_of_header(info->header != NULL ? info->header : "",
+							info->header_len);
 	arrived.keywords = keep_text(sync, info->keywords, strlen(info->keywords));
 	if (sync->mailbox->house->names_uid) {
 		arrived.name = keep_text(sync, "", 0);
@@ -277,7 +286,9 @@ on_message(gpointer user, const MessageInfo *info)
 
 		name_headers_parse(info->header != NULL ? info->header : "", info->header_len,
 				   &headers);
-		name = name_for_message(info->date, info->uid, &headers);
+		name = info->uidl != NULL
+			       ? name_for_uidl(arrived.info.date, info->uidl, &headers)
+			       : name_for_message(arrived.info.date, info->uid, &headers);
 		name_headers_clear(&headers);
 		arrived.name = keep_text(sync, name, strlen(name));
 	}
@@ -355,25 +366,51 @@ tell_removed(Sync *sync, const Removed *removed)
 	}
 }
 
+/* How many of @uids are here, below @below. Under the lock. */
+static guint
+count_here(const Mailbox *mailbox, const UidSet *uids, guint32 below)
+{
+	guint n = 0;
+
+	for (guint i = 0; i < uidset_n_ranges(uids); i++) {
+		guint32 first, last;
+
+		uidset_range(uids, i, &first, &last);
+		if (first < below)
+			n += messages_rank(mailbox->messages, MIN(last, below - 1) + 1) -
+			     messages_rank(mailbox->messages, first);
+	}
+	return n;
+}
+
+/* What the archive has stays, whatever becomes of it on the server. */
 static void
-remove_messages(Sync *sync, const UidSet *uids, gboolean are_present)
+remove_messages(Sync *sync, const UidSet *told, gboolean are_present)
 {
 	Mailbox *mailbox = sync->mailbox;
 	g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(guint32));
 	g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 	Removed removed = {gone, names};
 	g_autoptr(UidSet) dropped = NULL;
+	g_autoptr(UidSet) kept = mailbox_kept(mailbox);
+	g_autoptr(UidSet) uids = uidset_copy(told);
 
 	if (!is_founded(sync))
 		return;
 	publish(sync);
+	if (are_present)
+		uidset_add_all(uids, kept);
+	else
+		uidset_remove_all(uids, kept);
+	uidset_remove_all(kept, told);
 	g_rw_lock_writer_lock(&mailbox->lock);
 	if (are_present) {
 		messages_keep(mailbox->messages, uids, sync->below, note_removed, &removed);
 		/* What we have removed since it was asked may still be in the answer. */
-		dropped = uidset_intersect(mailbox->dropped, uids);
-		sync->holes = messages_rank(mailbox->messages, sync->below) <
-			      uidset_count(uids) - uidset_count(dropped);
+		dropped = uidset_intersect(mailbox->dropped, told);
+		sync->holes = messages_rank(mailbox->messages, sync->below) -
+				      count_here(mailbox, kept, sync->below) <
+			      uidset_count(told) - uidset_count(dropped);
 	} else {
 		messages_remove(mailbox->messages, uids, note_removed, &removed);
 	}
@@ -395,6 +432,47 @@ on_present(gpointer user, const UidSet *uids)
 	remove_messages(user, uids, TRUE);
 }
 
+/* --- bodies that come along, where a server has no other way to show a header
+ * ------------------------- */
+
+static gboolean
+on_body_open(gpointer user, guint64 announced, GError **error)
+{
+	Sync *sync = user;
+
+	if (!is_founded(sync) || sync->mailbox->serial == 0)
+		return FALSE;
+	body_writer_abort(sync->writer);
+	sync->writer = body_writer_new(sync->mailbox->house->bodies, sync->mailbox->serial, error);
+	return sync->writer != NULL;
+}
+
+static gboolean
+on_body_data(gpointer user, const guint8 *data, gsize len, GError **error)
+{
+	Sync *sync = user;
+
+	return body_writer_write(sync->writer, data, len, error);
+}
+
+static void
+on_body_done(gpointer user, guint32 uid, const GError *error)
+{
+	Sync *sync = user;
+	guint64 size;
+	guint32 crc;
+
+	if (error != NULL || uid == 0) {
+		g_clear_pointer(&sync->writer, body_writer_abort);
+		return;
+	}
+	/* Its message is to be there before its size is told. */
+	publish(sync);
+	if (sync->writer != NULL &&
+	    body_writer_keep(g_steal_pointer(&sync->writer), uid, &size, &crc, NULL))
+		mailbox_fetched(sync->mailbox, sync->mailbox->serial, uid, size, crc);
+}
+
 static void
 on_batch(gpointer user)
 {
@@ -412,6 +490,9 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 
 	(void)is_founded(sync);
 	publish(sync);
+	mailbox_fetched(mailbox, 0, 0, 0, 0);
+	if (error == NULL && mailbox_list_kept(mailbox))
+		mailbox->house->news->listing(mailbox->house->user, mailbox);
 	g_rw_lock_writer_lock(&mailbox->lock);
 	g_clear_error(&mailbox->error);
 	if (error == NULL && (sync->holes || sync->unfounded)) {
@@ -464,5 +545,8 @@ static const RequestEvents sync_events = {
 	.vanished = on_vanished,
 	.present = on_present,
 	.batch = on_batch,
+	.body_open = on_body_open,
+	.body_data = on_body_data,
+	.body_done = on_body_done,
 	.done = on_done,
 };

@@ -24,8 +24,10 @@ in_use(Mailbox *mailbox, gint now)
 
 	if (g_atomic_int_get(&mailbox->promised) > now)
 		return TRUE;
+	/* To ask about a maildrop is to lock it: not when nobody looks. */
 	return used != 0 &&
-	       (now - used < USED_S || strcmp(mailbox_raw_name(mailbox), "INBOX") == 0);
+	       (now - used < USED_S || (mailbox->house->numbers == NULL &&
+					strcmp(mailbox_raw_name(mailbox), "INBOX") == 0));
 }
 
 void

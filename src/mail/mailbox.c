@@ -213,6 +213,7 @@ mailbox_load(Mailbox *mailbox)
 		messages = messages_new();
 		serial = 0;
 	}
+	mailbox_load_kept(mailbox, messages);
 	g_rw_lock_writer_lock(&mailbox->lock);
 	/* A crash before the last batch was written leaves another number of rows: known_now() then
 	 * asks for a sweep. */

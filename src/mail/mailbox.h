@@ -7,7 +7,9 @@
 
 #include "mail/messages.h"
 #include "proto/pool.h"
+#include "store/archive.h"
 #include "store/index.h"
+#include "store/numbers.h"
 #include "store/scan.h"
 
 G_BEGIN_DECLS
@@ -36,6 +38,8 @@ typedef struct {
 	Index *index;
 	Bodies *bodies;
 	Scan *scan;
+	Numbers *numbers;   /* NULL: the server has UIDs */
+	Archive *archive;   /* of bodies that stay when the server has them no more; or NULL */
 	gboolean names_uid; /* names=uid: no headers, no names */
 	const MailboxNews *news;
 	gpointer user;
@@ -199,6 +203,10 @@ void mailbox_hide(Mailbox *mailbox, guint32 serial, guint32 uid, gboolean hidden
 /* As a STORE of ours has left them. Not counted as another client's change. */
 void mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, guint32 add,
 		       const char *add_keywords, guint32 remove, const char *remove_keywords);
+/* Its body is on disk, every byte proved, and outlasts a power failure. Blocks on local disk. */
+gboolean mailbox_secure_body(Mailbox *mailbox, guint32 serial, guint32 uid);
+/* TRUE: the archive has it, and the server no more, as far as it was asked in this mount. */
+gboolean mailbox_is_only_kept(Mailbox *mailbox, guint32 uid);
 /* These carry \Deleted by our hand and could not be removed: hidden as long as they carry it. */
 void mailbox_mark(Mailbox *mailbox, guint32 serial, const UidSet *uids);
 UidSet *mailbox_marked(Mailbox *mailbox, guint32 serial); /* those of them. (transfer full) */

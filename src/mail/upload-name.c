@@ -213,10 +213,8 @@ upload_rename_over(Upload *upload, Mailbox *mailbox, const char *name, guint32 s
 	Move way = {.upload = upload, .name = name, .proof = &proof};
 	gboolean moved;
 
-	if ((mailbox_attributes(mailbox) & MAILBOX_NOSELECT) != 0)
-		return upload_fail(error, MAILFS_ERROR_UNSUPPORTED,
-				   "this mailbox can hold no messages");
-	if (!upload_may_be_called(name, error) || !prepare(upload, mailbox, name, &proof, error))
+	if (!upload_can_lie_in(mailbox, error) || !upload_may_be_called(name, error) ||
+	    !prepare(upload, mailbox, name, &proof, error))
 		return FALSE;
 	if (uid != 0)
 		way.validity = validity_of(mailbox, serial);

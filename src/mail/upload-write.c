@@ -31,6 +31,21 @@ is_local(Mailbox *mailbox)
 	return (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0;
 }
 
+gboolean
+upload_can_lie_in(Mailbox *mailbox, GError **error)
+{
+	guint attributes = mailbox_attributes(mailbox);
+
+	if (attributes & MAILBOX_MAILDROP)
+		return upload_fail(error, MAILFS_ERROR_UNSUPPORTED,
+				   "nothing can be put into a POP3 maildrop: only mail that is "
+				   "delivered comes there");
+	if (attributes & MAILBOX_NOSELECT)
+		return upload_fail(error, MAILFS_ERROR_UNSUPPORTED,
+				   "this mailbox can hold no messages");
+	return TRUE;
+}
+
 /* --- making one --- */
 
 Upload *
@@ -43,8 +58,7 @@ uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, guint32 mod
 
 	if (uploads->read_only && !upload_fail(error, MAILFS_ERROR_READ_ONLY, "mounted read-only"))
 		return NULL;
-	if ((mailbox_attributes(mailbox) & MAILBOX_NOSELECT) &&
-	    !upload_fail(error, MAILFS_ERROR_UNSUPPORTED, "this mailbox can hold no messages"))
+	if (!upload_can_lie_in(mailbox, error))
 		return NULL;
 	if (is_local(mailbox) && uploads->outlet == NULL &&
 	    !upload_fail(error, MAILFS_ERROR_UNSUPPORTED, no_smtp))

@@ -215,6 +215,8 @@ gboolean upload_has_source(Upload *upload); /* is what it is to be a copy of sti
 gboolean upload_take_bytes(Upload *upload, gboolean all, GError **error);
 
 gboolean upload_fail(GError **error, MailfsError code, const char *text); /* FALSE */
+/* FALSE with UNSUPPORTED: no message can be put into it. */
+gboolean upload_can_lie_in(Mailbox *mailbox, GError **error);
 gboolean uploads_load(Uploads *uploads, GError **error);
 /* INVALID: a name that would be another message's. */
 gboolean upload_may_be_called(const char *name, GError **error);
