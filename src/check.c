@@ -16,6 +16,7 @@
 #include "mail/name.h"
 #include "net/dial.h"
 #include "proto/imap.h"
+#include "proto/pop.h"
 #include "secrets.h"
 
 #define TEXT_BYTES_SHOWN 2000
@@ -119,13 +120,6 @@ check_config(Check *check, GError **error)
 	check->config = config_load(check->source, check->options, NULL, NULL, error);
 	if (check->config == NULL)
 		return end_failed(*error, NULL);
-	if (check->config->kind == CONFIG_POP3) {
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
-			    "%s: this version of mailfs reads IMAP accounts only; use an imaps:// "
-			    "URL if the server offers it",
-			    check->config->account);
-		return end_failed(*error, NULL);
-	}
 	text = config_text(check);
 	end_ok(text);
 	return TRUE;
@@ -334,13 +328,17 @@ fail_login(Check *check, const GError *error)
 	}
 	if (!check->line_told && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT) &&
 	    check->config->server.tls == TLS_STARTTLS)
-		return end_failed(error, "does this port want TLS from the start? then the URL is "
+		return end_failed(
+			error, check->config->kind == CONFIG_POP3
+				       ? "does this port want TLS from the start? then the URL is "
+					 "pop3s://"
+				       : "does this port want TLS from the start? then the URL is "
 					 "imaps://");
 	/* With no mechanism tried, the error has named the way out. */
 	if (check->backend->mechanism != NULL &&
 	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN))
 		return end_failed(error, "check user and password; some providers want an app "
-					 "password, or IMAP switched on in their settings");
+					 "password, or IMAP or POP3 switched on in their settings");
 	return end_failed(error, NULL);
 }
 
@@ -359,6 +357,28 @@ on_alert(gpointer user, const char *text)
 }
 
 static const BackendNews news = {.changed = on_changed, .alert = on_alert};
+
+/* Nothing of the maildrop is listed here. */
+static gboolean
+on_numbers_open(gpointer user, guint32 *uidvalidity_out, guint32 *uidnext_out, GError **error)
+{
+	*uidvalidity_out = *uidnext_out = 1;
+	return TRUE;
+}
+
+static gboolean
+on_numbers_look_up(gpointer user, PopMessage *messages, guint n, GError **error)
+{
+	return TRUE;
+}
+
+static void
+on_numbers_settle(gpointer user, const UidSet *present)
+{
+}
+
+static const PopNumbers no_numbers = {
+	.open = on_numbers_open, .look_up = on_numbers_look_up, .settle = on_numbers_settle};
 
 static void
 set_up_backend(Check *check)
@@ -379,8 +399,10 @@ set_up_backend(Check *check)
 		.timeout_ms = config->timeout * 1000,
 		.read_only = TRUE,
 		.compress = TRUE,
+		.numbers = &no_numbers,
 	};
-	check->backend = imap_backend_new(&check->backend_config, &news, check);
+	check->backend = (config->kind == CONFIG_POP3 ? pop_backend_new : imap_backend_new)(
+		&check->backend_config, &news, check);
 }
 
 static gboolean
@@ -423,11 +445,13 @@ check_login(Check *check, GError **error)
 
 /* The first one offered of those that do the same counts; the last one stands for them when there
  * is none. */
-static const struct {
+typedef struct {
 	const char *names[3];
 	const char *meaning[3];
 	const char *without;
-} matters[] = {
+} Matter;
+
+static const Matter matters_of_imap[] = {
 	{{"IDLE"}, {"push"}, "push (new mail shows within dir-time)"},
 	{{"QRESYNC", "CONDSTORE"},
 	 {"quick sync", "quick sync of flags"},
@@ -435,6 +459,12 @@ static const struct {
 	{{"COMPRESS=DEFLATE"}, {"compression"}, "compression"},
 	{{"QUOTA"}, {"quota"}, "quota (df shows no sizes)"},
 	{{"SPECIAL-USE", "XLIST"}, {"special folders", "special folders"}, "special folders"},
+};
+
+static const Matter matters_of_pop[] = {
+	{{"UIDL"}, {"lasting names"}, "lasting names (messages are known by their headers)"},
+	{{"TOP"}, {"headers"}, "headers by themselves (a first listing fetches whole messages)"},
+	{{"PIPELINING"}, {"pipelining"}, "pipelining (each message costs a round trip)"},
 };
 
 static gboolean
@@ -447,12 +477,14 @@ is_offered(const GPtrArray *capabilities, const char *name)
 }
 
 char *
-check_capability_text(const GPtrArray *capabilities)
+check_capability_text(const GPtrArray *capabilities, gboolean pop)
 {
+	const Matter *matters = pop ? matters_of_pop : matters_of_imap;
+	guint n = pop ? G_N_ELEMENTS(matters_of_pop) : G_N_ELEMENTS(matters_of_imap);
 	GString *has = g_string_new(NULL);
 	g_autoptr(GString) lacks = g_string_new(NULL);
 
-	for (guint i = 0; i < G_N_ELEMENTS(matters); i++) {
+	for (guint i = 0; i < n; i++) {
 		guint k = 0;
 
 		while (matters[i].names[k] != NULL &&
@@ -475,7 +507,8 @@ check_capability_text(const GPtrArray *capabilities)
 static gboolean
 check_capabilities(Check *check, GError **error)
 {
-	g_autofree char *text = check_capability_text(check->backend->capabilities);
+	g_autofree char *text = check_capability_text(check->backend->capabilities,
+						      check->config->kind == CONFIG_POP3);
 
 	begin("server");
 	end_ok(text);
@@ -595,8 +628,12 @@ check_folders(Check *check, GError **error)
 		g_string_append_printf(text, ", %u of them only hold others", check->n_closed);
 	if (check->messages_told)
 		g_string_append_printf(text, "; %" G_GUINT64_FORMAT " messages", check->n_messages);
-	g_string_append(text, check->special->len > 0 ? check->special->str
-						      : "; none is marked as sent, trash or such");
+	if (check->config->kind == CONFIG_POP3)
+		g_string_append(text, ", the maildrop");
+	else
+		g_string_append(text, check->special->len > 0
+					      ? check->special->str
+					      : "; none is marked as sent, trash or such");
 	end_ok(text->str);
 	return TRUE;
 }
@@ -619,6 +656,8 @@ check_quota(Check *check, GError **error)
 	g_autofree char *limit = NULL;
 	g_autofree char *text = NULL;
 
+	if (check->config->kind == CONFIG_POP3)
+		return TRUE;
 	begin("quota");
 	if (!run_request(check, request_new(REQUEST_QUOTA, "INBOX", &events, check), error))
 		return end_failed(*error, NULL);

@@ -24,7 +24,7 @@ int check_run(const char *source, GPtrArray *options, char *environment);
 /* The pure parts, for tests. */
 
 /* What matters of the words that a server offers after login (upper case). (transfer full) */
-char *check_capability_text(const GPtrArray *capabilities);
+char *check_capability_text(const GPtrArray *capabilities, gboolean pop);
 
 /* "good until 2026-12-24 (32 days)". (transfer full) */
 char *check_expiry_text(gint64 expires, gint64 now);

@@ -48,11 +48,13 @@ static const char *const auth_words[] = {"auto",     "plain",	      "login",
 					 "xoauth2",  "oauthbearer",   NULL};
 static const char *const names_words[] = {"subject", "uid", NULL};
 static const char *const delete_words[] = {"trash", "expunge", "mark", NULL};
+static const char *const keep_words[] = {"auto", "yes", "no", NULL};
 static const char *const save_sent_words[] = {"auto", "yes", "no", NULL};
 
 G_STATIC_ASSERT(G_N_ELEMENTS(auth_words) == AUTH_OAUTHBEARER + 2);
 G_STATIC_ASSERT(G_N_ELEMENTS(names_words) == CONFIG_NAMES_UID + 2);
 G_STATIC_ASSERT(G_N_ELEMENTS(delete_words) == CONFIG_DELETE_MARK + 2);
+G_STATIC_ASSERT(G_N_ELEMENTS(keep_words) == CONFIG_KEEP_NO + 2);
 G_STATIC_ASSERT(G_N_ELEMENTS(save_sent_words) == CONFIG_SAVE_SENT_NO + 2);
 
 static gboolean
@@ -335,7 +337,9 @@ static const Option options[] = {
 	 .argument = "auto|yes|no", .help = "kept for a version that sends"},
 	{"rate", KIND_SPECIAL, .set = set_rate, .argument = "N/h", .help = "kept for a version that sends"},
 	{"pop-keep", KIND_SPECIAL, .set = set_pop_keep,
-	 .argument = "forever|Nd", .help = "kept for a version that reads POP3"},
+	 .argument = "forever|Nd", .help = "POP3: when a message that was read is deleted on the server (forever)"},
+	{"keep", KIND_WORD, IN_CONFIG(keep), .words = keep_words,
+	 .argument = "auto|yes|no", .help = "POP3: what was read stays here when the server has it no more (auto: with pop-keep=Nd)"},
 };
 
 /* libfuse's own, given to it as they are. */

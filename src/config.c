@@ -562,6 +562,14 @@ check_whole(Config *config, const ConfigExtra *extra, GError **error)
 	if (!check_plaintext(config, &config->server, error) ||
 	    !check_plaintext(config, &config->smtp, error))
 		return FALSE;
+	if (config->kind != CONFIG_POP3 && config->keep == CONFIG_KEEP_YES) {
+		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
+				    "keep=yes is for POP3 accounts: an IMAP server keeps what is "
+				    "not removed");
+		return FALSE;
+	}
+	if (config->keep == CONFIG_KEEP_AUTO)
+		config->keep = config->pop_keep != 0 ? CONFIG_KEEP_YES : CONFIG_KEEP_NO;
 	if (config->password_command != NULL && config->token_command != NULL) {
 		g_set_error_literal(
 			error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,

@@ -40,6 +40,12 @@ typedef enum {
 	CONFIG_SAVE_SENT_NO,
 } ConfigSaveSent;
 
+typedef enum {
+	CONFIG_KEEP_AUTO, /* in a loaded Config: yes or no */
+	CONFIG_KEEP_YES,
+	CONFIG_KEEP_NO,
+} ConfigKeep;
+
 /* One server to talk to: what a URL or discovery says. */
 typedef struct {
 	char *host; /* a name or an address, without brackets; NULL: no such server */
@@ -82,6 +88,8 @@ typedef struct {
 	gboolean subscribed;
 
 	gboolean ro;
+	guint pop_keep; /* POP3: days until a message that is here is deleted there; 0: for ever */
+	ConfigKeep keep;
 	ConfigDelete delete_mode;
 	guint delete_limit; /* removals a minute; 0: no guard */
 	gboolean allow_other;
@@ -96,8 +104,7 @@ typedef struct {
 	char *outbox;
 	guint hold; /* seconds */
 	ConfigSaveSent save_sent;
-	guint pop_keep; /* days; 0: for ever */
-	guint rate;	/* mails an hour; 0: no bound */
+	guint rate; /* mails an hour; 0: no bound */
 } Config;
 
 /**

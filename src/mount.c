@@ -25,6 +25,7 @@
 #include "log.h"
 #include "pages.h"
 #include "proto/imap.h"
+#include "proto/pop.h"
 #include "secrets.h"
 #include "writing.h"
 
@@ -38,6 +39,7 @@ typedef struct {
 	char *environment; /* the password in it, until secrets has it */
 	char *mountpoint;  /* absolute */
 	char *cache_identity;
+	char *keep_dir;
 	Config *config;
 	Secrets *secrets;
 	UtilFd lock_fd;
@@ -363,8 +365,10 @@ static gboolean
 build_account(Mount *mount, GError **error)
 {
 	const Config *config = mount->config;
+	gboolean pop = config->kind == CONFIG_POP3;
 	AccountConfig account = {
-		.backend_new = imap_backend_new,
+		.backend_new = pop ? pop_backend_new : imap_backend_new,
+		.maildrop = pop,
 		.backend = &mount->backend,
 		.connections = config->connections,
 		.dir_time_us = config->dir_time * G_USEC_PER_SEC,
@@ -379,6 +383,9 @@ build_account(Mount *mount, GError **error)
 	mount->cache_identity = g_strconcat(
 		config->identity, config->names == CONFIG_NAMES_UID ? " names=uid" : "", NULL);
 	account.identity = mount->cache_identity;
+	if (config->keep == CONFIG_KEEP_YES)
+		account.keep_dir = mount->keep_dir = g_build_filename(
+			g_get_user_state_dir(), "mailfs", config->account, "kept", NULL);
 	if (config->server.tls != TLS_NONE) {
 		mount->tls_context =
 			tls_context_new(config->tls_ca, config->tls_fingerprint, error);
@@ -398,6 +405,7 @@ build_account(Mount *mount, GError **error)
 		.timeout_ms = config->timeout * 1000,
 		.read_only = config->ro,
 		.compress = TRUE,
+		.linger_ms = pop ? POP_LINGER_MS : 0,
 	};
 	mount->account = account_new(&account, &account_news, mount, error);
 	return mount->account != NULL;
@@ -464,13 +472,6 @@ mount_build(Mount *mount, GError **error)
 				    mount->cancel, error);
 	if (mount->config == NULL)
 		return FALSE;
-	if (mount->config->kind == CONFIG_POP3) {
-		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
-			    "%s: this version of mailfs mounts IMAP accounts only; use an imaps:// "
-			    "URL if the server offers it",
-			    mount->config->account);
-		return FALSE;
-	}
 	if ((has_place(mount) && !check_mountpoint(mount, error)) || !lock_cache(mount, error) ||
 	    !load_secrets(mount, error) || !build_account(mount, error))
 		return FALSE;
@@ -515,6 +516,7 @@ mount_take_down(Mount *mount)
 	util_close_fd(&mount->lock_fd);
 	g_free(mount->mountpoint);
 	g_free(mount->cache_identity);
+	g_free(mount->keep_dir);
 }
 
 /* --- telling that it is ready

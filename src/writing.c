@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "mail/expiry.h"
 
 #define MOUNTS_MAX 16
 
@@ -18,6 +19,7 @@ struct Writing {
 	Spool *spool;
 	Uploads *uploads;
 	Changes *changes;
+	Expiry *expiry; /* NULL: nothing is deleted by itself */
 };
 
 static gboolean
@@ -74,6 +76,9 @@ writing_new(const Config *config, Account *account, const UploadsNews *news, gpo
 		.user = user,
 	};
 
+	/* There is no other mailbox to move it to. */
+	if (account_is_maildrop(account))
+		changes.policy = DELETE_EXPUNGE;
 	writing->account = account;
 	writing->lock_fd = -1;
 	if (take_directory(writing, config->account, error)) {
@@ -84,10 +89,21 @@ writing_new(const Config *config, Account *account, const UploadsNews *news, gpo
 		writing->uploads = uploads_new(account, writing->spool, FALSE, news, user, error);
 	if (writing->uploads != NULL)
 		writing->changes = changes_new(account, &changes, error);
-	if (writing->changes != NULL)
-		return writing;
-	writing_free(writing);
-	return NULL;
+	if (writing->changes == NULL) {
+		writing_free(writing);
+		return NULL;
+	}
+	if (account_is_maildrop(account) && config->pop_keep != 0) {
+		ExpiryConfig expiry = {
+			.keep_s = config->pop_keep * (gint64)(24 * 60 * 60),
+			.limit = config->delete_limit,
+			.log = news->log,
+			.user = user,
+		};
+
+		writing->expiry = expiry_new(account, &expiry);
+	}
+	return writing;
 }
 
 Uploads *
@@ -107,6 +123,8 @@ writing_online(Writing *writing)
 {
 	uploads_retry(writing->uploads);
 	changes_retry(writing->changes);
+	if (writing->expiry != NULL)
+		expiry_hurry(writing->expiry);
 }
 
 gboolean
@@ -134,6 +152,8 @@ writing_settle(Writing *writing, guint seconds)
 void
 writing_stop(Writing *writing)
 {
+	if (writing->expiry != NULL)
+		expiry_stop(writing->expiry);
 	uploads_stop(writing->uploads);
 	changes_stop(writing->changes);
 }
@@ -143,6 +163,7 @@ writing_free(Writing *writing)
 {
 	if (writing == NULL)
 		return;
+	expiry_free(writing->expiry);
 	uploads_free(writing->uploads);
 	changes_free(writing->changes);
 	spool_close(writing->spool);

@@ -6,14 +6,30 @@
 #define DAY (24 * 60 * 60)
 
 static char *
-words(const char *capabilities)
+words_of(const char *capabilities, gboolean pop)
 {
 	g_auto(GStrv) list = g_strsplit(capabilities, " ", -1);
 	g_autoptr(GPtrArray) array = g_ptr_array_new();
 
 	for (guint i = 0; list[i] != NULL; i++)
 		g_ptr_array_add(array, list[i]);
-	return check_capability_text(array);
+	return check_capability_text(array, pop);
+}
+
+static char *
+words(const char *capabilities)
+{
+	return words_of(capabilities, FALSE);
+}
+
+static void
+test_pop3(void)
+{
+	g_autofree char *all = words_of("UIDL TOP PIPELINING STLS", TRUE);
+	g_autofree char *none = words_of("IDLE", TRUE);
+
+	g_assert_cmpstr(all, ==, "lasting names (UIDL), headers (TOP), pipelining (PIPELINING)");
+	g_assert_true(g_str_has_prefix(none, "the bare protocol; without lasting names"));
 }
 
 static void
@@ -92,6 +108,7 @@ main(int argc, char **argv)
 	g_test_add_func("/check/what-a-server-offers-is-told-in-words", test_all_offered);
 	g_test_add_func("/check/what-it-does-not-offer-is-told-too", test_some_offered);
 	g_test_add_func("/check/only-whole-words-count", test_none_offered);
+	g_test_add_func("/check/what-a-pop3-server-offers-is-told", test_pop3);
 	g_test_add_func("/check/a-certificate-that-ends-soon-is-pointed-at", test_expiry);
 	g_test_add_func("/check/a-folder-is-named-as-the-mount-names-it", test_folder_path);
 	return g_test_run();

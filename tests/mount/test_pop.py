@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""POP3 accounts, on Dovecot's pop3: the same tree, the phone that wants in, deleting."""
+import errno
+import os
+import shutil
+import signal
+import threading
+
+from common import Place, compare_folder, fails, fetch_mailbox, listed, main, processes, read, rsync, run, test, uid_of, wait_for
+from pop import (Between, cat, deliver, file_of, filled, letter, log_of, look_again, on_server, phone_in, phone_is_in,
+                 pop, shown)
+
+
+@test("the tree is the one that IMAP shows, over STLS and over TLS")
+def same_tree():
+    with filled(40) as server, Place() as place:
+        with place.mount(server, name="imap") as mount:
+            names = listed(mount + "/INBOX")
+        for tls in (False, True):
+            place.forget()
+            with pop(place, server, tls=tls) as mount:
+                assert sorted(os.listdir(mount)) == ["INBOX", "Outbox"] or os.listdir(mount) == ["INBOX"], os.listdir(mount)
+                assert listed(mount + "/INBOX") == names
+                assert compare_folder(mount + "/INBOX", fetch_mailbox(server, "INBOX"), exact=False) == 40
+                assert os.getxattr(file_of(mount + "/INBOX", 7), "user.mail.subject") == b"Letter 7"
+                assert "Letter 7" in read(f"{mount}/.text/INBOX/{os.path.basename(file_of(mount + '/INBOX', 7))[:-4]}.txt").decode()
+                assert os.listdir(mount + "/.special") == []
+
+
+@test("the doctor finds a POP3 account well")
+def doctor():
+    with filled(3) as server, Place() as place:
+        done = place.mailfs("check", server.pop_url(), "-o", f"tls-ca={server.ca}", password=server.password)
+        assert done.returncode == 0, done.stdout
+        for words in ("lasting names (UIDL)", "pipelining (PIPELINING)", "alice, by ", "the maildrop"):
+            assert words in done.stdout, (words, done.stdout)
+        done = place.mailfs("check", server.pop_url(), "-o", f"tls-ca={server.ca}", password="wrong")
+        assert done.returncode == 77, done.stdout
+
+
+@test("a copy has nothing to do the second time, nor after a remount, nor after the cache was lost")
+def idle_copies():
+    with filled(200) as server, Place() as place:
+        copy = place.path("copy")
+        for how in ("first", "again", "without a cache"):
+            with pop(place, server) as mount:
+                changed = rsync(mount + "/INBOX", copy)
+                assert (len(changed) >= 200) == (how == "first"), (how, changed[:3])
+                assert rsync(mount + "/INBOX", copy) == []
+                numbers = {name: uid_of(f"{mount}/INBOX/{name}") for name in listed(mount + "/INBOX")}
+                assert sorted(numbers.values()) == list(range(1, 201))
+                run("cp", "-a", mount + "/INBOX", place.path("copy of " + how))
+                run("diff", "-r", copy, place.path("copy of " + how))
+            if how == "again":
+                place.forget()
+
+
+@test("new mail shows, and what the phone deletes goes")
+def news():
+    with filled(5) as server, Place() as place, pop(place, server) as mount:
+        inbox = mount + "/INBOX"
+        assert len(listed(inbox)) == 5
+        deliver(server, 77)
+        look_again(place, mount, lambda: "Letter 77" in shown(inbox))
+        phone = phone_in(server)
+        phone.dele(2)
+        phone.quit()
+        look_again(place, mount, lambda: "Letter 1" not in shown(inbox))
+        assert shown(inbox) == on_server(server)
+
+
+@test("what POP3 cannot do is refused, and the log says why")
+def refusals():
+    with filled(3) as server, Place() as place, pop(place, server) as mount:
+        inbox, path = mount + "/INBOX", file_of(mount + "/INBOX", 1)
+        fails(errno.EOPNOTSUPP, lambda: os.mkdir(mount + "/Archive"))
+        fails(errno.EOPNOTSUPP, lambda: os.mkdir(inbox + "/Archive"))
+        fails(errno.EOPNOTSUPP, lambda: os.setxattr(path, "user.mailfs.flags", b"\\Seen"))
+        fails(errno.EOPNOTSUPP, lambda: shutil.copy(path, inbox + "/copy.eml"))
+        fails(errno.EOPNOTSUPP, lambda: os.listdir(mount + "/.search/INBOX/from:bob"))
+        fails(errno.EPERM, lambda: os.rename(inbox, mount + "/In"))
+        fails(errno.EPERM, lambda: os.rmdir(inbox))
+        log = log_of(mount)
+        for words in ("keeps no other mailboxes", "keeps no flags", "nothing can be put into a POP3 maildrop", "cannot search"):
+            assert words in log, (words, log)
+        os.rename(path, inbox + "/mine.eml")
+        assert read(inbox + "/mine.eml") == letter(1).data
+        assert shown_names(inbox)[0].startswith("2026") and "mine.eml" in shown_names(inbox)
+
+
+def shown_names(inbox):
+    return sorted(listed(inbox))
+
+
+@test("rm deletes on the server, at once here and a moment later there")
+def removal():
+    with filled(30) as server, Place() as place:
+        with pop(place, server) as mount:
+            inbox = mount + "/INBOX"
+            gone = [file_of(inbox, number) for number in range(0, 30, 2)]
+            for path in gone:
+                os.unlink(path)
+            assert not any(os.path.exists(path) for path in gone)
+            run("sync", inbox)
+            assert on_server(server) == shown(inbox)
+            assert len(shown(inbox)) == 15
+            left = file_of(inbox, 1)
+            os.unlink(left)
+        # umount has waited for the last one.
+        assert "Letter 1" not in on_server(server)
+
+
+@test("what was removed is deleted by the next mount when mailfs was killed before it could")
+def killed_after_removal():
+    with filled(3) as server, Place() as place:
+        with pop(place, server, unmount=False) as mount:
+            inbox = mount + "/INBOX"
+            assert len(listed(inbox)) == 3
+            server.pause()
+            os.unlink(file_of(inbox, 2))
+            assert shown(inbox) == ["Letter 0", "Letter 1"]
+            os.kill(processes(mount)[0], signal.SIGKILL)
+            wait_for(lambda: not processes(mount))
+            server.resume()
+        assert "Letter 2" in on_server(server)
+        with pop(place, server) as mount:
+            assert shown(mount + "/INBOX") == ["Letter 0", "Letter 1"]
+        assert on_server(server) == ["Letter 0", "Letter 1"]
+
+
+@test("a line that is lost between DELE and QUIT leaves the message, which is back, and the log says so")
+def lost_before_quit():
+    with filled(3) as server, Between(server.pop_port) as between, Place() as place:
+        with place.mount(server, "dir-time=1", url=between.url, tls=False) as mount:
+            inbox = mount + "/INBOX"
+            assert len(listed(inbox)) == 3
+            between.word = b"QUIT"
+            os.unlink(file_of(inbox, 1))
+            assert wait_for(lambda: "is back" in log_of(mount), 20), log_of(mount)
+            assert "DELE" in between.heard
+            between.word = None
+            assert shown(inbox) == ["Letter 0", "Letter 1", "Letter 2"] == on_server(server)
+            assert read(file_of(inbox, 1)) == letter(1).data
+            run("sync", inbox, code=1)
+            os.unlink(file_of(inbox, 1))
+            run("sync", inbox)
+            assert shown(inbox) == ["Letter 0", "Letter 2"] == on_server(server)
+
+
+@test("rm -rf stops at the guard")
+def guard():
+    with filled(6) as server, Place() as place, pop(place, server, "delete-limit=3") as mount:
+        inbox = mount + "/INBOX"
+        paths = [os.path.join(inbox, name) for name in listed(inbox)]
+        for path in paths[:3]:
+            os.unlink(path)
+        fails(errno.EPERM, lambda: os.unlink(paths[3]))
+        run("sync", inbox)
+        assert len(on_server(server)) == 3
+
+
+@test("the phone gets in within seconds, and while it is in mailfs waits")
+def phone():
+    with filled(20, pop_lock=True) as server, Place() as place, pop(place, server, "timeout=20") as mount:
+        inbox = mount + "/INBOX"
+        cached, late = file_of(inbox, 0), file_of(inbox, 5)
+        cat(cached)
+        line = wait_for(lambda: phone_is_in(server), 8, 0.2)
+        assert line, "the phone does not get in"
+        threading.Timer(1, line.quit).start()
+        assert cat(cached) == letter(0).data
+        assert cat(late) == letter(5).data
+
+
+@test("a maildrop that another client has is tried again until the timeout has passed, then it is EBUSY")
+def in_use():
+    with filled(20) as server, Between(server.pop_port) as between, Place() as place:
+        between.busy = True
+        threading.Timer(0.3, setattr, (between, "busy", False)).start()
+        with place.mount(server, "timeout=1", url=between.url, tls=False) as mount:
+            path = file_of(mount + "/INBOX", 15)
+            wait_for(lambda: between.heard[-1:] == ["QUIT"])
+            between.busy = True
+            fails(errno.EBUSY, lambda: read(path))
+            assert "another client" in log_of(mount), log_of(mount)
+            between.busy = False
+            assert wait_for(lambda: cat(path) == letter(15).data, 20)
+
+
+if __name__ == "__main__":
+    main()
