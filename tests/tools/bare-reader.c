@@ -8,18 +8,10 @@
  * UID FETCH (UID BODY.PEEK[]) of sets of N UIDs (0: all in one), K commands in flight. One line is
  * printed: the seconds from the first FETCH to the last tagged OK, the seconds from connect() on,
  * the seconds of CPU, the bytes read, the messages told. TLS is not checked: this is a measure. */
-#include <openssl/ssl.h>
-
-#include <errno.h>
-#include <glib.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
+
+#include "bare-line.h"
 
 #define CHUNK (256 * 1024)
 
@@ -28,9 +20,7 @@
 	"MESSAGE-ID)])"
 
 typedef struct {
-	int fd;
-	SSL_CTX *context;
-	SSL *tls;
+	BareLine line;
 	guint64 bytes;	  /* read since connect() */
 	guint64 literal;  /* bytes of it that are still to come */
 	guint64 messages; /* lines that begin "* n FETCH" */
@@ -55,50 +45,9 @@ static const GOptionEntry options[] = {
 };
 
 static void
-reader_connect(Reader *self, const char *host, const char *port)
-{
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct addrinfo *found = NULL;
-	int one = 1;
-
-	if (getaddrinfo(host, port, &hints, &found) != 0)
-		g_error("%s: no such host", host);
-	self->fd = -1;
-	for (struct addrinfo *at = found; at != NULL && self->fd < 0; at = at->ai_next) {
-		self->fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, 0);
-		if (self->fd >= 0 && connect(self->fd, at->ai_addr, at->ai_addrlen) < 0) {
-			close(self->fd);
-			self->fd = -1;
-		}
-	}
-	freeaddrinfo(found);
-	if (self->fd < 0)
-		g_error("%s:%s: %s", host, port, g_strerror(errno));
-	setsockopt(self->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	if (!use_tls)
-		return;
-	self->context = SSL_CTX_new(TLS_client_method());
-	self->tls = SSL_new(self->context);
-	SSL_set_tlsext_host_name(self->tls, host);
-	SSL_set_fd(self->tls, self->fd);
-	if (SSL_connect(self->tls) != 1)
-		g_error("%s:%s: no TLS", host, port);
-}
-
-static void
 reader_say(Reader *self, const char *text)
 {
-	gsize left = strlen(text);
-
-	while (left > 0) {
-		gssize n = use_tls ? SSL_write(self->tls, text, (int)left)
-				   : write(self->fd, text, left);
-
-		if (n <= 0)
-			g_error("write: %s", g_strerror(errno));
-		text += n;
-		left -= (gsize)n;
-	}
+	bare_line_write(&self->line, text, strlen(text));
 }
 
 /* A whole line, without its end; @first: nothing of the response came before it. */
@@ -134,15 +83,11 @@ take_line(Reader *self, const char *line, gsize len, gboolean first)
 static void
 reader_read(Reader *self)
 {
-	gssize n =
-		use_tls ? SSL_read(self->tls, self->buffer + self->held, (int)(CHUNK - self->held))
-			: read(self->fd, self->buffer + self->held, CHUNK - self->held);
+	gsize n = bare_line_read(&self->line, self->buffer + self->held, CHUNK - self->held);
 	char *at = self->buffer;
 	char *end;
 
-	if (n <= 0)
-		g_error("read: the line has ended");
-	self->bytes += (guint64)n;
+	self->bytes += n;
 	end = self->buffer + self->held + n;
 	while (at < end) {
 		if (self->literal > 0) {
@@ -219,16 +164,6 @@ reader_fetch(Reader *self)
 	reader_wait(self, sent);
 }
 
-static double
-cpu_seconds(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
 int
 main(int argc, char **argv)
 {
@@ -246,17 +181,15 @@ main(int argc, char **argv)
 		return 64;
 	}
 	connected = g_get_monotonic_time();
-	reader_connect(reader, argv[1], argv[2]);
+	bare_line_open(&reader->line, argv[1], argv[2], use_tls);
 	reader_open(reader, argv[3], argv[4]);
 	fetching = g_get_monotonic_time();
 	reader_fetch(reader);
 	done = g_get_monotonic_time();
 	g_print("seconds=%.4f whole=%.4f cpu=%.4f bytes=%" G_GUINT64_FORMAT
 		" messages=%" G_GUINT64_FORMAT "\n",
-		(double)(done - fetching) / 1e6, (double)(done - connected) / 1e6, cpu_seconds(),
-		reader->bytes, reader->messages);
-	SSL_free(reader->tls);
-	SSL_CTX_free(reader->context);
-	close(reader->fd);
+		(double)(done - fetching) / 1e6, (double)(done - connected) / 1e6,
+		bare_cpu_seconds(), reader->bytes, reader->messages);
+	bare_line_close(&reader->line);
 	return 0;
 }
