@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/util.h"
+#include "check-smtp.h"
 #include "config-file.h"
 #include "config.h"
 #include "exit-code.h"
@@ -678,13 +679,15 @@ check_quota(Check *check, GError **error)
 static gboolean
 check_smtp(Check *check, GError **error)
 {
-	const ConfigServer *smtp = &check->config->smtp;
+	g_autofree char *text = NULL;
 
-	if (smtp->host == NULL)
+	if (check->config->smtp.host == NULL)
 		return TRUE;
 	begin("SMTP");
-	printf("-       %s port %u: not in this version, which sends no mail\n", smtp->host,
-	       smtp->port);
+	text = check_smtp_server(check->config, check->secrets, error);
+	if (text == NULL)
+		return end_failed(*error, NULL);
+	end_ok(text);
 	return TRUE;
 }
 

@@ -112,10 +112,12 @@ choose_source(Secrets *secrets, Config *config, char **environment, GCancellable
 	      GError **error)
 {
 	if (config->token_command != NULL || config->password_command != NULL) {
-		secrets->is_token = config->token_command != NULL;
-		secrets->command_name = secrets->is_token ? "token-command" : "password-command";
-		secrets->command = g_strdup(secrets->is_token ? config->token_command
-							      : config->password_command);
+		gboolean is_token = config->token_command != NULL;
+
+		secrets->is_token = secrets->is_token || is_token;
+		secrets->command_name = is_token ? "token-command" : "password-command";
+		secrets->command =
+			g_strdup(is_token ? config->token_command : config->password_command);
 		return TRUE;
 	}
 	if (config->password != NULL)
@@ -126,21 +128,38 @@ choose_source(Secrets *secrets, Config *config, char **environment, GCancellable
 	return secrets->none || prompt(secrets, config, cancel, error);
 }
 
-Secrets *
-secrets_new(Config *config, char *environment, GCancellable *cancel, GError **error)
+/* One without a source so far. */
+static Secrets *
+new_empty(const Config *config)
 {
-	g_autoptr(Secrets) secrets = g_new0(Secrets, 1);
-	gboolean good;
+	Secrets *secrets = g_new0(Secrets, 1);
 
 	g_mutex_init(&secrets->mutex);
 	secrets->page = page_new();
 	secrets->timeout_ms = config->timeout * 1000;
-	good = choose_source(secrets, config, &environment, cancel, error);
-	if (config->auth == AUTH_XOAUTH2 || config->auth == AUTH_OAUTHBEARER)
-		secrets->is_token = TRUE;
+	secrets->is_token = config->auth == AUTH_XOAUTH2 || config->auth == AUTH_OAUTHBEARER;
+	return secrets;
+}
+
+Secrets *
+secrets_new(Config *config, char *environment, GCancellable *cancel, GError **error)
+{
+	g_autoptr(Secrets) secrets = new_empty(config);
+	gboolean good = choose_source(secrets, config, &environment, cancel, error);
+
 	util_free_secret(environment);
 	util_free_secret(g_steal_pointer(&config->password));
 	return good ? g_steal_pointer(&secrets) : NULL;
+}
+
+Secrets *
+secrets_new_for_command(const char *name, const char *command, const Config *config)
+{
+	Secrets *secrets = new_empty(config);
+
+	secrets->command_name = name;
+	secrets->command = g_strdup(command);
+	return secrets;
 }
 
 void

@@ -31,6 +31,9 @@ void secrets_harden(void);
  * no terminal; the text names the ways.
  */
 Secrets *secrets_new(Config *config, char *environment, GCancellable *cancel, GError **error);
+/* One whose secret is what @command says (@name: its option's, static), within `timeout`: a token
+ * where @config's auth= is for tokens. */
+Secrets *secrets_new_for_command(const char *name, const char *command, const Config *config);
 void secrets_free(Secrets *secrets); /* wipes; NULL is fine */
 
 /**

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from common import MAILFS, Dovecot, Place, fingerprint, free_ports, is_mounted, listed, main, processes, read, samples, test, \
+from common import MAILFS, Dovecot, Exim, Place, fingerprint, free_ports, is_mounted, listed, main, processes, read, samples, test, \
     wait_for
 
 STAGES = ["config", "DNS", "TCP", "TLS", "login", "server", "folders", "quota"]
@@ -81,14 +81,36 @@ def _():
 def _():
     with sample_server() as server, Place() as place:
         text = (f"[account work]\nsource = {server.url()}\ntls-ca = {server.ca}\npassword = {server.password}\n"
-                "smtp = smtps://alice@smtp.example.org\n")
+                f"smtp = smtps://alice@localhost:{free_ports(1)[0]}/\n")
         place.write_config(text)
-        found = check(place, 0, "work")
+        found = check(place, 69, "work")
         assert "an account of " + place.config in found["config"][1], found["config"]
-        assert found["SMTP"][0] == "-" and "not in this version" in found["SMTP"][1], found["SMTP"]
+        stops_at(found, "SMTP", "refused")
         assert server.password not in str(found)
         place.write_config(text, 0o644)
         stops_at(check(place, 78, "work"), "config", "chmod 600")
+
+
+@test("check logs in where mail is sent, and says what that server takes")
+def _():
+    with sample_server() as server, Exim(server, utf8=False, size_limit=5_000_000).start() as relay, Place() as place:
+        pin = fingerprint(server.path("server.pem"))
+
+        def smtp(code, url, *options):
+            return check(place, code, server.url(True), "-o", f"tls-fingerprint=sha256:{pin}", "-o", f"smtp={url}",
+                         *options, password=server.password)
+
+        for url in (relay.url(), relay.url(True)):
+            verdict, text = smtp(0, url)["SMTP"]
+            assert verdict == "ok" and "TLSv1.3; logged in with PLAIN; takes messages of up to 4.8\u00a0MiB, 8-bit" in text, text
+            assert "not: addresses beyond ASCII" in text, text
+        # A host of another name is not the one that was pinned.
+        stops_at(smtp(76, relay.url(host="127.0.0.1")), "SMTP", "tls-ca")
+        stops_at(smtp(77, relay.url(), "-o", "smtp-password-command=echo wrong"), "SMTP", "535 ")
+        for mechanism in ("login", "cram-md5"):
+            text = smtp(0, relay.url(), "-o", f"smtp-password-command=echo {server.password}", "-o", f"auth={mechanism}")["SMTP"][1]
+            assert f"logged in with {mechanism.upper()}" in text, text
+        stops_at(smtp(76, f"smtp://alice@localhost:{server.port}/"), "SMTP", "no SMTP")
 
 
 @test("check leaves a running mount of the account alone")

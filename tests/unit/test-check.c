@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "check-smtp.h"
 #include "check.h"
 
 #define DAY (24 * 60 * 60)
@@ -101,6 +102,27 @@ test_folder_path(void)
 	assert_path("flat.name", '\0', "", "flat.name");
 }
 
+static void
+test_smtp_limits(void)
+{
+	SmtpLimits all = {.size = 50 * 1024 * 1024,
+			  .eight_bit = TRUE,
+			  .smtputf8 = TRUE,
+			  .pipelining = TRUE,
+			  .dsn = TRUE};
+	SmtpLimits none = {0};
+	g_autofree char *much = check_smtp_limits_text(&all);
+	g_autofree char *little = check_smtp_limits_text(&none);
+
+	g_assert_cmpstr(
+		much, ==,
+		"takes messages of up to 50.0\302\240MiB, 8-bit text, addresses beyond ASCII, "
+		"many messages without a pause, notifications");
+	g_assert_cmpstr(little, ==,
+			"takes messages of any size; not: 8-bit text, addresses beyond ASCII, "
+			"many messages without a pause, notifications");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -111,5 +133,6 @@ main(int argc, char **argv)
 	g_test_add_func("/check/what-a-pop3-server-offers-is-told", test_pop3);
 	g_test_add_func("/check/a-certificate-that-ends-soon-is-pointed-at", test_expiry);
 	g_test_add_func("/check/a-folder-is-named-as-the-mount-names-it", test_folder_path);
+	g_test_add_func("/check/what-a-relay-takes-is-told-in-words", test_smtp_limits);
 	return g_test_run();
 }
