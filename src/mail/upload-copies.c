@@ -206,5 +206,6 @@ batch_fill(Batch *batch, GError **error)
 	locker = g_mutex_locker_new(&upload->uploads->lock);
 	upload->state = SPOOL_OPEN;
 	upload->again = TRUE;
+	upload_place(upload);
 	return TRUE;
 }

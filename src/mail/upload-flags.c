@@ -66,7 +66,7 @@ upload_set_flags(Upload *upload, const char *text, GError **error)
 	g_free(upload->keywords);
 	upload->keywords = g_strdup(keywords->str);
 	upload->unsaved = TRUE;
-	uploads_stir(upload->uploads, FALSE);
+	upload_stir(upload, FALSE);
 	return TRUE;
 }
 

@@ -24,6 +24,7 @@ upload_folder_new(Uploads *uploads, Mailbox *mailbox, const char *raw)
 	folder->local = mailbox != NULL && (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0;
 	folder->by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	folder->by_id = g_tree_new_full(compare_ids, NULL, NULL, NULL);
+	folder->agenda = upload_agenda_new(TRUE);
 	folder->claimed = g_hash_table_new(NULL, NULL);
 	g_ptr_array_add(uploads->folders, folder);
 	return folder;
@@ -37,6 +38,7 @@ upload_folder_free(gpointer data)
 	g_hash_table_unref(folder->by_name);
 	g_hash_table_unref(folder->claimed);
 	g_tree_unref(folder->by_id);
+	g_tree_unref(folder->agenda);
 	g_free(folder->raw);
 	g_free(folder);
 }

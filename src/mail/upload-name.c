@@ -72,7 +72,7 @@ move(Upload *upload, Folder *folder, const char *name)
 		upload->dirty = TRUE;
 	}
 	upload->unsaved = TRUE;
-	uploads_stir(upload->uploads, FALSE);
+	upload_stir(upload, FALSE);
 }
 
 /* What was to give way to @former gives way to what takes its place. Under the lock. */
@@ -126,6 +126,7 @@ move_in_memory(Move *way)
 	move(upload, way->folder, way->name);
 	if (way->there != NULL)
 		inherit(upload, way->there);
+	upload_place(upload);
 	if (way->uid != 0) {
 		upload->replaces_validity = way->validity;
 		upload->replaces_uid = way->uid;
@@ -146,10 +147,12 @@ move_back(Move *way)
 	upload->replaces_validity = way->before.replaces_validity;
 	upload->replaces_uid = way->before.replaces_uid;
 	upload->doubt = way->before.doubt;
+	upload_place(upload);
 	if (way->there == NULL)
 		return;
 	way->there->over = FALSE;
 	g_hash_table_insert(way->folder->by_name, way->there->name, way->there);
+	upload_place(way->there);
 }
 
 /* One commit for both: it is there under the name, and what had the name is not. */

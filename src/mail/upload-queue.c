@@ -16,6 +16,7 @@
 #define EARLY_US       (100 * G_TIME_SPAN_MILLISECOND)
 #define ABSENT_US      (2 * G_TIME_SPAN_SECOND) /* between two looks for a mailbox */
 #define LONG_WAIT_US   (60 * G_TIME_SPAN_SECOND)
+#define LOOK_MOST      (4 * BATCH_NUMBERS)
 
 void
 batch_push(Batch *batch)
@@ -58,19 +59,11 @@ batch_free(Batch *batch)
 
 /* --- choosing, under the lock --- */
 
-/* Microseconds until it may be sent; 0: now; -1: not by itself. @early: it goes with others that
- * are ready, and need not wait for all of its pause. */
-static gint64
-wait_of(const Upload *upload, gint64 now, gint64 clock, gboolean early)
+/* It goes with others that are ready, and need not wait for all of its pause. */
+static gboolean
+may_go_along(const Upload *upload, gint64 now)
 {
-	gint64 pause = upload->ready_at - now - (early ? EARLY_US : 0);
-	gint64 wait;
-
-	if (upload->over || upload->writers > 0 || uploads_name_is_local(upload->name) ||
-	    (upload->state != SPOOL_QUEUED && upload->state != SPOOL_STARTED))
-		return -1;
-	wait = MAX((upload->retry_at - clock) * G_USEC_PER_SEC, upload->not_before - now);
-	return MAX(MAX(wait, upload->hurry ? 0 : pause), 0);
+	return upload->send_at == upload->ready_at && upload->send_at - EARLY_US <= now;
 }
 
 static BatchKind
@@ -120,38 +113,48 @@ fits(const Batch *batch, const Upload *upload, guint64 bytes)
 	return FALSE;
 }
 
+/* Under way from now on. */
+static void
+take(Batch *batch, Upload *upload)
+{
+	if (batch->by_source == NULL)
+		batch->by_source = g_hash_table_new(NULL, NULL);
+	upload->refs++;
+	upload->under_way = TRUE;
+	upload_place(upload);
+	g_ptr_array_add(batch->list, upload);
+	if (batch->kind == BATCH_COPY)
+		g_hash_table_insert(batch->by_source, upload_key(upload->source_uid),
+				    GUINT_TO_POINTER(batch->list->len));
+}
+
+/* What is due, in its order, as far as it goes together. */
 static Batch *
 pick(Uploads *uploads, Folder *folder, gint64 now, gint64 *next)
 {
-	gint64 clock = g_get_real_time() / G_USEC_PER_SEC;
+	GTreeNode *node = g_tree_node_first(folder->agenda);
 	Batch *batch = NULL;
 	guint64 bytes = 0;
 
-	for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
-	     node = g_tree_node_next(node)) {
-		Upload *upload = g_tree_node_value(node);
-		gint64 wait = wait_of(upload, now, clock, batch != NULL);
-		BatchKind kind;
+	if (node != NULL && ((Upload *)g_tree_node_key(node))->send_at > now) {
+		*next = MIN(*next, ((Upload *)g_tree_node_key(node))->send_at);
+		return NULL;
+	}
+	for (guint looked = 0; node != NULL && looked < LOOK_MOST; looked++) {
+		Upload *upload = g_tree_node_key(node);
+		BatchKind kind = kind_of(folder, upload);
 
-		if (wait != 0) {
-			if (wait > 0)
-				*next = MIN(*next, now + wait);
-			continue;
-		}
-		kind = kind_of(folder, upload);
+		if (upload->send_at > now && !may_go_along(upload, now))
+			break;
+		node = g_tree_node_next(node);
 		if (batch == NULL)
 			batch = batch_new(uploads, folder, kind);
-		if (batch->by_source == NULL)
-			batch->by_source = g_hash_table_new(NULL, NULL);
 		if (kind != batch->kind || !fits(batch, upload, bytes))
 			continue;
 		bytes += upload->size;
-		upload->refs++;
-		upload->under_way = TRUE;
-		g_ptr_array_add(batch->list, upload);
-		if (kind == BATCH_COPY)
-			g_hash_table_insert(batch->by_source, upload_key(upload->source_uid),
-					    GUINT_TO_POINTER(batch->list->len));
+		take(batch, upload);
+		if (batch->list->len == (kind == BATCH_APPEND ? BATCH_MESSAGES : BATCH_NUMBERS))
+			break;
 	}
 	if (batch != NULL)
 		batch->outcomes = g_new0(Outcome, batch->list->len);
@@ -165,7 +168,10 @@ pick_all(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *renamed)
 {
 	GPtrArray *batches = g_ptr_array_new();
 	guint64 version = account_folders_version(uploads->account);
+	gboolean offline = uploads->offline_until > now;
 
+	if (offline)
+		*next = MIN(*next, uploads->offline_until);
 	for (guint i = 0; i < uploads->folders->len; i++) {
 		Folder *folder = uploads->folders->pdata[i];
 		Batch *batch = NULL;
@@ -174,7 +180,7 @@ pick_all(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *renamed)
 			uploads_bind(uploads, folder, renamed);
 		if (folder->mailbox == NULL && g_tree_nnodes(folder->by_id) > 0)
 			*next = MIN(*next, now + ABSENT_US);
-		if (folder->mailbox != NULL && folder->batch == NULL && !folder->local)
+		if (folder->mailbox != NULL && folder->batch == NULL && !offline)
 			batch = pick(uploads, folder, now, next);
 		if (batch != NULL)
 			g_ptr_array_add(batches, batch);
@@ -187,28 +193,16 @@ pick_all(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *renamed)
 static void
 collect(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *again, GPtrArray *unsaved)
 {
-	GHashTableIter iter;
-	gpointer value;
+	for (GTreeNode *node = g_tree_node_first(uploads->agenda); node != NULL;
+	     node = g_tree_node_next(node)) {
+		Upload *upload = g_tree_node_key(node);
 
-	g_hash_table_iter_init(&iter, uploads->by_id);
-	while (g_hash_table_iter_next(&iter, NULL, &value)) {
-		Upload *upload = value;
-		GPtrArray *list = NULL;
-
-		if (upload->over || upload->under_way)
-			continue;
-		if (upload->again && upload->writers == 0)
-			list = again;
-		else if (upload->unsaved && upload->stored && upload->state != SPOOL_OPEN) {
-			if (upload->ready_at <= now)
-				list = unsaved;
-			else
-				*next = MIN(*next, upload->ready_at);
+		if (upload->look_at > now) {
+			*next = MIN(*next, upload->look_at);
+			return;
 		}
-		if (list == NULL)
-			continue;
 		upload->refs++;
-		g_ptr_array_add(list, upload);
+		g_ptr_array_add(upload->again && upload->writers == 0 ? again : unsaved, upload);
 	}
 }
 
@@ -221,6 +215,7 @@ complete_again(GPtrArray *list)
 
 		g_mutex_lock(&upload->uploads->lock);
 		upload->again = FALSE;
+		upload_place(upload);
 		g_mutex_unlock(&upload->uploads->lock);
 		if (!upload_complete(upload, &error))
 			g_debug("upload %u: %s", upload->id, error->message);
@@ -236,9 +231,12 @@ save_all(Uploads *uploads, GPtrArray *list)
 		g_debug("uploads: %s", error->message);
 		/* Not at once again. */
 		g_mutex_lock(&uploads->lock);
-		for (guint i = 0; i < list->len; i++)
-			((Upload *)list->pdata[i])->ready_at =
-				g_get_monotonic_time() + LONG_WAIT_US;
+		for (guint i = 0; i < list->len; i++) {
+			Upload *upload = list->pdata[i];
+
+			upload->ready_at = g_get_monotonic_time() + LONG_WAIT_US;
+			upload_place(upload);
+		}
 		g_mutex_unlock(&uploads->lock);
 	}
 }
@@ -262,6 +260,11 @@ turn(Uploads *uploads)
 	g_autoptr(GPtrArray) batches = NULL;
 
 	uploads->stirred = uploads->urgent = FALSE;
+	/* Some of the times are of a clock that may have been set. */
+	if (now - uploads->placed_at > LONG_WAIT_US) {
+		uploads->placed_at = now;
+		uploads_place_all(uploads);
+	}
 	collect(uploads, now, &next, again, unsaved);
 	batches = pick_all(uploads, now, &next, unsaved);
 	g_mutex_unlock(&uploads->lock);
@@ -356,7 +359,7 @@ upload_wait(Upload *upload, UploadDone done, gpointer user)
 	if (waits) {
 		g_array_append_val(upload->waiters, waiter);
 		upload->hurry = TRUE;
-		uploads_stir(uploads, TRUE);
+		upload_stir(upload, TRUE);
 	} else if (!upload->over && upload->state == SPOOL_REFUSED) {
 		refused = g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_INVALID, upload->reason);
 	}
@@ -388,6 +391,7 @@ is_idle(Uploads *uploads, Mailbox *mailbox, gboolean hurry)
 			continue;
 		idle = FALSE;
 		upload->hurry = upload->hurry || hurry;
+		upload_place(upload);
 	}
 	return idle;
 }
@@ -441,6 +445,8 @@ uploads_retry(Uploads *uploads)
 	while (g_hash_table_iter_next(&iter, NULL, &value))
 		if (!((Upload *)value)->folder->local)
 			((Upload *)value)->retry_at = 0;
+	uploads->offline_until = uploads->offline_tries = 0;
+	uploads_place_all(uploads);
 	uploads_stir(uploads, FALSE);
 }
 

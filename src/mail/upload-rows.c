@@ -83,6 +83,7 @@ uploads_save_and_drop(Uploads *uploads, Upload *const *list, guint n, const GPtr
 	for (guint i = 0; i < n; i++) {
 		list[i]->stored = list[i]->stored || saved;
 		list[i]->unsaved = list[i]->unsaved || !saved;
+		upload_place(list[i]);
 	}
 	g_mutex_unlock(&uploads->lock);
 	return saved;

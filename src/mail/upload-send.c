@@ -54,26 +54,34 @@ refuse(Upload *upload, const GError *error)
 	upload->state = SPOOL_REFUSED;
 	upload->unsaved = TRUE;
 	upload_set_reason(upload, error->message);
+	upload_place(upload);
 	g_mutex_unlock(&uploads->lock);
 	uploads_log(uploads, upload, line);
 	uploads_tell_changed(upload);
 	upload_tell_waiters(upload, error);
 }
 
+/* Seconds until the next try. */
+static gint64
+pause_of(guint tries)
+{
+	static const gint64 pauses[] = {5, 15, 60, 300, 900};
+
+	return pauses[MIN(tries, G_N_ELEMENTS(pauses) - 1)];
+}
+
 static void
 try_later(Upload *upload, const GError *error, SpoolState state)
 {
-	static const gint64 pauses[] = {5, 15, 60, 300, 900};
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
-	gint64 pause = pauses[MIN(upload->tries, G_N_ELEMENTS(pauses) - 1)];
 
 	upload->state = state;
-	upload->tries++;
-	upload->retry_at = g_get_real_time() / G_USEC_PER_SEC + pause;
+	upload->retry_at = g_get_real_time() / G_USEC_PER_SEC + pause_of(upload->tries++);
 	upload->unsaved = TRUE;
 	upload_set_reason(upload, error->message);
 	if (state == SPOOL_STARTED)
 		upload->not_before = g_get_monotonic_time() + UPLOAD_SETTLE_US;
+	upload_place(upload);
 }
 
 static void
@@ -154,6 +162,7 @@ messages_of(Batch *batch)
 		}
 		g_mutex_lock(&upload->uploads->lock);
 		upload->under_way = FALSE;
+		upload_place(upload);
 		g_mutex_unlock(&upload->uploads->lock);
 		fail_one(upload, error);
 		upload_unref(upload);
@@ -667,6 +676,32 @@ finish_fetch(Batch *batch)
 		fail_one(upload, error);
 }
 
+/* Under the lock. */
+static void
+end_way(Upload *upload)
+{
+	upload->under_way = FALSE;
+	upload_place(upload);
+}
+
+/* The line is down for all: one batch in a while tries it. Under the lock. */
+static void
+note_line(Uploads *uploads, const GError *error)
+{
+	static const MailfsError down[] = {MAILFS_ERROR_OFFLINE, MAILFS_ERROR_HOST_UNKNOWN,
+					   MAILFS_ERROR_LOGIN, MAILFS_ERROR_TOKEN,
+					   MAILFS_ERROR_TLS};
+	gboolean offline = FALSE;
+
+	for (guint i = 0; error != NULL && i < G_N_ELEMENTS(down); i++)
+		offline = offline || g_error_matches(error, MAILFS_ERROR, (gint)down[i]);
+	if (offline)
+		uploads->offline_until = g_get_monotonic_time() +
+					 pause_of(uploads->offline_tries++) * G_USEC_PER_SEC;
+	else
+		uploads->offline_until = uploads->offline_tries = 0;
+}
+
 void
 batch_finish(Batch *batch)
 {
@@ -699,8 +734,9 @@ batch_finish(Batch *batch)
 	if (ended->len > 0 && !uploads_end(uploads, ended, NULL, &error))
 		g_debug("uploads: %s", error->message);
 	g_mutex_lock(&uploads->lock);
+	note_line(uploads, batch->error);
 	for (guint i = 0; i < batch->list->len; i++)
-		member(batch, i)->under_way = FALSE;
+		end_way(member(batch, i));
 	batch->folder->batch = NULL;
 	uploads_stir(uploads, TRUE);
 	g_mutex_unlock(&uploads->lock);

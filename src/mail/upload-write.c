@@ -96,6 +96,7 @@ upload_open_write(Upload *upload, GError **error)
 	if (upload_is_sent(upload))
 		return upload_fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
 	upload->writers++;
+	upload_place(upload);
 	return TRUE;
 }
 
@@ -146,6 +147,7 @@ begin_change(Upload *upload, gboolean keeps_bytes, int *fd_out, GError **error)
 	upload->again = upload->untouched = FALSE;
 	upload->dirty = TRUE;
 	upload_set_reason(upload, "");
+	upload_place(upload);
 	g_mutex_unlock(&uploads->lock);
 	if ((!was_open && stored && !uploads_save(uploads, &upload, 1, error)) ||
 	    !upload_take_bytes(upload, keeps_bytes, error))
@@ -232,7 +234,7 @@ upload_set_time(Upload *upload, gint64 mtime)
 	upload->unsaved = TRUE;
 	upload->again = upload->state == SPOOL_REFUSED;
 	upload_stir_outlet(upload, TRUE);
-	uploads_stir(upload->uploads, FALSE);
+	upload_stir(upload, FALSE);
 }
 
 void
@@ -242,7 +244,7 @@ upload_set_mode(Upload *upload, guint32 mode)
 
 	upload->mode = mode;
 	upload->unsaved = TRUE;
-	uploads_stir(upload->uploads, FALSE);
+	upload_stir(upload, FALSE);
 }
 
 /* --- the end of writing --- */
@@ -331,7 +333,7 @@ enqueue(Upload *upload, Mailbox *target)
 	upload->retry_at = 0;
 	upload->ready_at = g_get_monotonic_time() + UPLOAD_PAUSE_US;
 	upload_set_reason(upload, "");
-	uploads_stir(upload->uploads, FALSE);
+	upload_stir(upload, FALSE);
 }
 
 static void
@@ -346,6 +348,7 @@ refuse(Upload *upload, const GError *error)
 		upload->state = SPOOL_REFUSED;
 		upload_set_reason(upload, error->message);
 	}
+	upload_place(upload);
 	g_mutex_unlock(&uploads->lock);
 	if (upload->size > 0 && !uploads_save(uploads, &upload, 1, NULL))
 		g_debug("uploads: a reason was not saved");
@@ -420,6 +423,7 @@ upload_undo_proof(Upload *upload, const UploadProof *proof)
 		return;
 	upload->state = SPOOL_OPEN;
 	upload->dirty = TRUE;
+	upload_place(upload);
 }
 
 /* Under `disk`. */
@@ -507,7 +511,7 @@ upload_close(Upload *upload)
 	mailbox = upload->folder->mailbox;
 	local = upload->folder->local && uploads->outlet != NULL;
 	upload_stir_outlet(upload, FALSE);
-	uploads_stir(uploads, FALSE);
+	upload_stir(upload, FALSE);
 	g_mutex_unlock(&uploads->lock);
 	if (untouched && !upload_end_removed(upload, &error))
 		g_debug("upload %u: %s", upload->id, error->message);

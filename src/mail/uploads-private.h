@@ -47,6 +47,7 @@ typedef struct {
 	char *raw;	     /* as the spool knows the mailbox */
 	GHashTable *by_name; /* name → Upload */
 	GTree *by_id;	     /* id → Upload, owned reference */
+	GTree *agenda;	     /* set of Upload by `send_at` */
 	Batch *batch;	     /* under way; NULL none */
 	gboolean local;	     /* on no server: see UploadsOutlet */
 	gboolean listed;     /* its numbering was asked for, since nothing was known of it */
@@ -90,6 +91,7 @@ struct Upload {
 	guint32 source_validity, source_uid;
 	gint64 ready_at;		 /* monotonic; does not count for who is in a hurry */
 	gint64 not_before;		 /* monotonic; counts for all */
+	gint64 send_at, look_at;	 /* monotonic; places in the agendas; 0: none */
 	guint32 sent_validity, sent_uid; /* what it is on the server; 0: not known */
 	guint edits, edits_done;	 /* of its flags; stored: all but those of its message */
 	gboolean has_flags;		 /* those of its message are known: */
@@ -144,9 +146,13 @@ struct Uploads {
 	gboolean stirred, urgent; /* the worker has something to look at: soon, at once */
 	GPtrArray *folders;	  /* of Folder, owned */
 	GHashTable *by_id;	  /* id → Upload */
-	GQueue finished;	  /* of Batch */
-	GArray *waiters;	  /* of Waiter */
-	GHashTable *became;	  /* id → Became, the last few thousand, and in which order: */
+	GTree *agenda;		  /* set of Upload by `look_at` */
+	gint64 offline_until;	  /* monotonic: nothing is tried before; 0: everything is */
+	guint offline_tries;
+	gint64 placed_at;   /* monotonic: all in the agendas */
+	GQueue finished;    /* of Batch */
+	GArray *waiters;    /* of Waiter */
+	GHashTable *became; /* id → Became, the last few thousand, and in which order: */
 	GQueue became_ids;
 	guint64 uploaded;
 	guint64 folders_version;
@@ -182,6 +188,13 @@ void
 upload_detach(Upload *upload); /* out of its folder's tables; their reference is the caller's */
 Upload *upload_new(Uploads *uploads, guint32 id); /* with one reference */
 void uploads_stir(Uploads *uploads, gboolean urgent);
+/* What says when it is to be sent or looked at has changed: the worker hears of it. Saving it does
+ * the same. */
+void upload_stir(Upload *upload, gboolean urgent);
+void upload_place(Upload *upload); /* the same, when the worker need not hear */
+void upload_leave_agenda(Upload *upload);
+void uploads_place_all(Uploads *uploads);
+GTree *upload_agenda_new(gboolean of_folder);
 gboolean upload_is_busy(const Upload *upload);	 /* on its way, or to be */
 gboolean upload_is_listed(const Upload *upload); /* names may still lead to it */
 /* On its way now, or there already, and what is left to do is to find it or to remove what it

@@ -138,6 +138,7 @@ upload_mark_over(Upload *upload)
 	if (upload->refs > 1)
 		upload_open(upload);
 	upload->over = TRUE;
+	upload_place(upload);
 }
 
 int
@@ -235,6 +236,7 @@ upload_attach(Upload *upload, Folder *folder, const char *name)
 	g_hash_table_insert(folder->by_name, upload->name, upload);
 	g_tree_insert(folder->by_id, upload_key(upload->id), upload);
 	g_hash_table_insert(upload->uploads->by_id, upload_key(upload->id), upload);
+	upload_place(upload);
 }
 
 void
@@ -242,6 +244,7 @@ upload_detach(Upload *upload)
 {
 	Folder *folder = upload->folder;
 
+	upload_leave_agenda(upload);
 	if (g_hash_table_lookup(folder->by_name, upload->name) == upload)
 		g_hash_table_remove(folder->by_name, upload->name);
 	g_tree_remove(folder->by_id, upload_key(upload->id));
@@ -316,6 +319,7 @@ uploads_new(Account *account, Spool *spool, gboolean read_only, const UploadsNew
 	g_cond_init(&uploads->wake);
 	uploads->folders = g_ptr_array_new_with_free_func(upload_folder_free);
 	uploads->by_id = g_hash_table_new(NULL, NULL);
+	uploads->agenda = upload_agenda_new(FALSE);
 	uploads->became = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	g_queue_init(&uploads->became_ids);
 	uploads->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
@@ -390,11 +394,13 @@ uploads_free(Uploads *uploads)
 	uploads_drain(uploads);
 	g_hash_table_iter_init(&iter, uploads->by_id);
 	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		upload_leave_agenda(value);
 		((Upload *)value)->over = TRUE;
 		upload_unref(value);
 	}
 	g_hash_table_unref(uploads->by_id);
 	g_hash_table_unref(uploads->became);
+	g_tree_unref(uploads->agenda);
 	g_queue_clear(&uploads->became_ids);
 	g_ptr_array_unref(uploads->folders);
 	g_array_unref(uploads->waiters);
