@@ -150,6 +150,16 @@ on_online(gpointer user)
 }
 
 static void
+on_offline(gpointer user)
+{
+	Mount *mount = user;
+	Writing *writing = g_atomic_pointer_get(&mount->writing);
+
+	if (writing != NULL)
+		writing_offline(writing);
+}
+
+static void
 on_upload_changed(gpointer user, Mailbox *mailbox, guint32 id)
 {
 	if (fs_of(user) != NULL)
@@ -179,6 +189,7 @@ static const AccountNews account_news = {
 	.folder_gone = on_folder_gone,
 	.log = on_log,
 	.online = on_online,
+	.offline = on_offline,
 };
 
 /* --- signals

@@ -20,6 +20,10 @@ struct Writing {
 	Uploads *uploads;
 	Changes *changes;
 	Expiry *expiry; /* NULL: nothing is deleted by itself */
+
+	GMutex lock; /* guards all below */
+	GCond news;
+	gboolean offline, uploaded, changed; /* since writing_settle() began */
 };
 
 static gboolean
@@ -81,6 +85,8 @@ writing_new(const Config *config, Account *account, const UploadsNews *news, gpo
 		changes.policy = DELETE_EXPUNGE;
 	writing->account = account;
 	writing->lock_fd = -1;
+	g_mutex_init(&writing->lock);
+	g_cond_init(&writing->news);
 	if (take_directory(writing, config->account, error)) {
 		changes.state_dir = writing->directory;
 		writing->spool = spool_open(writing->directory, error);
@@ -127,26 +133,70 @@ writing_online(Writing *writing)
 		expiry_hurry(writing->expiry);
 }
 
+static void
+note(Writing *writing, gboolean *what)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&writing->lock);
+
+	*what = TRUE;
+	g_cond_signal(&writing->news);
+}
+
+void
+writing_offline(Writing *writing)
+{
+	note(writing, &writing->offline);
+}
+
+static void
+on_uploaded(gpointer user, const GError *error)
+{
+	Writing *writing = user;
+
+	note(writing, &writing->uploaded);
+}
+
+static void
+on_changed(gpointer user, const GError *error)
+{
+	Writing *writing = user;
+
+	note(writing, &writing->changed);
+}
+
+static gboolean
+is_online(Writing *writing)
+{
+	PoolStatus pool;
+	PoolHealth health;
+
+	pool_get_status(account_pool(writing->account), &pool);
+	health = pool.health;
+	pool_status_clear(&pool);
+	return health == POOL_ONLINE;
+}
+
+/* Who is told late is told before writing_free(): uploads and changes end there. */
 gboolean
 writing_settle(Writing *writing, guint seconds)
 {
 	gint64 end = g_get_monotonic_time() + seconds * (gint64)G_USEC_PER_SEC;
+	UploadsStatus uploads;
+	gboolean in_time = TRUE;
 
-	for (;;) {
-		UploadsStatus uploads = uploads_status(writing->uploads);
-		ChangesStatus changes = changes_status(writing->changes);
-		PoolStatus pool;
-		PoolHealth health;
-
-		if (uploads.queued + uploads.started + changes.on_the_way == 0)
-			return TRUE;
-		pool_get_status(account_pool(writing->account), &pool);
-		health = pool.health;
-		pool_status_clear(&pool);
-		if (health != POOL_ONLINE || g_get_monotonic_time() > end)
-			return FALSE;
-		g_usleep(G_USEC_PER_SEC / 20);
-	}
+	g_mutex_lock(&writing->lock);
+	writing->offline = writing->uploaded = writing->changed = FALSE;
+	g_mutex_unlock(&writing->lock);
+	uploads_wait(writing->uploads, NULL, on_uploaded, writing);
+	changes_wait(writing->changes, NULL, on_changed, writing);
+	if (!is_online(writing))
+		writing_offline(writing);
+	g_mutex_lock(&writing->lock);
+	while (in_time && !writing->offline && !(writing->uploaded && writing->changed))
+		in_time = g_cond_wait_until(&writing->news, &writing->lock, end);
+	g_mutex_unlock(&writing->lock);
+	uploads = uploads_status(writing->uploads);
+	return uploads.queued + uploads.started + changes_status(writing->changes).on_the_way == 0;
 }
 
 void
@@ -169,5 +219,7 @@ writing_free(Writing *writing)
 	spool_close(writing->spool);
 	util_close_fd(&writing->lock_fd);
 	g_free(writing->directory);
+	g_mutex_clear(&writing->lock);
+	g_cond_clear(&writing->news);
 	g_free(writing);
 }

@@ -17,7 +17,8 @@ Writing *writing_new(const Config *config, Account *account, const UploadsNews *
 		     GError **error);
 Uploads *writing_uploads(Writing *writing);
 Changes *writing_changes(Writing *writing);
-void writing_online(Writing *writing); /* the server can be reached (again) */
+void writing_online(Writing *writing);	/* the server can be reached (again) */
+void writing_offline(Writing *writing); /* it cannot any more */
 
 /* Waits until nothing is on its way any more, the server cannot be reached, or @seconds are over.
  * TRUE: nothing is left. */

@@ -65,6 +65,8 @@ on_pool_health(gpointer user, PoolHealth health, const GError *error)
 	case POOL_CLOSED:
 		break;
 	}
+	if (health != POOL_ONLINE && account->news->offline != NULL)
+		account->news->offline(account->user);
 }
 
 static void

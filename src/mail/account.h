@@ -33,7 +33,8 @@ typedef struct {
 	void (*folders)(gpointer user);			      /* mailboxes came or went */
 	void (*folder_gone)(gpointer user, Mailbox *mailbox); /* it is no longer found by name */
 	void (*log)(gpointer user, const char *text);	      /* a line for the user, printable */
-	void (*online)(gpointer user); /* or NULL: the server can be reached (again) */
+	void (*online)(gpointer user);	/* or NULL: the server can be reached (again) */
+	void (*offline)(gpointer user); /* or NULL: it cannot be, for the moment or for longer */
 } AccountNews;
 
 Account *account_new(const AccountConfig *config, const AccountNews *news, gpointer user,
