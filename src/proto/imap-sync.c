@@ -43,6 +43,7 @@ typedef struct {
 	guint32 highest;      /* UID delivered */
 	guint32 asked;	      /* up to this UID new ones were asked for; G_MAXUINT32: to "*" */
 	guint64 modseq;	      /* the highest that was told */
+	guint64 claimed;      /* the line's claimed_modseq when this began */
 	guint64 dropped;      /* by the parser, before the sweep */
 	gboolean arrived;     /* messages, after the new ones were asked for */
 	gboolean refused;     /* a range with an end, by a server that wants "*" */
@@ -484,7 +485,8 @@ conclude(ImapBackend *self, ImapTask *task)
 	 * long ago too. */
 	if (sync->resync && now->highestmodseq != 0)
 		sync->state.highestmodseq =
-			MAX(now->highestmodseq, MAX(sync->known.highestmodseq, sync->modseq));
+			MAX(MAX(now->highestmodseq, sync->claimed),
+			    MAX(sync->known.highestmodseq, sync->modseq));
 	sync->state.count = sync->known.count + (guint32)uidset_count(sync->delivered);
 	if (sync->vanishes && !sync->searching)
 		sync->state.count = now->count;
@@ -551,9 +553,10 @@ sync_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command,
 	gboolean ok = tagged->status == IMAP_STATUS_OK;
 	guint64 modseq;
 
-	/* RFC 7162 3.2.5: all up to there has been told. */
+	/* RFC 7162 3.2.5: all up to there has been told. But Dovecot may say so of a change that
+	 * came when it had looked already: so this counts from the next sync on. */
 	if (ok && imap_code_number(tagged->code, "HIGHESTMODSEQ", G_MAXINT64, &modseq))
-		sync->modseq = MAX(sync->modseq, modseq);
+		self->claimed_modseq = MAX(self->claimed_modseq, modseq);
 	switch (command->step) {
 	case STEP_FIRST:
 		first_completed(self, task, tagged);
@@ -621,6 +624,7 @@ imap_task_start_sync(ImapBackend *self, Request *request)
 	ImapTask *task;
 
 	sync->resync = imap_backend_is_selected(self, request);
+	sync->claimed = self->claimed_modseq;
 	if (request->known.uidvalidity != 0)
 		sync->known = request->known;
 	sync->known.uidnext = MAX(sync->known.uidnext, 1);

@@ -153,6 +153,7 @@ open_mailbox(ImapBackend *self, ImapTask *task, guint step, const char *mailbox,
 	g_clear_pointer(&self->permanent_flags, g_free);
 	self->base.told = FALSE;
 	self->mailbox = (MailboxState){0};
+	self->claimed_modseq = 0;
 	self->uidvalidity_told = FALSE;
 	self->examine = command;
 	self->examined_at = g_get_monotonic_time();

@@ -505,14 +505,49 @@ test_a_selected_mailbox_is_not_examined_again(void)
 				"<i UID FETCH 1:3 (UID FLAGS) (CHANGEDSINCE 53 VANISHED)",
 				"<j UID FETCH 4:* *",
 				">h OK",
-				">i OK [HIGHESTMODSEQ 54] done",
+				">i OK",
 				">j OK",
 				"!end",
 				NULL};
 	Resync resync = begin(dialog);
 
 	again(&resync, "selected 7\nflags 1 0x1 <>\ndone 7 4 53 3\n");
-	again(&resync, "selected 7\ndone 7 4 54 3\n");
+	again(&resync, "selected 7\ndone 7 4 53 3\n");
+	end(&resync);
+}
+
+/* Dovecot has looked for news, somebody changes a flag, and it ends the command. */
+static void
+test_the_number_that_ends_a_command_counts_from_the_next_sync_on(void)
+{
+	static Dialog dialog = {FIRST_SYNC,
+				"<e NOOP",
+				"<f UID FETCH 1:3 (UID FLAGS) (CHANGEDSINCE 50 VANISHED)",
+				"<g UID FETCH 4:* *",
+				">e OK",
+				">f OK",
+				">* 1 FETCH (UID 1 MODSEQ (53) FLAGS (\\Seen))",
+				">g OK [HIGHESTMODSEQ 54] done",
+				"<h NOOP",
+				"<i UID FETCH 1:3 (UID FLAGS) (CHANGEDSINCE 53 VANISHED)",
+				"<j UID FETCH 4:* *",
+				">h OK",
+				">* 2 FETCH (UID 2 FLAGS (\\Seen) MODSEQ (54))",
+				">i OK",
+				">j OK [HIGHESTMODSEQ 55] done",
+				"<k NOOP",
+				"<l UID FETCH 1:3 (UID FLAGS) (CHANGEDSINCE 54 VANISHED)",
+				"<m UID FETCH 4:* *",
+				">k OK",
+				">l OK",
+				">m OK",
+				"!end",
+				NULL};
+	Resync resync = begin(dialog);
+
+	again(&resync, "selected 7\nflags 1 0x1 <>\ndone 7 4 53 3\n");
+	again(&resync, "selected 7\nflags 2 0x1 <>\ndone 7 4 54 3\n");
+	again(&resync, "selected 7\ndone 7 4 55 3\n");
 	end(&resync);
 }
 
@@ -538,7 +573,7 @@ test_what_noop_finds_late_is_fetched_in_a_second_round(void)
 				NULL};
 	Resync resync = begin(dialog);
 
-	again(&resync, "selected 7\nflags 1 0x1 <>\nvanished 2\n" NEW("4") "done 7 5 54 3\n");
+	again(&resync, "selected 7\nflags 1 0x1 <>\nvanished 2\n" NEW("4") "done 7 5 52 3\n");
 	g_assert_cmpstr(resync.client->news->str, ==, "");
 	end(&resync);
 }
@@ -741,6 +776,7 @@ main(int argc, char **argv)
 	ADD(a_line_lost_in_the_middle_reports_no_state);
 	ADD(icloud_is_not_trusted_with_qresync);
 	ADD(a_selected_mailbox_is_not_examined_again);
+	ADD(the_number_that_ends_a_command_counts_from_the_next_sync_on);
 	ADD(what_noop_finds_late_is_fetched_in_a_second_round);
 	ADD(an_expunge_during_a_sync_is_named_by_search);
 	ADD(flags_without_uid_during_a_sync_are_news_after_it);
