@@ -81,13 +81,29 @@ by_importance(gconstpointer a, gconstpointer b)
 	return right->used < left->used ? -1 : right->used > left->used;
 }
 
+/* What was put off. Returns when the next is due. */
+static gint64
+catch_up(Account *account)
+{
+	g_autoptr(GPtrArray) mailboxes = account_mailboxes(account);
+	gint64 next = G_MAXINT64;
+
+	for (guint i = 0; i < mailboxes->len; i++) {
+		gint64 due = mailbox_catch_up(mailboxes->pdata[i]);
+
+		if (due != 0)
+			next = MIN(next, due);
+	}
+	return next;
+}
+
 static gint64
 on_watch(gpointer user, GArray *out)
 {
 	Account *account = user;
 	g_autoptr(GArray) in_use = g_array_new(FALSE, TRUE, sizeof(InUse));
 	guint used = 0;
-	gint64 again;
+	gint64 again, next;
 
 	g_rw_lock_reader_lock(&account->lock);
 	for (guint i = 0; i < account->all->len; i++) {
@@ -110,12 +126,13 @@ on_watch(gpointer user, GArray *out)
 			g_free(one->watch.name);
 	}
 	list_when_wanted(account);
+	next = catch_up(account);
 	again = CLAMP(account->dir_time_us, LIST_US, LOOK_US);
 	g_mutex_lock(&account->list_lock);
 	if (account->list_wanted)
 		again = LIST_US;
 	g_mutex_unlock(&account->list_lock);
-	return g_get_monotonic_time() + again;
+	return MIN(next, g_get_monotonic_time() + again);
 }
 
 static void

@@ -16,6 +16,7 @@ typedef struct {
 	GPtrArray *batch;   /* of Change */
 	GHashTable *by_uid; /* UID → Change; not for STORE */
 	RequestFlags add, remove;
+	MailboxMoment asked;
 	UidSet *gone, *marked, *stored;
 } Flight;
 
@@ -190,7 +191,7 @@ show(Flight *flight)
 	if (!uidset_is_empty(flight->stored))
 		mailbox_put_flags(mailbox, flight->serial, flight->stored, flight->add.flags,
 				  flight->add.keywords, flight->remove.flags,
-				  flight->remove.keywords);
+				  flight->remove.keywords, &flight->asked);
 	if (!uidset_is_empty(flight->marked))
 		mailbox_mark(mailbox, flight->serial, flight->marked);
 	if (!uidset_is_empty(flight->gone))
@@ -306,6 +307,7 @@ change_fly(Changes *changes, Lane *lane, GPtrArray *batch)
 		.by_uid = g_hash_table_new(NULL, NULL),
 		.add = {first->add.flags, g_strdup(first->add.keywords)},
 		.remove = {first->remove.flags, g_strdup(first->remove.keywords)},
+		.asked = mailbox_moment(first->mailbox),
 		.gone = uidset_new(),
 		.marked = uidset_new(),
 		.stored = uidset_new(),

@@ -38,6 +38,7 @@ mailbox_changes_init(Mailbox *mailbox)
 	mailbox->deleted = uidset_new();
 	mailbox->ahead = uidset_new();
 	mailbox->dropped = uidset_new();
+	mailbox->flagged = uidset_new();
 	mailbox->names_to_come = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	g_queue_init(&mailbox->expected);
 }
@@ -50,6 +51,7 @@ mailbox_changes_clear(Mailbox *mailbox)
 	uidset_free(mailbox->deleted);
 	uidset_free(mailbox->ahead);
 	uidset_free(mailbox->dropped);
+	uidset_free(mailbox->flagged);
 	g_hash_table_unref(mailbox->names_to_come);
 	g_queue_clear_full(&mailbox->expected, expected_free);
 }
@@ -61,6 +63,7 @@ mailbox_changes_reset(Mailbox *mailbox)
 	uidset_remove(mailbox->deleted, 1, G_MAXUINT32);
 	uidset_remove(mailbox->ahead, 1, G_MAXUINT32);
 	uidset_remove(mailbox->dropped, 1, G_MAXUINT32);
+	uidset_remove(mailbox->flagged, 1, G_MAXUINT32);
 }
 
 void
@@ -117,7 +120,7 @@ touch(Mailbox *mailbox)
 {
 	mailbox->version++;
 	mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
-	mailbox->again = mailbox->syncing || mailbox->again;
+	mailbox_note_own(mailbox);
 }
 
 /* With no lock held. */
@@ -581,7 +584,7 @@ mailbox_mark(Mailbox *mailbox, guint32 serial, const UidSet *uids)
 	}
 	touch(mailbox);
 	g_rw_lock_writer_unlock(&mailbox->lock);
-	mailbox_put_flags(mailbox, serial, uids, MESSAGE_DELETED, NULL, 0, NULL);
+	mailbox_put_flags(mailbox, serial, uids, MESSAGE_DELETED, NULL, 0, NULL, NULL);
 	tell_listing(mailbox);
 }
 
@@ -621,15 +624,39 @@ edit_keywords(const char *keywords, char **add, char **remove)
 	return g_string_free(text, FALSE);
 }
 
+MailboxMoment
+mailbox_moment(Mailbox *mailbox)
+{
+	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
+
+	return (MailboxMoment){mailbox->state.highestmodseq, mailbox->n_synced};
+}
+
+/* What was told since then may be newer than what is put over it now. Under the lock. */
+static void
+go_back_to(Mailbox *mailbox, const MailboxMoment *asked)
+{
+	IndexMailbox row;
+
+	if (asked == NULL || asked->n_synced == mailbox->n_synced)
+		return;
+	mailbox->stale = TRUE;
+	mailbox->state.highestmodseq = MIN(mailbox->state.highestmodseq, asked->modseq);
+	row = mailbox_row(mailbox);
+	index_put_mailbox(mailbox->house->index, &row);
+}
+
 void
 mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, guint32 add,
-		  const char *add_keywords, guint32 remove, const char *remove_keywords)
+		  const char *add_keywords, guint32 remove, const char *remove_keywords,
+		  const MailboxMoment *asked)
 {
 	g_auto(GStrv) plus = g_strsplit(add_keywords != NULL ? add_keywords : "", " ", -1);
 	g_auto(GStrv) minus = g_strsplit(remove_keywords != NULL ? remove_keywords : "", " ", -1);
 	g_autoptr(GArray) changed = g_array_new(FALSE, FALSE, sizeof(guint32));
 	g_autoptr(GArray) here = NULL;
 	IndexBatch *batch = index_batch_new(serial);
+	gboolean again;
 
 	g_rw_lock_writer_lock(&mailbox->lock);
 	here = uids_here(mailbox, serial, uids);
@@ -639,6 +666,8 @@ mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, guint32 
 		guint32 flags = (entry->flags | add) & ~remove & LASTING_FLAGS;
 		g_autofree char *keywords = NULL;
 
+		if (mailbox->syncing)
+			uidset_add(mailbox->flagged, uid, uid);
 		keywords = edit_keywords(messages_keywords(mailbox->messages, entry), plus, minus);
 		if (!messages_set_flags(mailbox->messages, uid, flags, keywords))
 			continue;
@@ -648,10 +677,15 @@ mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, guint32 
 	if (changed->len > 0) {
 		mailbox->marks++;
 		mailbox->marked = g_get_real_time() / G_USEC_PER_SEC;
-		mailbox->again = mailbox->syncing || mailbox->again;
 	}
+	mailbox_note_own(mailbox);
+	if (serial == mailbox->serial)
+		go_back_to(mailbox, asked);
+	again = mailbox->stale;
 	index_submit(mailbox->house->index, batch);
 	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (again)
+		mailbox_refresh_soon(mailbox);
 	for (guint i = 0; i < changed->len; i++)
 		mailbox->house->news->changed(mailbox->house->user, mailbox, serial,
 					      g_array_index(changed, guint32, i));

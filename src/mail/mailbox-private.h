@@ -34,6 +34,12 @@ struct Mailbox {
 	gboolean loaded, listed, syncing, again, tried;
 	gint64 synced_at, sync_began; /* monotonic; 0 never */
 	gboolean stale;		      /* the server has told of a change since */
+	gboolean overtaken; /* we changed it under the SYNC that is under way: one more is to follow
+			     */
+	gint64 own_at;	    /* monotonic: of our last change; 0 never */
+	gint64 due_at;	    /* monotonic: a refresh that was put off; 0: none */
+	guint64 told_modseq;   /* highestmodseq as a STATUS told it last; 0: never */
+	guint64 n_synced;      /* how often */
 	guint32 told_validity; /* the server has told of another UIDVALIDITY; 0: it has not */
 	gint64 known_at;       /* monotonic: the listing was right then; 0 never in this mount */
 	gint64 asked_at;       /* monotonic: its numbers were asked for; 0 never */
@@ -57,6 +63,7 @@ struct Mailbox {
 	UidSet *deleted;  /* of `hidden`: as long as they carry \Deleted */
 	UidSet *ahead;	  /* adopted, at or above state.uidnext: state.count leaves them out */
 	UidSet *dropped;  /* while the SYNC under way may still tell of them */
+	UidSet *flagged;  /* while the SYNC under way may tell of their flags as they were before */
 	GHashTable *names_to_come; /* "uidvalidity/uid" → file name without ".eml" */
 	GQueue expected;	   /* of MailboxExpected */
 };
@@ -106,6 +113,15 @@ void mailbox_load(Mailbox *mailbox);
 
 /* The flags of a message are about to change from @flags. Under the lock. */
 void mailbox_note_former(Mailbox *mailbox, guint32 uid, guint32 flags);
+
+/* We have changed something: what the server tells of it meanwhile is mostly that. Under the lock.
+ */
+void mailbox_note_own(Mailbox *mailbox);
+/* When news of the server are to be asked about: not after each of a run of our own changes, but
+ * once a second. 0: at once. Under the lock. */
+gint64 mailbox_pace(const Mailbox *mailbox);
+/* Asks for news then. With no lock held. */
+void mailbox_refresh_soon(Mailbox *mailbox);
 
 /* Calls those who wait, and forgets them. With no lock held. */
 void mailbox_wake(Mailbox *mailbox);

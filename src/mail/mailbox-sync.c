@@ -23,6 +23,7 @@ typedef struct {
 	GString *text;
 	IndexBatch *batch;  /* flags and removals not yet handed to the index */
 	guint32 below;	    /* request's known.uidnext */
+	guint64 since;	    /* and known.highestmodseq */
 	gboolean assumed;   /* `known` is what the index says of a listing not loaded yet */
 	gboolean unfounded; /* the listing that was loaded is not the one that was assumed */
 	gboolean changed;   /* since the last publish */
@@ -86,12 +87,14 @@ sync_submit(Mailbox *mailbox, const MailboxState *known, gboolean assumed)
 	Sync *sync = g_new0(Sync, 1);
 	Request *request = request_new(REQUEST_SYNC, mailbox_raw_name(mailbox), &sync_events, sync);
 	MailboxState anew = {.uidnext = 1};
+	guint64 told_modseq;
 
 	/* A line that has the mailbox selected may go on showing one that is no more: to ask with
 	 * another numbering makes it select anew. */
 	g_rw_lock_writer_lock(&mailbox->lock);
 	anew.uidvalidity = mailbox->told_validity;
 	mailbox->told_validity = 0;
+	told_modseq = mailbox->told_modseq;
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (anew.uidvalidity != 0)
 		known = &anew;
@@ -99,8 +102,10 @@ sync_submit(Mailbox *mailbox, const MailboxState *known, gboolean assumed)
 	sync->arrived = g_array_new(FALSE, FALSE, sizeof(Arrived));
 	sync->text = g_string_new(NULL);
 	sync->below = known->uidnext;
+	sync->since = known->highestmodseq;
 	sync->assumed = assumed;
 	request->known = *known;
+	request->told_modseq = told_modseq;
 	request->want_header = !mailbox->house->names_uid;
 	pool_submit(mailbox->house->pool, request);
 }
@@ -135,6 +140,9 @@ mailbox_refresh(Mailbox *mailbox, gint64 max_age_us)
 		mailbox->sync_began = now;
 		mailbox->tried = FALSE;
 		uidset_remove(mailbox->dropped, 1, G_MAXUINT32);
+		uidset_remove(mailbox->flagged, 1, G_MAXUINT32);
+		mailbox->overtaken = FALSE;
+		mailbox->due_at = 0;
 		known = loaded ? known_now(mailbox) : mailbox->state;
 	}
 	g_rw_lock_writer_unlock(&mailbox->lock);
@@ -182,7 +190,8 @@ publish(Sync *sync)
 			if (mailbox_add_message(mailbox, batch, &row,
 						sync->text->str + arrived->name))
 				sync->changed = TRUE;
-			else if (messages_set_flags(mailbox->messages, row.info.uid, row.info.flags,
+			else if (!uidset_contains(mailbox->flagged, row.info.uid) &&
+				 messages_set_flags(mailbox->messages, row.info.uid, row.info.flags,
 						    row.info.keywords)) {
 				index_batch_flags(batch, row.info.uid, row.info.flags,
 						  row.info.keywords);
@@ -237,6 +246,7 @@ on_selected(gpointer user, const MailboxState *now)
 		messages_reserve(mailbox->messages, now->count);
 	g_array_set_size(mailbox->former, 0);
 	mailbox_changes_reset(mailbox);
+	mailbox->told_modseq = 0;
 	mailbox->serial = serial;
 	mailbox->state = (MailboxState){.uidvalidity = now->uidvalidity, .uidnext = 1};
 	mailbox->listed = FALSE;
@@ -314,10 +324,13 @@ on_flags(gpointer user, guint32 uid, guint32 flags, const char *keywords)
 		publish(sync);
 	g_rw_lock_writer_lock(&mailbox->lock);
 	entry = messages_get(mailbox->messages, uid);
+	/* From before our own change, or of somebody's after it: it is asked for once more. */
+	if (uidset_contains(mailbox->flagged, uid))
+		entry = NULL;
 	before = entry != NULL ? entry->flags : flags;
-	changed = messages_set_flags(mailbox->messages, uid, flags, keywords);
+	changed = entry != NULL && messages_set_flags(mailbox->messages, uid, flags, keywords);
 	/* Somebody has saved it after all. */
-	if (!(flags & MESSAGE_DELETED) && uidset_contains(mailbox->deleted, uid)) {
+	if (entry != NULL && !(flags & MESSAGE_DELETED) && uidset_contains(mailbox->deleted, uid)) {
 		uidset_remove(mailbox->deleted, uid, uid);
 		uidset_remove(mailbox->hidden, uid, uid);
 		sync->changed = TRUE;
@@ -479,14 +492,40 @@ on_batch(gpointer user)
 	publish(user);
 }
 
+/* It has come to its end. TRUE: one more is to follow at once. Under the lock. */
+static gboolean
+take_state(Sync *sync, const MailboxState *state)
+{
+	Mailbox *mailbox = sync->mailbox;
+	IndexMailbox row;
+
+	mailbox->state = *state;
+	mailbox->n_synced++;
+	/* What was told of these was not taken. */
+	if (!uidset_is_empty(mailbox->flagged))
+		mailbox->state.highestmodseq = MIN(state->highestmodseq, sync->since);
+	if (state->uidnext > 1)
+		uidset_remove(mailbox->ahead, 1, state->uidnext - 1);
+	mailbox->state.count =
+		messages_count(mailbox->messages) - (guint)uidset_count(mailbox->ahead);
+	mailbox->listed = TRUE;
+	mailbox->synced_at = g_get_monotonic_time();
+	mailbox->known_at = mailbox->sync_began;
+	mailbox->stale = mailbox->again || mailbox->overtaken;
+	mailbox->failed_at = 0;
+	row = mailbox_row(mailbox);
+	index_put_mailbox(mailbox->house->index, &row);
+	mailbox->due_at = mailbox->overtaken ? mailbox_pace(mailbox) : 0;
+	return mailbox->again || (mailbox->overtaken && mailbox->due_at <= mailbox->synced_at);
+}
+
 static void
 on_done(gpointer user, const MailboxState *state, const GError *error)
 {
 	Sync *sync = user;
 	Mailbox *mailbox = sync->mailbox;
 	MailboxState known;
-	gboolean start = FALSE;
-	IndexMailbox row;
+	gboolean start = FALSE, put_off;
 
 	(void)is_founded(sync);
 	publish(sync);
@@ -498,19 +537,7 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	if (error == NULL && (sync->holes || sync->unfounded)) {
 		start = TRUE;
 	} else if (error == NULL) {
-		mailbox->state = *state;
-		if (state->uidnext > 1)
-			uidset_remove(mailbox->ahead, 1, state->uidnext - 1);
-		mailbox->state.count =
-			messages_count(mailbox->messages) - (guint)uidset_count(mailbox->ahead);
-		mailbox->listed = TRUE;
-		mailbox->synced_at = g_get_monotonic_time();
-		mailbox->known_at = mailbox->sync_began;
-		mailbox->stale = mailbox->again;
-		mailbox->failed_at = 0;
-		row = mailbox_row(mailbox);
-		index_put_mailbox(mailbox->house->index, &row);
-		start = mailbox->again;
+		start = take_state(sync, state);
 	} else {
 		mailbox->error = g_error_copy(error);
 		mailbox->failed_at = g_get_monotonic_time();
@@ -523,8 +550,13 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	mailbox->again = FALSE;
 	mailbox->syncing = start;
 	uidset_remove(mailbox->dropped, 1, G_MAXUINT32);
-	if (start)
+	uidset_remove(mailbox->flagged, 1, G_MAXUINT32);
+	if (start) {
 		mailbox->sync_began = g_get_monotonic_time();
+		mailbox->overtaken = FALSE;
+		mailbox->due_at = 0;
+	}
+	put_off = mailbox->due_at != 0;
 	known = known_now(mailbox);
 	/* What is missing below uidnext can only be had by listing everything; what is here stays.
 	 */
@@ -534,6 +566,8 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	sync_free(sync);
 	if (start)
 		sync_submit(mailbox, &known, FALSE);
+	else if (put_off)
+		pool_look(mailbox->house->pool);
 	if (!start || error == NULL)
 		mailbox_wake(mailbox);
 }

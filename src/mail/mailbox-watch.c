@@ -10,6 +10,7 @@
 #define USED_S	     600
 #define TRUST_US     (300 * G_USEC_PER_SEC) /* servers that push only some changes are asked then */
 #define TRY_AGAIN_US (30 * G_USEC_PER_SEC)
+#define PACE_US	     G_USEC_PER_SEC /* between the looks at what comes of our own changes */
 
 static gint
 now_s(void)
@@ -64,7 +65,7 @@ mailbox_max_age(Mailbox *mailbox, gint64 dir_time_us)
 	locker = g_rw_lock_reader_locker_new(&mailbox->lock);
 	/* Not 0: what is under way is joined. */
 	if (mailbox->stale)
-		return 1;
+		return mailbox_pace(mailbox) != 0 ? PACE_US : 1;
 	return is_told(mailbox, NULL) ? MAX(dir_time_us, TRUST_US) : dir_time_us;
 }
 
@@ -102,6 +103,55 @@ mailbox_watch(Mailbox *mailbox, PoolWatch *out, gint *used_out, gboolean *promis
 	return TRUE;
 }
 
+/* --- our own changes
+ * ---------------------------------------------------------------------------------- */
+
+void
+mailbox_note_own(Mailbox *mailbox)
+{
+	mailbox->own_at = g_get_monotonic_time();
+	mailbox->overtaken = mailbox->syncing || mailbox->overtaken;
+}
+
+gint64
+mailbox_pace(const Mailbox *mailbox)
+{
+	if (mailbox->own_at == 0 || g_get_monotonic_time() - mailbox->own_at > PACE_US)
+		return 0;
+	return mailbox->sync_began + PACE_US;
+}
+
+void
+mailbox_refresh_soon(Mailbox *mailbox)
+{
+	gboolean now;
+
+	g_rw_lock_writer_lock(&mailbox->lock);
+	mailbox->due_at = mailbox_pace(mailbox);
+	now = mailbox->due_at <= g_get_monotonic_time();
+	if (!now)
+		mailbox->overtaken = mailbox->syncing || mailbox->overtaken;
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (now)
+		mailbox_refresh(mailbox, 0);
+	else
+		pool_look(mailbox->house->pool);
+}
+
+gint64
+mailbox_catch_up(Mailbox *mailbox)
+{
+	gint64 due;
+
+	g_rw_lock_reader_lock(&mailbox->lock);
+	due = mailbox->due_at;
+	g_rw_lock_reader_unlock(&mailbox->lock);
+	if (due == 0 || due > g_get_monotonic_time())
+		return due;
+	mailbox_refresh(mailbox, 0);
+	return 0;
+}
+
 /* --- hearing
  * ------------------------------------------------------------------------------------------ */
 
@@ -116,7 +166,7 @@ mailbox_told(Mailbox *mailbox)
 	wanted = mailbox->synced_at != 0 || mailbox->syncing;
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (wanted)
-		mailbox_refresh(mailbox, 0);
+		mailbox_refresh_soon(mailbox);
 }
 
 /* Is this what is known? Under the lock. */
@@ -148,15 +198,17 @@ mailbox_take_status(Mailbox *mailbox, const MailboxStatus *status)
 		if (status->uidvalidity != mailbox->state.uidvalidity)
 			mailbox->told_validity = status->uidvalidity;
 		/* What is under way may have been answered before. */
-		mailbox->again = mailbox->again || mailbox->syncing;
+		mailbox->overtaken = mailbox->overtaken || mailbox->syncing;
 	}
+	if (status->highestmodseq != 0 && status->uidvalidity == mailbox->state.uidvalidity)
+		mailbox->told_modseq = status->highestmodseq;
 	/* Only the modification sequence shows changed flags. */
 	if (seen && known && status->highestmodseq != 0 && status->uidnext != 0 &&
 	    !mailbox->stale && !mailbox->syncing)
 		mailbox->known_at = g_get_monotonic_time();
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (seen && !known && in_use(mailbox, now_s()))
-		mailbox_refresh(mailbox, 0);
+		mailbox_refresh_soon(mailbox);
 }
 
 /* --- asking

@@ -102,6 +102,9 @@ void mailbox_take_up(Mailbox *mailbox);
 gboolean mailbox_ask_status(Mailbox *mailbox, gint64 every_us, gboolean prove);
 /* The line is back: what was tried or asked before counts no more. */
 void mailbox_line_is_back(Mailbox *mailbox);
+/* A refresh that was put off is begun when it is time. Returns that time (monotonic), 0: there is
+ * none. To be called now and then, and after pool_look(). */
+gint64 mailbox_catch_up(Mailbox *mailbox);
 
 typedef struct {
 	gboolean listed;  /* complete at least once, by the server now or by the index */
@@ -200,9 +203,17 @@ void mailbox_set_changed(Mailbox *mailbox, gint64 time);
 void mailbox_drop(Mailbox *mailbox, guint32 serial, const UidSet *uids);
 /* Hidden while a removal that was answered for is not confirmed; shown again when it failed. */
 void mailbox_hide(Mailbox *mailbox, guint32 serial, guint32 uid, gboolean hidden);
-/* As a STORE of ours has left them. Not counted as another client's change. */
+/* What is known of the flags at some moment. */
+typedef struct {
+	guint64 modseq, n_synced;
+} MailboxMoment;
+MailboxMoment mailbox_moment(Mailbox *mailbox);
+/* As a STORE of ours has left them. Not counted as another client's change. @asked: from before it
+ * was sent; what the server has told since, perhaps of a later change by somebody else, is asked
+ * for once more. NULL: nothing can be lost by that. */
 void mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, guint32 add,
-		       const char *add_keywords, guint32 remove, const char *remove_keywords);
+		       const char *add_keywords, guint32 remove, const char *remove_keywords,
+		       const MailboxMoment *asked);
 /* Its body is on disk, every byte proved, and outlasts a power failure. Blocks on local disk. */
 gboolean mailbox_secure_body(Mailbox *mailbox, guint32 serial, guint32 uid);
 /* TRUE: the archive has it, and the server no more, as far as it was asked in this mount. */

@@ -244,5 +244,5 @@ upload_put_flags(Upload *upload, Mailbox *mailbox)
 	message_copy_free(there);
 	uidset_add(uids, upload->sent_uid, upload->sent_uid);
 	mailbox_put_flags(mailbox, view.messages, uids, upload->flags, upload->keywords,
-			  SYSTEM_FLAGS & ~upload->flags, remove);
+			  SYSTEM_FLAGS & ~upload->flags, remove, NULL);
 }

@@ -124,7 +124,7 @@ struct ImapBackend {
 
 	/* The selected mailbox, as EXAMINE and what came after tell it. */
 	MailboxState mailbox;
-	guint64 claimed_modseq; /* the highest that the end of a command spoke of since then */
+	guint64 claimed_modseq;	   /* the highest that the end of a command spoke of since then */
 	ImapCommand *examine;	   /* in flight */
 	gint64 examined_at;	   /* monotonic µs: when the selected mailbox was asked for */
 	gboolean uidvalidity_told; /* by the EXAMINE in flight */

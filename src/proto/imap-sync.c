@@ -484,9 +484,8 @@ conclude(ImapBackend *self, ImapTask *task)
 	/* What CHANGEDSINCE has told, and the count's base, hold on a line that has seen EXAMINE
 	 * long ago too. */
 	if (sync->resync && now->highestmodseq != 0)
-		sync->state.highestmodseq =
-			MAX(MAX(now->highestmodseq, sync->claimed),
-			    MAX(sync->known.highestmodseq, sync->modseq));
+		sync->state.highestmodseq = MAX(MAX(now->highestmodseq, sync->claimed),
+						MAX(sync->known.highestmodseq, sync->modseq));
 	sync->state.count = sync->known.count + (guint32)uidset_count(sync->delivered);
 	if (sync->vanishes && !sync->searching)
 		sync->state.count = now->count;
@@ -624,7 +623,7 @@ imap_task_start_sync(ImapBackend *self, Request *request)
 	ImapTask *task;
 
 	sync->resync = imap_backend_is_selected(self, request);
-	sync->claimed = self->claimed_modseq;
+	sync->claimed = MAX(self->claimed_modseq, request->told_modseq);
 	if (request->known.uidvalidity != 0)
 		sync->known = request->known;
 	sync->known.uidnext = MAX(sync->known.uidnext, 1);

@@ -180,6 +180,7 @@ typedef struct {
 	guint32 uidvalidity;  /* all that work by UID but SYNC: fail with MAILFS_ERROR_STALE when
 				 the mailbox has another, before anything is changed */
 	MailboxState known;   /* SYNC */
+	guint64 told_modseq;  /* SYNC: the highest number that anybody has told; 0: nobody */
 	gboolean want_header; /* SYNC: with the four header fields */
 	UidSet *uids;	      /* FETCH, PART, HEADERS, STORE, COPY, MOVE, EXPUNGE, owned */
 	UidSet *marked; /* EXPUNGE: those of `uids` that carry \Deleted by our hand already, owned;

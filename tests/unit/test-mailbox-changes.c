@@ -201,7 +201,7 @@ test_our_own_flags_are_no_change_of_anothers(Fixture *fixture, gconstpointer dat
 	refresh(fixture);
 	marks = view_of(fixture).marks;
 	mailbox_put_flags(fixture->mailbox, serial_of(fixture), uids, MESSAGE_SEEN, "c b",
-			  MESSAGE_FLAGGED, "a");
+			  MESSAGE_FLAGGED, "a", NULL);
 	flags = mailbox_flags_text(fixture->mailbox, 2);
 	g_assert_cmpstr(flags, ==, "\\Seen b c");
 	g_assert_cmpuint(view_of(fixture).marks, >, marks);
@@ -212,6 +212,107 @@ test_our_own_flags_are_no_change_of_anothers(Fixture *fixture, gconstpointer dat
 	leave(fixture);
 	enter(fixture);
 	refresh(fixture);
+	assert_mirrors(fixture);
+}
+
+static void
+put_seen(Fixture *fixture, guint32 uid, const MailboxMoment *asked)
+{
+	g_autoptr(UidSet) uids = just(uid);
+
+	mailbox_put_flags(fixture->mailbox, serial_of(fixture), uids, MESSAGE_SEEN, NULL, 0, NULL,
+			  asked);
+}
+
+static void
+assert_flags(Fixture *fixture, guint32 uid, const char *expected)
+{
+	g_autofree char *flags = mailbox_flags_text(fixture->mailbox, uid);
+
+	g_assert_cmpstr(flags, ==, expected);
+}
+
+static void
+test_our_own_flags_are_not_undone_by_an_old_answer(Fixture *fixture, gconstpointer data)
+{
+	fake_server_fill(fixture->server, "INBOX", 10);
+	refresh(fixture);
+	/* The answer is drawn up, and told while we change what it speaks of. */
+	FAKE_SET(fixture->server, delay_us, 20000);
+	mailbox_refresh(fixture->mailbox, 0);
+	FAKE_WAIT(counts_of(fixture).flags > 0);
+	put_seen(fixture, 10, NULL);
+	fake_server_flag(fixture->server, "INBOX", 10, MESSAGE_SEEN, "");
+	FAKE_SET(fixture->server, delay_us, 0);
+	settle(fixture);
+	g_assert_true(has_changed(fixture, "10 "));
+	assert_flags(fixture, 10, "\\Seen");
+}
+
+/* Ours is done on the server, then theirs; theirs is told first. */
+static void
+test_what_others_changed_after_us_wins(Fixture *fixture, gconstpointer qresync)
+{
+	MailboxMoment asked;
+
+	FAKE_SET(fixture->server, qresync, qresync != NULL);
+	fake_server_fill(fixture->server, "INBOX", 10);
+	refresh(fixture);
+	asked = mailbox_moment(fixture->mailbox);
+	fake_server_flag(fixture->server, "INBOX", 3, MESSAGE_SEEN, "");
+	fake_server_flag(fixture->server, "INBOX", 3, MESSAGE_FLAGGED, "");
+	refresh(fixture);
+	put_seen(fixture, 3, &asked);
+	FAKE_WAIT(mailbox_catch_up(fixture->mailbox) == 0);
+	settle(fixture);
+	assert_flags(fixture, 3, "\\Flagged");
+	assert_mirrors(fixture);
+}
+
+static void
+test_what_others_changed_under_a_sync_wins(Fixture *fixture, gconstpointer data)
+{
+	FAKE_SET(fixture->server, qresync, TRUE);
+	fake_server_fill(fixture->server, "INBOX", 10);
+	refresh(fixture);
+	fake_server_flag(fixture->server, "INBOX", 1, MESSAGE_FLAGGED, "");
+	fake_server_flag(fixture->server, "INBOX", 10, MESSAGE_SEEN, "");
+	fake_server_flag(fixture->server, "INBOX", 10, MESSAGE_FLAGGED, "");
+	FAKE_SET(fixture->server, delay_us, 20000);
+	mailbox_refresh(fixture->mailbox, 0);
+	FAKE_WAIT(counts_of(fixture).flags > 0);
+	put_seen(fixture, 10, NULL);
+	FAKE_SET(fixture->server, delay_us, 0);
+	settle(fixture);
+	FAKE_WAIT(mailbox_catch_up(fixture->mailbox) == 0);
+	settle(fixture);
+	assert_flags(fixture, 10, "\\Flagged");
+	assert_mirrors(fixture);
+}
+
+static void
+test_news_of_a_run_of_our_own_changes_are_asked_about_once(Fixture *fixture, gconstpointer data)
+{
+	MailboxStatus status = {.uidvalidity = 1000, .messages = 100, .unseen = -1};
+	guint asked;
+
+	fake_server_fill(fixture->server, "INBOX", 100);
+	refresh(fixture);
+	asked = counts_of(fixture).requests[REQUEST_SYNC];
+	for (guint32 uid = 1; uid <= 50; uid++) {
+		g_autoptr(UidSet) gone = just(uid);
+
+		mailbox_use(fixture->mailbox);
+		mailbox_drop(fixture->mailbox, serial_of(fixture), gone);
+		fake_server_expunge(fixture->server, "INBOX", uid, uid);
+		mailbox_told(fixture->mailbox);
+		status.messages--;
+		mailbox_take_status(fixture->mailbox, &status);
+		settle(fixture);
+	}
+	FAKE_WAIT(mailbox_catch_up(fixture->mailbox) == 0);
+	settle(fixture);
+	g_assert_cmpuint(counts_of(fixture).requests[REQUEST_SYNC] - asked, <=, 3);
 	assert_mirrors(fixture);
 }
 
@@ -298,6 +399,15 @@ main(int argc, char **argv)
 	    test_a_hidden_message_is_nowhere_until_it_is_shown);
 	ADD("our-own-flags-are-no-change-of-anothers", NULL,
 	    test_our_own_flags_are_no_change_of_anothers);
+	ADD("our-own-flags-are-not-undone-by-an-old-answer", NULL,
+	    test_our_own_flags_are_not_undone_by_an_old_answer);
+	ADD("what-others-changed-after-us-wins", NULL, test_what_others_changed_after_us_wins);
+	ADD("what-others-changed-after-us-wins-with-qresync", "qresync",
+	    test_what_others_changed_after_us_wins);
+	ADD("what-others-changed-under-a-sync-wins", NULL,
+	    test_what_others_changed_under_a_sync_wins);
+	ADD("news-of-a-run-of-our-own-changes-are-asked-about-once", NULL,
+	    test_news_of_a_run_of_our_own_changes_are_asked_about_once);
 	ADD("names-that-would-be-ambiguous-are-refused", NULL,
 	    test_names_that_would_be_ambiguous_are_refused);
 	ADD("a-body-goes-along-and-is-counted-once", NULL,
