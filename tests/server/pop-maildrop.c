@@ -262,7 +262,7 @@ log_in(Session *session)
 	gboolean busy;
 
 	g_mutex_lock(&drop->lock);
-	busy = drop->open > 0 || drop->busy_logins > 0;
+	busy = (drop->locks && drop->open > 0) || drop->busy_logins > 0;
 	drop->busy_logins -= drop->busy_logins > 0;
 	session->has_it = !busy;
 	drop->open += !busy;

@@ -15,6 +15,7 @@ typedef struct {
 	const char *same_uidl; /* of all messages */
 	gboolean numbers_as_uidl;
 	guint renamed;	      /* counts: the UIDLs are other ones */
+	gboolean locks;	      /* one session at a time; the next is refused */
 	guint login_delay;    /* seconds, as CAPA tells */
 	const char *refuse;   /* a command: "RETR 2" … */
 	const char *refusal;  /* … is answered with this */
@@ -26,7 +27,7 @@ typedef struct {
 	GPtrArray *messages; /* of what pop_maildrop_add() was given */
 	guint next_name;
 	guint tops, retrs, sessions;
-	guint open;	   /* sessions that have the maildrop; the next is refused */
+	guint open;	   /* sessions that have the maildrop */
 	guint busy_logins; /* so many logins are refused: another has it */
 	gboolean ahead;	   /* a command came before the one in front of it was answered */
 } PopMaildrop;

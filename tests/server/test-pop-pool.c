@@ -104,6 +104,7 @@ begin(Fixture *f, guint linger_ms, guint timeout_ms)
 
 	pop_fixture_begin(&f->pop, NULL);
 	pop_maildrop_fill(f->pop.drop, 20);
+	f->pop.drop->locks = TRUE;
 	config = &f->pop.client->config;
 	config->linger_ms = linger_ms;
 	config->timeout_ms = timeout_ms;
