@@ -2,12 +2,14 @@
 /* The limit that everything is compared with: a socket, a login, one FETCH, and nothing done with
  * the bytes but finding where the lines and literals end.
  *
- *     bare-reader HOST PORT USER MAILBOX [--list|--bodies] [--tls] [--set-size N] [--in-flight K]
+ *     bare-reader HOST PORT USER MAILBOX [--list|--bodies|--pop] [--tls] [--set-size N]
+ *                 [--in-flight K]
  *
  * The password is read from BARE_PASSWORD. --list sends the FETCH that mailfs lists with; --bodies
- * UID FETCH (UID BODY.PEEK[]) of sets of N UIDs (0: all in one), K commands in flight. One line is
- * printed: the seconds from the first FETCH to the last tagged OK, the seconds from connect() on,
- * the seconds of CPU, the bytes read, the messages told. TLS is not checked: this is a measure. */
+ * UID FETCH (UID BODY.PEEK[]) of sets of N UIDs (0: all in one), K commands in flight; --pop is
+ * POP3: RETR of all messages, K in flight, whatever MAILBOX says. One line is printed: the seconds
+ * from the first FETCH to the last tagged OK, the seconds from connect() on, the seconds of CPU,
+ * the bytes read, the messages told. TLS is not checked: this is a measure. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,16 +30,21 @@ typedef struct {
 	gboolean refused; /* one of them did not say OK */
 	gboolean inside;  /* the line goes on behind a literal */
 	guint32 uidnext;
-	gsize held; /* bytes of an unfinished line at the start of the buffer */
+	guint answered;	   /* POP3: commands */
+	gboolean multiple; /* POP3: what is asked for ends in a lone dot … */
+	gboolean within;   /* … which has not come yet */
+	guint32 count;	   /* POP3: messages, as STAT tells */
+	gsize held;	   /* bytes of an unfinished line at the start of the buffer */
 	char buffer[CHUNK];
 } Reader;
 
-static gint mode_list, mode_bodies, use_tls;
+static gint mode_list, mode_bodies, mode_pop, use_tls;
 static gint set_size = 500, in_flight = 4;
 
 static const GOptionEntry options[] = {
 	{"list", 0, 0, G_OPTION_ARG_NONE, &mode_list, "the FETCH of a listing", NULL},
 	{"bodies", 0, 0, G_OPTION_ARG_NONE, &mode_bodies, "all bodies", NULL},
+	{"pop", 0, 0, G_OPTION_ARG_NONE, &mode_pop, "all messages, by POP3", NULL},
 	{"tls", 0, 0, G_OPTION_ARG_NONE, &use_tls, "TLS from the first byte", NULL},
 	{"set-size", 0, 0, G_OPTION_ARG_INT, &set_size, "UIDs in a command, 0: all (500)", "N"},
 	{"in-flight", 0, 0, G_OPTION_ARG_INT, &in_flight, "commands (4)", "K"},
@@ -79,6 +86,24 @@ take_line(Reader *self, const char *line, gsize len, gboolean first)
 	self->literal = brace != NULL ? strtoull(brace + 1, NULL, 10) : 0;
 }
 
+/* The same of POP3. */
+static void
+take_pop_line(Reader *self, const char *line, gsize len)
+{
+	if (self->within) {
+		self->within = len != 1 || *line != '.';
+		self->messages += !self->within;
+		self->answered += !self->within;
+		return;
+	}
+	if (*line != '+')
+		self->refused = TRUE;
+	if (len > 4 && g_ascii_isdigit(line[4]))
+		self->count = (guint32)strtoul(line + 4, NULL, 10);
+	self->within = self->multiple;
+	self->answered += !self->within;
+}
+
 /* One read, and what it completes. */
 static void
 reader_read(Reader *self)
@@ -104,7 +129,10 @@ reader_read(Reader *self)
 			if (line_end == NULL)
 				break;
 			self->inside = FALSE;
-			take_line(self, at, (gsize)MAX(line_end - at - 1, 0), first);
+			if (mode_pop)
+				take_pop_line(self, at, (gsize)MAX(line_end - at - 1, 0));
+			else
+				take_line(self, at, (gsize)MAX(line_end - at - 1, 0), first);
 			at = line_end + 1;
 		}
 	}
@@ -164,6 +192,50 @@ reader_fetch(Reader *self)
 	reader_wait(self, sent);
 }
 
+static void
+wait_answered(Reader *self, guint answered)
+{
+	while (self->answered < answered)
+		reader_read(self);
+	if (self->refused)
+		g_error("the server refused a command");
+}
+
+static void
+pop_open(Reader *self, const char *user)
+{
+	const char *password = g_getenv("BARE_PASSWORD");
+	g_autofree char *name = g_strdup_printf("USER %s\r\n", user);
+	g_autofree char *pass = g_strdup_printf("PASS %s\r\n", password != NULL ? password : "");
+
+	wait_answered(self, 1);
+	reader_say(self, name);
+	wait_answered(self, 2);
+	reader_say(self, pass);
+	wait_answered(self, 3);
+	self->count = 0;
+	reader_say(self, "STAT\r\n");
+	wait_answered(self, 4);
+	self->multiple = TRUE;
+}
+
+static void
+pop_fetch(Reader *self)
+{
+	guint before = self->answered;
+	guint32 sent = 0;
+
+	while (sent < self->count) {
+		g_autoptr(GString) commands = g_string_new(NULL);
+
+		while (sent < self->count && sent - (self->answered - before) < (guint)in_flight)
+			g_string_append_printf(commands, "RETR %u\r\n", ++sent);
+		reader_say(self, commands->str);
+		wait_answered(self, self->answered + 1);
+	}
+	wait_answered(self, before + sent);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -176,15 +248,21 @@ main(int argc, char **argv)
 
 	g_option_context_add_main_entries(context, options, NULL);
 	if (!g_option_context_parse(context, &argc, &argv, &error) || argc != 5 ||
-	    mode_list == mode_bodies || in_flight < 1) {
+	    mode_list + mode_bodies + mode_pop != 1 || in_flight < 1) {
 		g_printerr("bare-reader: %s\n", error != NULL ? error->message : "see --help");
 		return 64;
 	}
 	connected = g_get_monotonic_time();
 	bare_line_open(&reader->line, argv[1], argv[2], use_tls);
-	reader_open(reader, argv[3], argv[4]);
+	if (mode_pop)
+		pop_open(reader, argv[3]);
+	else
+		reader_open(reader, argv[3], argv[4]);
 	fetching = g_get_monotonic_time();
-	reader_fetch(reader);
+	if (mode_pop)
+		pop_fetch(reader);
+	else
+		reader_fetch(reader);
 	done = g_get_monotonic_time();
 	g_print("seconds=%.4f whole=%.4f cpu=%.4f bytes=%" G_GUINT64_FORMAT
 		" messages=%" G_GUINT64_FORMAT "\n",
