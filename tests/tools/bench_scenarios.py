@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from bench_world import NEWS, Sample, run_timed, wait_for
+from bench_world import FEW, NEWS, Sample, run_timed, wait_for
 from common import append, listed, rsync
 
 
@@ -220,6 +220,45 @@ def new_mail(run):
     if not found:
         raise Skip("not within 5 s: no push")
     run.note("new mail to visible", "mailfs", sample)
+
+
+# --- changes ---
+
+def shell(run, text, *paths):
+    return run.mounted.run("sh", "-c", text, "sh", *paths)
+
+
+@scenario("filled", most=20_000)
+def restore(run):
+    run.note("restore", "bare", run.world.append_one_by_one(run.line, "Appended", run.world.messages))
+    run.world.drop("Appended")
+    os.mkdir(run.mounted.folder("Restored"))
+    run.note("restore", "mailfs", shell(run, 'cp -a "$1"/. "$2" && sync "$2"', run.copy(), run.mounted.folder("Restored")))
+    count = run.world.count("Restored")
+    run.world.drop("Restored")
+    if count != run.world.messages:
+        raise RuntimeError(f"{count} messages were restored, not {run.world.messages}")
+
+
+@scenario("fresh", most=200_000)
+def changes_to_many(run):
+    world, folder = run.world, run.mounted.folder
+    for row, command in (("flag, 1,000", "STORE"), ("mv *.eml, 1,000", "MOVE"), ("rm -r, 1,000", "MOVE")):
+        run.note(row, "bare", world.change_one_by_one(run.line, command))
+    world.gather()
+    run.mounted.mount()
+    paths = [os.path.join(folder("Few"), name) for name in listed(folder("Few"))]
+    with run.mounted.measured() as sample:
+        done = run.mounted.place.mailfs("flag", "+flagged", *paths)
+    if done.returncode != 0:
+        raise RuntimeError(f"mailfs flag: exit {done.returncode}: {done.stderr}")
+    run.note("flag, 1,000", "mailfs", sample)
+    run.note("mv *.eml, 1,000", "mailfs", shell(run, 'mv "$1"/*.eml "$2" && sync "$1"', folder("Few"), folder("Other")))
+    if world.count("Other") != FEW:
+        raise RuntimeError(f"{world.count('Other')} were moved, not {FEW}")
+    run.note("rm -r, 1,000", "mailfs", shell(run, 'rm -r "$1" && sync "$2"', folder("Other"), folder("Trash")))
+    if world.count("Trash") != FEW:
+        raise RuntimeError(f"{world.count('Trash')} are in the trash, not {FEW}")
 
 
 def run_all(run, wanted, complain):

@@ -2,6 +2,7 @@
 """What the benchmark runs in: a place on disk, a server full of mail, lines to it, and the peers."""
 import contextlib
 import dataclasses
+import imaplib
 import os
 import re
 import shutil
@@ -48,6 +49,8 @@ SyncState *
 """
 
 
+FEW = 1_000  # messages in Few, which are changed one way and another
+SERIAL = 50  # commands one after the other: enough to know what a thousand would take
 NEWS = b"From: a@example.org\r\nSubject: news\r\n\r\nnews\r\n"
 
 
@@ -159,20 +162,20 @@ class World:
     """A server with the mailboxes that the scenarios read, and the lines to it."""
 
     def __init__(self, ground, tools, messages, mean_size, delay):
-        self.ground, self.tools, self.messages = ground, tools, messages
+        self.ground, self.tools, self.messages, self.mean_size = ground, tools, messages, mean_size
         tempfile.tempdir = ground.path
         # A million messages are more than Dovecot allows itself memory for.
         self.server = Dovecot(os.path.join(ground.path, "server"), connections=200, config="default_vsz_limit = 4G")
         self.half = min(messages // 2, 5000)
         self.proxies = []
         try:
-            self.open(mean_size, delay)
+            self.open(delay)
         except BaseException:
             self.close()
             raise
 
-    def open(self, mean_size, delay):
-        self.fill(mean_size)
+    def open(self, delay):
+        self.fill()
         self.server.start()
         for port in (self.server.port, self.server.tls_port):
             self.proxies.append(Proxy(self.tools["delay-proxy"], port, delay))
@@ -186,14 +189,66 @@ class World:
         for mailbox in ("Bulk", "A", "B", "Big", "Large"):  # Dovecot's own caches are warm for all
             self.bare(self.lines["near", False], mailbox, "--list")
 
-    def fill(self, mean_size):
-        server = self.server
+    def fill(self):
+        server, mean_size = self.server, self.mean_size
         server.fill(samples.bulk_mail(self.messages, mean_size))
         for seed, name in enumerate(("A", "B"), 5):
             server.fill(samples.bulk_mail(self.half, mean_size, seed, (name,)))
         writer = samples.Writer(9)
         server.fill(samples.large(writer, ("Large",), 1_000_000) for _ in range(200))
         server.fill(samples.large(writer, ("Big",), 40_000_000) for _ in range(2))
+        server.fill(samples.bulk_mail(FEW, mean_size, 7, ("Few",)))
+
+    # What is changed, as another client
+
+    def count(self, mailbox):
+        with self.server.client() as line:
+            return int(line.select(mailbox, readonly=True)[1][0])
+
+    def drop(self, mailbox):
+        with self.server.client() as line:
+            line.delete(mailbox)
+
+    def gather(self):
+        """Everything that was in Few is there again, without flags, and Other and Trash are empty."""
+        with self.server.client() as line:
+            for mailbox in ("Few", "Other", "Trash"):
+                line.create(mailbox)
+            for mailbox in ("Other", "Trash"):
+                if line.select(mailbox)[1][0] != b"0":
+                    line.uid("MOVE", "1:*", "Few")
+            line.select("Few")
+            line.uid("STORE", "1:*", "FLAGS.SILENT", "()")
+
+    def append_one_by_one(self, line, mailbox, count):
+        """How long @count APPENDs take of which each waits for the answer to the one before, from that of a few."""
+        with self.server.client() as client:
+            client.create(mailbox)
+        data = NEWS + b"x" * 70 * (self.mean_size // 70) + b"\r\n"
+        return self.one_by_one(line, count, lambda _: b"APPEND %b {%d+}\r\n%b" % (mailbox.encode(), len(data), data))
+
+    def change_one_by_one(self, line, command):
+        """The same for a change to each message of Few: STORE or MOVE."""
+        words = {"STORE": b"UID STORE %b +FLAGS.SILENT (\\Flagged)", "MOVE": b"UID MOVE %b Other"}[command]
+        return self.one_by_one(line, FEW, lambda uid: words % uid)
+
+    def one_by_one(self, line, count, command):
+        self.gather()
+        # Not by imaplib's own calls: they wait before they send a literal.
+        kind = imaplib.IMAP4_SSL if line.tls else imaplib.IMAP4
+        context = {"ssl_context": ssl.create_default_context(cafile=self.server.ca)} if line.tls else {}
+        with kind("localhost", line.port, **context) as client:
+            client.login(self.server.user, self.server.password)
+            client.select("Few")
+            uids = client.uid("SEARCH", "ALL")[1][0].split()[:SERIAL]
+            before = time.monotonic()
+            for uid in uids:
+                client.send(b"one " + command(uid) + b"\r\n")
+                while not (said := client.readline()).startswith(b"one "):
+                    pass
+                if not said.startswith(b"one OK"):
+                    raise RuntimeError(said.decode(errors="replace"))
+            return Sample((time.monotonic() - before) * count / len(uids))
 
     def close(self):
         for proxy in self.proxies:
@@ -308,7 +363,7 @@ class Mounted:
     def mount(self):
         server, line = self.world.server, self.line
         self.unmount()
-        options = ["dir-time=600"] + ([f"tls-ca={server.ca}"] if line.tls else ["tls=none"])
+        options = ["dir-time=600", "delete-limit=0"] + ([f"tls-ca={server.ca}"] if line.tls else ["tls=none"])
         path = self.place.mountpoint()
         url = f"{'imaps' if line.tls else 'imap'}://{server.user}@localhost:{line.port}/"
         before = time.monotonic()
@@ -358,4 +413,4 @@ def median(values):
     return statistics.median(values) if values else None
 
 
-__all__ = ["Ground", "Line", "Mounted", "NEWS", "Sample", "TOP", "World", "common", "median", "run_timed", "wait_for"]
+__all__ = ["FEW", "Ground", "Line", "Mounted", "NEWS", "Sample", "TOP", "World", "common", "median", "run_timed", "wait_for"]
