@@ -89,9 +89,10 @@ upload_errand(gpointer data)
 	gboolean done = task->mailbox != NULL ? upload_task_rename(task, &error)
 					      : upload_remove(task->upload, &error);
 
-	/* Soon it is a message, and can be treated as one. */
+	/* Soon it is a message, or it is one since just now, and can be treated as one. */
 	if (!done && pending->call.patient &&
-	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
+	    (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY) ||
+	     g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND)))
 		upload_wait(task->upload, on_way_ended, task->wait);
 	else
 		fs_on_change(task->wait, error);
