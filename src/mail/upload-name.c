@@ -245,10 +245,10 @@ upload_remove(Upload *upload, GError **error)
 {
 	Uploads *uploads = upload->uploads;
 	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
-	gboolean doubtful;
 
 	g_mutex_lock(&uploads->lock);
-	if (upload->over || upload_is_sent(upload)) {
+	/* One that may be there already would come back as a message. */
+	if (upload->over || upload_is_sent(upload) || upload->state == SPOOL_STARTED) {
 		gboolean over = upload->over;
 
 		g_mutex_unlock(&uploads->lock);
@@ -256,11 +256,7 @@ upload_remove(Upload *upload, GError **error)
 			    : upload_fail(error, MAILFS_ERROR_BUSY,
 					  "it is on its way to the server");
 	}
-	doubtful = upload->state == SPOOL_STARTED;
 	upload_mark_over(upload);
 	g_mutex_unlock(&uploads->lock);
-	if (doubtful)
-		uploads_log(uploads, upload,
-			    "removed while nobody knows whether the server has it already");
 	return upload_end_removed(upload, error);
 }

@@ -143,7 +143,8 @@ gboolean upload_rename(Upload *upload, Mailbox *mailbox, const char *name, GErro
  * of none. */
 gboolean upload_rename_over(Upload *upload, Mailbox *mailbox, const char *name, guint32 serial,
 			    guint32 uid, GError **error);
-/* Takes it back. BUSY: it is on its way to the server at this moment. Disk. */
+/* Takes it back. BUSY: it is on its way to the server at this moment, or nobody knows whether it is
+ * there already (upload_wait()). Disk. */
 gboolean upload_remove(Upload *upload, GError **error);
 
 /* The message of the same mailbox that this one takes the place of: removed for good once this one

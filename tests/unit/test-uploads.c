@@ -541,6 +541,32 @@ test_what_is_on_its_way_is_left_alone(Fixture *fixture, gconstpointer data)
 	upload_unref(upload);
 }
 
+/* It would be there again, as a message, once the line is back. */
+static void
+test_what_may_be_there_is_not_removed_before_that_is_known(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *status = NULL;
+	Upload *upload;
+
+	settle(fixture, fixture->inbox);
+	FAKE_SET(fixture->server, lose, FAKE_LOSE_AFTER);
+	upload = put(fixture, fixture->inbox, "x.eml", MESSAGE);
+	do {
+		g_usleep(1000);
+		g_free(status);
+		status = upload_status(upload);
+	} while (!g_str_has_prefix(status, "retry"));
+	g_assert_false(upload_remove(upload, &error));
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_BUSY);
+	g_clear_error(&error);
+	wait_idle(fixture);
+	g_assert_true(is_listed(fixture->inbox, "x.eml"));
+	g_assert_false(upload_remove(upload, &error));
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND);
+	upload_unref(upload);
+}
+
 static void
 test_a_removed_file_is_not_sent_and_stays_readable(Fixture *fixture, gconstpointer data)
 {
@@ -674,6 +700,8 @@ main(int argc, char **argv)
 	TEST("files-of-the-same-bytes-all-arrive-without-uids", files_of_the_same_bytes_all_arrive,
 	     1);
 	TEST("what-is-on-its-way-is-left-alone", what_is_on_its_way_is_left_alone, 0);
+	TEST("what-may-be-there-is-not-removed-before-that-is-known",
+	     what_may_be_there_is_not_removed_before_that_is_known, 0);
 	TEST("a-removed-file-is-not-sent-and-stays-readable",
 	     a_removed_file_is_not_sent_and_stays_readable, 0);
 	TEST("who-waits-is-told-when-mailfs-ends", who_waits_is_told_when_mailfs_ends, 0);
