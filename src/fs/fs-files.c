@@ -414,7 +414,9 @@ fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_f
 
 	fs_count(fs, FS_READ);
 	if (handle->upload != NULL) {
-		fs_read_upload(fs, &call, handle);
+		call.answer = fs_read_upload;
+		call.patient = TRUE;
+		fs_call_run(fs, &call, g_get_monotonic_time() + fs->wait_us);
 	} else if (handle->bytes != NULL) {
 		reply_bytes(req, handle->bytes, size, offset);
 	} else if (handle->growth != NULL) {

@@ -161,7 +161,7 @@ void fs_on_late_body(gpointer wait, int fd, guint64 size, const GError *error);
 
 void fs_note_written(FsHandle *handle); /* its close() will have something to do */
 guint32 fs_process_of(guint32 thread);	/* the process of a thread, by /proc */
-void fs_read_upload(Fs *fs, const FsCall *call, FsHandle *handle);
+gboolean fs_read_upload(Fs *fs, const FsCall *call, TreeAnswer *later); /* an FsAnswer */
 gboolean fs_open_upload(Fs *fs, const FsCall *call, TreeAnswer *later); /* an FsAnswer */
 void fs_close_upload(Fs *fs, FsHandle *handle);				/* takes it */
 /* To be asked again when this upload's way to the server has ended. Takes @upload. */

@@ -371,22 +371,27 @@ fs_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t
 
 /* --- reading and writing --- */
 
-void
-fs_read_upload(Fs *fs, const FsCall *call, FsHandle *handle)
+gboolean
+fs_read_upload(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
+	FsHandle *handle = fs_handle_of(&call->fi);
 	int fd = upload_fd(handle->upload);
-	Mailbox *mailbox = NULL;
+	Mailbox *mailbox;
 	guint32 serial, uid;
+	TreeAnswer answer;
 
 	if (fd < 0)
 		fd = g_atomic_int_get(&handle->fd);
-	if (fd >= 0)
+	if (fd >= 0) {
 		fs_reply_file(call->req, fd, call->size, call->offset);
-	else if (upload_source(handle->upload, &mailbox, &serial, &uid) && mailbox != NULL)
-		mailbox_open(mailbox, serial, uid, call->reader, fs_on_late_body,
-			     fs_put_aside(fs, call, PATIENCE_FOREVER));
-	else
-		fuse_reply_err(call->req, EIO);
+		return TRUE;
+	}
+	answer = tree_source(fs->tree, handle->upload, call->patient, &mailbox, &serial, &uid);
+	if (answer.result != TREE_OK)
+		return fs_settle(fs, call, &answer, later);
+	mailbox_open(mailbox, serial, uid, call->reader, fs_on_late_body,
+		     fs_put_aside(fs, call, PATIENCE_FOREVER));
+	return TRUE;
 }
 
 static void

@@ -275,6 +275,23 @@ tree_remove_link(Tree *tree, guint64 directory, const char *name)
 	       g_hash_table_remove(tree->links, GUINT_TO_POINTER(number));
 }
 
+TreeAnswer
+tree_source(Tree *tree, Upload *upload, gboolean patient, Mailbox **mailbox_out,
+	    guint32 *serial_out, guint32 *uid_out)
+{
+	MessageView message;
+	TreeAnswer answer;
+
+	if (!upload_source(upload, mailbox_out, serial_out, uid_out) || *mailbox_out == NULL)
+		return view_error(MAILFS_ERROR_NOT_FOUND, "the bytes of the file are gone");
+	if (mailbox_get(*mailbox_out, *serial_out, *uid_out, &message))
+		return answer_ok;
+	answer = view_refresh(&tree->house, *mailbox_out, patient);
+	if (answer.result == TREE_OK)
+		upload_source(upload, mailbox_out, serial_out, uid_out);
+	return answer;
+}
+
 /* --- names --- */
 
 Mailbox *

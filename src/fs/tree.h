@@ -147,6 +147,10 @@ Upload *tree_upload(Tree *tree, guint64 ino); /* NULL: none (any more). (transfe
  * other number as it is. */
 guint64 tree_current(Tree *tree, guint64 ino);
 void tree_stat_upload(Tree *tree, Upload *upload, struct stat *out);
+/* The message that @upload is to become a copy of, once its mailbox is listed. NOT_FOUND when it is
+ * no copy. */
+TreeAnswer tree_source(Tree *tree, Upload *upload, gboolean patient, Mailbox **mailbox_out,
+		       guint32 *serial_out, guint32 *uid_out);
 
 /* The directory of @mailbox shows other files now: its time and version say so. */
 void tree_touch(Tree *tree, Mailbox *mailbox);

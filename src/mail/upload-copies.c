@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "mail/mailbox-private.h"
 
 #define PIECE (1024 * 1024)
 
@@ -63,8 +64,11 @@ upload_source(Upload *upload, Mailbox **mailbox_out, guint32 *serial_out, guint3
 	if (raw == NULL)
 		return FALSE;
 	*mailbox_out = uploads_mailbox_named(upload->uploads, raw);
-	if (*mailbox_out != NULL)
+	if (*mailbox_out != NULL) {
+		/* After a start nobody need have looked at it yet. */
+		mailbox_load(*mailbox_out);
 		mailbox_view(*mailbox_out, &view);
+	}
 	*serial_out = view.uidvalidity == validity ? view.messages : 0;
 	return TRUE;
 }

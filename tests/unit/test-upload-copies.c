@@ -419,6 +419,34 @@ test_flags_of_a_copy_are_set_after_a_crash(Fixture *fixture, gconstpointer data)
 	assert_archived(fixture, "1 4 new\n");
 }
 
+static void
+test_a_copy_knows_its_source_after_a_start(Fixture *fixture, gconstpointer data)
+{
+	MessageView message;
+	Mailbox *mailbox;
+	guint32 serial, uid;
+	Upload *upload;
+
+	fake_server_fill(fixture->server, "INBOX", 1);
+	settle(fixture, fixture->inbox);
+	FAKE_SET(fixture->server, mute, TRUE);
+	close_copy(copy_first(fixture));
+	leave(fixture);
+	FAKE_SET(fixture->server, mute, FALSE);
+	/* Time to look at it before it is a message. */
+	FAKE_SET(fixture->server, delay_us, 200 * G_TIME_SPAN_MILLISECOND);
+	enter(fixture);
+	upload = uploads_find(fixture->uploads, fixture->archive, "x.eml");
+	g_assert_nonnull(upload);
+	g_assert_true(upload_source(upload, &mailbox, &serial, &uid));
+	g_assert_true(mailbox == fixture->inbox);
+	g_assert_true(mailbox_get(mailbox, serial, uid, &message));
+	upload_unref(upload);
+	FAKE_SET(fixture->server, delay_us, 0);
+	wait_idle(fixture);
+	g_assert_true(is_listed(fixture->archive, "x.eml"));
+}
+
 /* @data: whether the server keeps the new UIDs to itself. */
 static void
 test_no_copy_is_born_deleted(Fixture *fixture, gconstpointer data)
@@ -557,6 +585,7 @@ main(int argc, char **argv)
 	TEST("flags-of-a-copy-are-set-after-a-crash", flags_of_a_copy_are_set_after_a_crash, 0);
 	TEST("flags-of-a-copy-are-set-after-a-crash-while-they-are-stored",
 	     flags_of_a_copy_are_set_after_a_crash, 1);
+	TEST("a-copy-knows-its-source-after-a-start", a_copy_knows_its_source_after_a_start, 0);
 	TEST("no-copy-is-born-deleted", no_copy_is_born_deleted, 0);
 	TEST("no-copy-without-told-uid-is-born-deleted", no_copy_is_born_deleted, 1);
 	TEST("flags-set-while-it-is-sent-are-stored", flags_set_while_it_is_sent_are_stored, 0);
