@@ -135,6 +135,40 @@ mailbox_set_attributes(Mailbox *mailbox, guint attributes)
 	index_put_mailbox(mailbox->house->index, &row);
 }
 
+void
+mailbox_put_place(Mailbox *mailbox, const char *raw_name, const char *file_name, guint32 parent)
+{
+	char *raw = g_strdup(raw_name), *file = g_strdup(file_name);
+
+	g_ptr_array_add(mailbox->texts, raw);
+	g_ptr_array_add(mailbox->texts, file);
+	g_atomic_pointer_set(&mailbox->raw_name, raw);
+	g_atomic_pointer_set(&mailbox->file_name, file);
+	g_atomic_int_set(&mailbox->parent, parent);
+}
+
+void
+mailbox_set_place(Mailbox *mailbox, const char *raw_name, const char *file_name, guint32 parent)
+{
+	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
+	IndexMailbox row;
+
+	mailbox_put_place(mailbox, raw_name, file_name, parent);
+	row = mailbox_row(mailbox);
+	index_put_mailbox(mailbox->house->index, &row);
+}
+
+void
+mailbox_set_changed(Mailbox *mailbox, gint64 time)
+{
+	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
+	IndexMailbox row;
+
+	mailbox->changed = time;
+	row = mailbox_row(mailbox);
+	index_put_mailbox(mailbox->house->index, &row);
+}
+
 /* --- telling those who wait
  * -------------------------------------------------------------------------- */
 
