@@ -9,6 +9,8 @@
 #include "mail/name.h"
 #include "mail/upload-check.h"
 
+#define COPY_AGE_S 86400 /* clocks differ */
+
 /* --- which one? --- */
 
 typedef struct {
@@ -25,6 +27,7 @@ typedef struct {
 	GArray *list;	   /* of Candidate */
 	Folder *folder;
 	gboolean same_numbering;
+	gint64 copies_since; /* messages of any size are candidates from then on */
 } Search;
 
 static gboolean
@@ -33,7 +36,8 @@ note_candidate(gpointer user, const MessageView *message, const char *file_name)
 	Search *search = user;
 	Candidate candidate = {.uid = message->uid, .size = message->size, .date = message->date};
 
-	if (g_hash_table_contains(search->sizes, &message->size) &&
+	if ((g_hash_table_contains(search->sizes, &message->size) ||
+	     message->date >= search->copies_since) &&
 	    !(search->same_numbering &&
 	      g_hash_table_contains(search->folder->claimed, upload_key(message->uid))))
 		g_array_append_val(search->list, candidate);
@@ -69,6 +73,12 @@ is_it(Candidate *candidate, const Upload *upload, Mailbox *mailbox, const Mailbo
 		       upload->replaces_uid == candidate->uid;
 	const char *id;
 
+	/* A copy of what was sent may be another's copy, with more in its header. */
+	if (upload->ticket != 0)
+		return !candidate->taken && candidate->date >= upload->mtime - COPY_AGE_S &&
+		       *upload->message_id != '\0' &&
+		       g_strcmp0(id_of(candidate, mailbox, view->messages), upload->message_id) ==
+			       0;
 	if (candidate->taken || old || (numbered && candidate->uid < upload->before_uidnext) ||
 	    candidate->size != upload->size)
 		return FALSE;
@@ -90,7 +100,8 @@ void
 batch_match(Batch *batch)
 {
 	Search search = {g_hash_table_new(g_int64_hash, g_int64_equal),
-			 g_array_new(FALSE, FALSE, sizeof(Candidate)), batch->folder, FALSE};
+			 g_array_new(FALSE, FALSE, sizeof(Candidate)), batch->folder, FALSE,
+			 G_MAXINT64};
 	guint32 lowest = G_MAXUINT32;
 	MailboxView view;
 
@@ -101,6 +112,8 @@ batch_match(Batch *batch)
 		Upload *upload = batch->list->pdata[i];
 
 		g_hash_table_add(search.sizes, &upload->size);
+		if (upload->ticket != 0)
+			search.copies_since = MIN(search.copies_since, upload->mtime - COPY_AGE_S);
 		lowest = MIN(lowest, upload->before_validity == view.uidvalidity
 					     ? upload->before_uidnext
 					     : 1);
