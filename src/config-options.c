@@ -132,15 +132,15 @@ set_layout(Config *config, ConfigExtra *extra, const char *value, GError **error
 
 /* Globs between blanks; "…" and '…' hold blanks, a backslash takes the next character as it is. */
 static gboolean
-set_folders(Config *config, ConfigExtra *extra, const char *value, GError **error)
+add_globs(GStrv *field, const char *value, GError **error)
 {
 	g_autoptr(GStrvBuilder) globs = g_strv_builder_new();
 	g_autoptr(GString) glob = g_string_new(NULL);
 	gboolean inside = FALSE;
 	char quote = '\0';
 
-	if (config->folders != NULL)
-		g_strv_builder_addv(globs, (const char **)config->folders);
+	if (*field != NULL)
+		g_strv_builder_addv(globs, (const char **)*field);
 	for (const char *p = value;; p++) {
 		gboolean blank = *p == '\0' || (quote == '\0' && (*p == ' ' || *p == '\t'));
 
@@ -162,10 +162,36 @@ set_folders(Config *config, ConfigExtra *extra, const char *value, GError **erro
 	}
 	if (quote != '\0')
 		return bad_value(error, "has a quotation mark that is not closed");
-	g_strfreev(config->folders);
-	config->folders = g_strv_builder_end(globs);
-	if (*config->folders == NULL)
-		g_clear_pointer(&config->folders, g_strfreev);
+	g_strfreev(*field);
+	*field = g_strv_builder_end(globs);
+	if (**field == NULL)
+		g_clear_pointer(field, g_strfreev);
+	return TRUE;
+}
+
+static gboolean
+set_folders(Config *config, ConfigExtra *extra, const char *value, GError **error)
+{
+	return add_globs(&config->folders, value, error);
+}
+
+static gboolean
+set_send_to(Config *config, ConfigExtra *extra, const char *value, GError **error)
+{
+	return add_globs(&config->send_to, value, error);
+}
+
+static gboolean
+set_send_limit(Config *config, ConfigExtra *extra, const char *value, GError **error)
+{
+	g_autofree char *digits = g_strdup(value);
+	guint64 limit;
+
+	if (g_str_has_suffix(digits, "/day"))
+		digits[strlen(digits) - strlen("/day")] = '\0';
+	if (!parse_number(digits, 10, 1, 1000000, &limit, error))
+		return FALSE;
+	config->send_limit = limit;
 	return TRUE;
 }
 
@@ -228,10 +254,12 @@ set_address(Config *config, ConfigExtra *extra, const char *value, GError **erro
 static gboolean
 set_outbox(Config *config, ConfigExtra *extra, const char *value, GError **error)
 {
-	if (*value == '\0' || *value == '.' || strchr(value, '/') != NULL || strlen(value) > 255)
-		return bad_value(error, "must be a file name that does not begin with a dot");
+	if (*value == '\0' || *value == '.' || strchr(value, '/') != NULL || strlen(value) > 255 ||
+	    g_ascii_strcasecmp(value, "INBOX") == 0)
+		return bad_value(error, "must be none, or a file name that does not begin with a "
+					"dot and is not INBOX");
 	g_free(config->outbox);
-	config->outbox = g_strdup(value);
+	config->outbox = g_str_equal(value, "none") ? NULL : g_strdup(value);
 	return TRUE;
 }
 
@@ -327,15 +355,20 @@ static const Option options[] = {
 	{"gid", KIND_SPECIAL, .set = set_gid, .argument = "GROUP", .help = "group of the files (who mounts)"},
 	{"umask", KIND_SPECIAL, .set = set_umask, .argument = "OCTAL", .help = "permissions that are missing (077)"},
 	{"smtp", KIND_SPECIAL, .set = set_smtp,
-	 .argument = "URL", .help = "smtps://user@host or smtp://...; sending is not in this version"},
+	 .argument = "URL", .help = "smtps://user@host or smtp://...: the server that takes what is sent"},
 	{"smtp-password-command", KIND_SECRET_TEXT, IN_CONFIG(smtp_password_command),
-	 .argument = "CMD", .help = "kept for a version that sends"},
-	{"outbox", KIND_SPECIAL, .set = set_outbox, .argument = "NAME", .help = "kept for a version that sends"},
+	 .argument = "CMD", .help = "its password, when it is another one (password-command)"},
+	{"outbox", KIND_SPECIAL, .set = set_outbox, .argument = "NAME|none",
+	 .help = "the directory that sends what is written into it (Outbox)"},
 	{"hold", KIND_NUMBER, IN_CONFIG(hold), .min = 0, .max = 86400,
-	 .argument = "S", .help = "kept for a version that sends"},
+	 .argument = "S", .help = "seconds between the last close and sending (5)"},
 	{"save-sent", KIND_WORD, IN_CONFIG(save_sent), .words = save_sent_words,
-	 .argument = "auto|yes|no", .help = "kept for a version that sends"},
-	{"rate", KIND_SPECIAL, .set = set_rate, .argument = "N/h", .help = "kept for a version that sends"},
+	 .argument = "auto|yes|no", .help = "a copy into Sent; auto: unless the provider does it (auto)"},
+	{"rate", KIND_SPECIAL, .set = set_rate, .argument = "N/h", .help = "messages sent in an hour at most (any number)"},
+	{"send-limit", KIND_SPECIAL, .set = set_send_limit,
+	 .argument = "N/day", .help = "messages sent in a day at most (any number)"},
+	{"send-to", KIND_SPECIAL, .set = set_send_to,
+	 .argument = "GLOB...", .help = "send to these addresses only, such as '*@example.org'"},
 	{"pop-keep", KIND_SPECIAL, .set = set_pop_keep,
 	 .argument = "forever|Nd", .help = "POP3: when a message that was read is deleted on the server (forever)"},
 	{"keep", KIND_WORD, IN_CONFIG(keep), .words = keep_words,

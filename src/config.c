@@ -66,6 +66,7 @@ config_free(Config *config)
 	config_server_clear(&config->smtp);
 	util_free_secret(config->smtp_password_command);
 	g_free(config->outbox);
+	g_strfreev(config->send_to);
 	g_free(config);
 }
 

@@ -98,13 +98,14 @@ typedef struct {
 	GPtrArray *fuse_options; /* of char *, "max_read=65536": for libfuse as they are; ro,
 				    allow_other not among them */
 
-	/* For parts that this version lacks. */
 	ConfigServer smtp; /* host NULL: none */
 	char *smtp_password_command;
-	char *outbox;
-	guint hold; /* seconds */
+	char *outbox; /* NULL: there is none */
+	guint hold;   /* seconds */
 	ConfigSaveSent save_sent;
-	guint rate; /* mails an hour; 0: no bound */
+	guint rate;	  /* mails an hour; 0: no bound */
+	guint send_limit; /* mails a day; 0: no bound */
+	GStrv send_to;	  /* globs on addresses; NULL: anybody */
 } Config;
 
 /**

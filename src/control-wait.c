@@ -31,6 +31,7 @@ static gint64
 left_in(const char *json)
 {
 	return control_wait_number(json, "uploads_waiting") +
+	       control_wait_number(json, "outbox_waiting") +
 	       control_wait_number(json, "changes_on_the_way");
 }
 

@@ -493,6 +493,17 @@ is_dead(const char *mountpoint)
 	       (WEXITSTATUS(end) == ENOTCONN || WEXITSTATUS(end) == ECONNABORTED);
 }
 
+/* A mount that takes no commands has nothing to do before it ends. */
+static void
+tell(const char *mountpoint, const char *command)
+{
+	g_autofree char *path = g_build_filename(mountpoint, ".mailfs", "control", NULL);
+	g_auto(UtilFd) fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0 && write(fd, command, strlen(command)) < 0)
+		g_debug("%s: %s", path, g_strerror(errno));
+}
+
 int
 control_umount(const char *mountpoint, gboolean now)
 {
@@ -505,6 +516,8 @@ control_umount(const char *mountpoint, gboolean now)
 	if (found == NULL)
 		return say_no_mount(mountpoint);
 	dead = is_dead(found);
+	if (!dead)
+		tell(found, now ? "leave" : "flush");
 	if (!dead && !now)
 		control_wait_for_writes(ask_for_wait, found);
 	if (!dead)

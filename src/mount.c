@@ -223,6 +223,8 @@ signals_run(gpointer data)
 			secrets_forget(mount->secrets);
 			if (mount->account != NULL && account_pool(mount->account) != NULL)
 				pool_retry(account_pool(mount->account));
+			if (g_atomic_pointer_get(&mount->writing) != NULL)
+				writing_retry(g_atomic_pointer_get(&mount->writing));
 			continue;
 		}
 		if (g_atomic_int_exchange(&mount->stopping, 1))
@@ -465,6 +467,7 @@ build_fs(Mount *mount, GError **error)
 		.account = mount->account,
 		.uploads = tree.uploads,
 		.changes = tree.changes,
+		.outbox = mount->writing != NULL ? writing_outbox(mount->writing) : NULL,
 		.log = mount->log,
 		.fs = built,
 		.since = g_get_real_time() / G_USEC_PER_SEC,
@@ -498,8 +501,8 @@ mount_build(Mount *mount, GError **error)
 		config_remember(mount->config);
 	}
 	if (!mount->config->ro) {
-		Writing *writing =
-			writing_new(mount->config, mount->account, &uploads_news, mount, error);
+		Writing *writing = writing_new(mount->config, mount->secrets, mount->account,
+					       &uploads_news, mount, error);
 
 		if (writing == NULL)
 			return FALSE;

@@ -134,6 +134,33 @@ add_guard(GString *out, const ChangesStatus *changes)
 	}
 }
 
+static void
+add_outbox(GString *out, const PagesSource *source)
+{
+	g_auto(OutboxStatus) status = {0};
+
+	if (source->outbox == NULL)
+		return;
+	outbox_get_status(source->outbox, &status);
+	g_string_append_printf(out,
+			       "outbox      %u to be sent, %u held, %u later, %u in failed/; "
+			       "%" G_GUINT64_FORMAT " sent%s%s\n",
+			       status.due, status.held, status.later, status.failed, status.sent,
+			       status.line != NULL ? "; connected to " : "",
+			       status.line != NULL ? status.line : "");
+	if (status.doubtful > 0)
+		g_string_append_printf(out,
+				       "            %u may have been delivered: looking in Sent\n",
+				       status.doubtful);
+	if (status.reason != NULL)
+		g_string_append_printf(out, "            waiting: %s\n", status.reason);
+	if (status.next_at > 0 && status.due == 0) {
+		g_autofree char *next = time_word(status.next_at);
+
+		g_string_append_printf(out, "            next try at %s\n", next);
+	}
+}
+
 /* What was written and changed and is not on the server yet. */
 static void
 add_writing(GString *out, const PagesSource *source)
@@ -157,6 +184,7 @@ add_writing(GString *out, const PagesSource *source)
 	if (lines->len > SHOWN_UPLOADS)
 		g_string_append_printf(out, "            and %u more\n",
 				       lines->len - SHOWN_UPLOADS);
+	add_outbox(out, source);
 	if (changes.on_the_way > 0)
 		g_string_append_printf(out,
 				       "changes     %u message%s moved or removed, not confirmed\n",
@@ -246,6 +274,23 @@ json_number(GString *out, const char *key, guint64 value)
 }
 
 static void
+add_outbox_json(GString *out, const PagesSource *source)
+{
+	g_auto(OutboxStatus) status = {0};
+
+	if (source->outbox == NULL)
+		return;
+	outbox_get_status(source->outbox, &status);
+	json_number(out, "outbox_waiting", status.held + status.due);
+	json_number(out, "outbox_later", status.later);
+	json_number(out, "outbox_doubtful", status.doubtful);
+	json_number(out, "outbox_failed", status.failed);
+	json_number(out, "outbox_sent", status.sent);
+	json_number(out, "outbox_next_try", (guint64)status.next_at);
+	json_string(out, "outbox_reason", status.reason);
+}
+
+static void
 add_writing_json(GString *out, const PagesSource *source)
 {
 	UploadsStatus uploads;
@@ -259,6 +304,7 @@ add_writing_json(GString *out, const PagesSource *source)
 	json_number(out, "uploads_refused", uploads.refused);
 	json_number(out, "uploads_done", uploads.uploaded);
 	json_number(out, "changes_on_the_way", changes_status(source->changes).on_the_way);
+	add_outbox_json(out, source);
 }
 
 static char *

@@ -6,6 +6,7 @@
 #include "config.h"
 #include "fs/fs.h"
 #include "log.h"
+#include "mail/outbox.h"
 
 G_BEGIN_DECLS
 
@@ -16,6 +17,7 @@ typedef struct {
 	Account *account;
 	Uploads *uploads; /* NULL (with changes): read-only */
 	Changes *changes;
+	Outbox *outbox; /* NULL: nothing can be sent */
 	Log *log;
 	Fs *fs;
 	gint64 since; /* wall clock, seconds */

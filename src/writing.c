@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "mail/expiry.h"
+#include "submission.h"
 
 #define MOUNTS_MAX 16
 
@@ -20,6 +21,8 @@ struct Writing {
 	Uploads *uploads;
 	Changes *changes;
 	Expiry *expiry; /* NULL: nothing is deleted by itself */
+	Outbox *outbox; /* NULL: nothing can be sent */
+	Submission *submission;
 
 	GMutex lock; /* guards all below */
 	GCond news;
@@ -63,9 +66,52 @@ take_directory(Writing *writing, const char *account, GError **error)
 	return FALSE;
 }
 
+static gboolean
+make_outbox(Writing *writing, const Config *config, Secrets *secrets, GError **error)
+{
+	static const OutboxSave saves[] = {
+		[CONFIG_SAVE_SENT_AUTO] = OUTBOX_SAVE_AUTO,
+		[CONFIG_SAVE_SENT_YES] = OUTBOX_SAVE_YES,
+		[CONFIG_SAVE_SENT_NO] = OUTBOX_SAVE_NO,
+	};
+	OutboxConfig outbox = {
+		.address = config->address,
+		.hold = config->hold,
+		.rate = config->rate,
+		.limit = config->send_limit,
+		.send_to = (const char *const *)config->send_to,
+		.save = saves[config->save_sent],
+		.ledger_dir = config->cache_dir,
+	};
+
+	if (config->smtp.host == NULL || config->outbox == NULL)
+		return TRUE;
+	writing->submission = submission_new(config, secrets, error);
+	if (writing->submission == NULL)
+		return FALSE;
+	outbox.smtp = submission_config(writing->submission);
+	writing->outbox = outbox_new(writing->account, writing->uploads, &outbox, error);
+	return writing->outbox != NULL;
+}
+
+/* Files are deleted on the server by themselves, where that is wanted. */
+static void
+make_expiry(Writing *writing, const Config *config, const UploadsNews *news, gpointer user)
+{
+	ExpiryConfig expiry = {
+		.keep_s = config->pop_keep * (gint64)(24 * 60 * 60),
+		.limit = config->delete_limit,
+		.log = news->log,
+		.user = user,
+	};
+
+	if (account_is_maildrop(writing->account) && config->pop_keep != 0)
+		writing->expiry = expiry_new(writing->account, &expiry);
+}
+
 Writing *
-writing_new(const Config *config, Account *account, const UploadsNews *news, gpointer user,
-	    GError **error)
+writing_new(const Config *config, Secrets *secrets, Account *account, const UploadsNews *news,
+	    gpointer user, GError **error)
 {
 	static const DeletePolicy policies[] = {
 		[CONFIG_DELETE_TRASH] = DELETE_TRASH,
@@ -87,6 +133,8 @@ writing_new(const Config *config, Account *account, const UploadsNews *news, gpo
 	writing->lock_fd = -1;
 	g_mutex_init(&writing->lock);
 	g_cond_init(&writing->news);
+	if (config->outbox != NULL && !outbox_add_directories(account, config->outbox))
+		news->log(user, "the index has no number left for the outbox");
 	if (take_directory(writing, config->account, error)) {
 		changes.state_dir = writing->directory;
 		writing->spool = spool_open(writing->directory, error);
@@ -95,20 +143,11 @@ writing_new(const Config *config, Account *account, const UploadsNews *news, gpo
 		writing->uploads = uploads_new(account, writing->spool, FALSE, news, user, error);
 	if (writing->uploads != NULL)
 		writing->changes = changes_new(account, &changes, error);
-	if (writing->changes == NULL) {
+	if (writing->changes == NULL || !make_outbox(writing, config, secrets, error)) {
 		writing_free(writing);
 		return NULL;
 	}
-	if (account_is_maildrop(account) && config->pop_keep != 0) {
-		ExpiryConfig expiry = {
-			.keep_s = config->pop_keep * (gint64)(24 * 60 * 60),
-			.limit = config->delete_limit,
-			.log = news->log,
-			.user = user,
-		};
-
-		writing->expiry = expiry_new(account, &expiry);
-	}
+	make_expiry(writing, config, news, user);
 	return writing;
 }
 
@@ -131,6 +170,22 @@ writing_online(Writing *writing)
 	changes_retry(writing->changes);
 	if (writing->expiry != NULL)
 		expiry_hurry(writing->expiry);
+	if (writing->outbox != NULL)
+		outbox_online(writing->outbox);
+}
+
+Outbox *
+writing_outbox(Writing *writing)
+{
+	return writing->outbox;
+}
+
+void
+writing_retry(Writing *writing)
+{
+	submission_forget(writing->submission);
+	if (writing->outbox != NULL)
+		outbox_retry(writing->outbox);
 }
 
 static void
@@ -183,6 +238,8 @@ writing_settle(Writing *writing, guint seconds)
 	gint64 end = g_get_monotonic_time() + seconds * (gint64)G_USEC_PER_SEC;
 	UploadsStatus uploads;
 	gboolean in_time = TRUE;
+	/* What is sent may leave a copy for the server. */
+	gboolean sent = writing->outbox == NULL || outbox_settle(writing->outbox, end);
 
 	g_mutex_lock(&writing->lock);
 	writing->offline = writing->uploaded = writing->changed = FALSE;
@@ -196,7 +253,8 @@ writing_settle(Writing *writing, guint seconds)
 		in_time = g_cond_wait_until(&writing->news, &writing->lock, end);
 	g_mutex_unlock(&writing->lock);
 	uploads = uploads_status(writing->uploads);
-	return uploads.queued + uploads.started + changes_status(writing->changes).on_the_way == 0;
+	return sent &&
+	       uploads.queued + uploads.started + changes_status(writing->changes).on_the_way == 0;
 }
 
 void
@@ -204,6 +262,8 @@ writing_stop(Writing *writing)
 {
 	if (writing->expiry != NULL)
 		expiry_stop(writing->expiry);
+	if (writing->outbox != NULL)
+		outbox_stop(writing->outbox);
 	uploads_stop(writing->uploads);
 	changes_stop(writing->changes);
 }
@@ -214,9 +274,11 @@ writing_free(Writing *writing)
 	if (writing == NULL)
 		return;
 	expiry_free(writing->expiry);
+	outbox_free(writing->outbox);
 	uploads_free(writing->uploads);
 	changes_free(writing->changes);
 	spool_close(writing->spool);
+	submission_free(writing->submission);
 	util_close_fd(&writing->lock_fd);
 	g_free(writing->directory);
 	g_mutex_clear(&writing->lock);

@@ -5,20 +5,25 @@
 
 #include "config.h"
 #include "mail/change.h"
+#include "mail/outbox.h"
 #include "mail/uploads.h"
+#include "secrets.h"
 
 G_BEGIN_DECLS
 
 typedef struct Writing Writing;
 
-/* @log: a line for the user, printable; any thread. Errors: G_FILE_ERROR, BUSY (more mounts of the
- * account than anybody has). */
-Writing *writing_new(const Config *config, Account *account, const UploadsNews *news, gpointer user,
-		     GError **error);
+/* @config, @secrets: borrowed, outlive the result. @news: log: a line for the user, printable; any
+ * thread. Errors: G_FILE_ERROR, BUSY (more mounts of the account than anybody has), those of
+ * submission_new(). */
+Writing *writing_new(const Config *config, Secrets *secrets, Account *account,
+		     const UploadsNews *news, gpointer user, GError **error);
 Uploads *writing_uploads(Writing *writing);
 Changes *writing_changes(Writing *writing);
-void writing_online(Writing *writing);	/* the server can be reached (again) */
-void writing_offline(Writing *writing); /* it cannot any more */
+Outbox *writing_outbox(Writing *writing); /* NULL: nothing can be sent */
+void writing_online(Writing *writing);	  /* the server can be reached (again) */
+void writing_offline(Writing *writing);	  /* it cannot any more */
+void writing_retry(Writing *writing);	  /* SIGHUP: passwords may be others now */
 
 /* Waits until nothing is on its way any more, the server cannot be reached, or @seconds are over.
  * TRUE: nothing is left. */

@@ -140,7 +140,8 @@ run_flag(Tree *tree, Changes *changes, const char *flags, const char *numbers, C
 }
 
 void
-command_run(Tree *tree, Changes *changes, const char *text, ChangeDone done, gpointer user)
+command_run(Tree *tree, Changes *changes, Uploads *uploads, const char *text, ChangeDone done,
+	    gpointer user)
 {
 	g_auto(GStrv) lines = g_strsplit(text, "\n", 2);
 	Command *command = command_begin(done, user);
@@ -150,6 +151,10 @@ command_run(Tree *tree, Changes *changes, const char *text, ChangeDone done, gpo
 		on_part(command, NULL);
 	} else if (lines[0] != NULL && g_str_has_prefix(lines[0], "flag ") && lines[1] != NULL) {
 		run_flag(tree, changes, lines[0] + strlen("flag "), lines[1], command);
+	} else if (lines[0] != NULL &&
+		   (strcmp(lines[0], "flush") == 0 || strcmp(lines[0], "leave") == 0)) {
+		uploads_flush(uploads, strcmp(lines[0], "leave") == 0);
+		on_part(command, NULL);
 	} else {
 		on_part_failed(command, "no such command");
 	}

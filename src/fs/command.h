@@ -3,7 +3,9 @@
  *
  *   flag +\Seen -work            change the flags of these messages (see changes_parse_flags());
  *   INODE INODE …                numbers as stat() tells them, on the second line
- *   allow-delete                 lift the guard against runaway deletes for ten minutes */
+ *   allow-delete                 lift the guard against runaway deletes for ten minutes
+ *   flush                        send now what the outbox holds back
+ *   leave                        send nothing any more: it is kept for the next mount */
 #pragma once
 
 #include "fs/tree.h"
@@ -12,6 +14,7 @@ G_BEGIN_DECLS
 
 /* @done is called once, on any thread, also before this returns; with the first of the errors, once
  * all that could be done is done. */
-void command_run(Tree *tree, Changes *changes, const char *text, ChangeDone done, gpointer user);
+void command_run(Tree *tree, Changes *changes, Uploads *uploads, const char *text, ChangeDone done,
+		 gpointer user);
 
 G_END_DECLS

@@ -145,6 +145,12 @@ is_replacing(const FsCall *call, TreeName *name, TreeAnswer *later)
 	return TRUE;
 }
 
+static gboolean
+is_local(Mailbox *mailbox)
+{
+	return mailbox != NULL && (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0;
+}
+
 /* --- unlink, rmdir, mkdir --- */
 
 static void
@@ -239,6 +245,8 @@ answer_rmdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 		return reply_errno(call, EPERM);
 	if (name.kind != TREE_NAME_MAILBOX)
 		return reply_errno(call, ENOTDIR);
+	if (is_local(name.mailbox))
+		return reply_errno(call, EPERM);
 	changes_rmdir(fs->changes, name.mailbox, uploads_count(fs->uploads, name.mailbox),
 		      fs_on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
 	return TRUE;
@@ -275,7 +283,8 @@ answer_mkdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 		return fs_settle(fs, call, &answer, later);
 	if (name.kind != TREE_NAME_NOTHING)
 		return reply_errno(call, EEXIST);
-	if (node_from_ino(call->ino, &node) && node.kind == NODE_MAILDIR && node.part != 0)
+	if (is_local(name.directory) ||
+	    (node_from_ino(call->ino, &node) && node.kind == NODE_MAILDIR && node.part != 0))
 		return reply_errno(call, EPERM);
 	changes_mkdir(fs->changes, name.directory, call->name, fs_on_change,
 		      fs_put_aside(fs, call, PATIENCE_FOREVER));
@@ -620,6 +629,8 @@ rename_resolved(Fs *fs, const FsCall *call, TreeName *from, TreeName *to, TreeAn
 		return reply_errno(call, EXDEV);
 	if ((call->flags & RENAME_NOREPLACE) != 0 && to->kind != TREE_NAME_NOTHING)
 		return reply_errno(call, EEXIST);
+	if (from->kind == TREE_NAME_MAILBOX && (is_local(from->mailbox) || is_local(to->directory)))
+		return reply_errno(call, EPERM);
 	if (from->kind == TREE_NAME_MAILBOX)
 		return rename_mailbox(fs, call, from, to, later);
 	if (is_number_of_another(fs, call, from, to))
@@ -628,6 +639,9 @@ rename_resolved(Fs *fs, const FsCall *call, TreeName *from, TreeName *to, TreeAn
 		return reply_errno(call, EISDIR);
 	if (from->kind == TREE_NAME_LINK)
 		return rename_link(fs, call);
+	/* Sending is no move: mv copies, and takes the message away when its copy is safe. */
+	if (from->kind == TREE_NAME_MESSAGE && is_local(to->directory))
+		return reply_errno(call, EXDEV);
 	if (to->directory == NULL || to->kind == TREE_NAME_LINK)
 		return reply_errno(call, EPERM);
 	if (is_being_copied(fs, call, from, later) || is_being_copied(fs, call, to, later) ||

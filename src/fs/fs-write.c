@@ -413,7 +413,7 @@ run_command(Fs *fs, fuse_req_t req, const char *data, size_t size)
 	FsCall call = {.operation = "command", .req = req, .size = size};
 	g_autofree char *text = g_strndup(data, size);
 
-	command_run(fs->tree, fs->changes, text, on_command,
+	command_run(fs->tree, fs->changes, fs->uploads, text, on_command,
 		    fs_put_aside(fs, &call, PATIENCE_FOREVER));
 }
 

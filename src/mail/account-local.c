@@ -69,23 +69,27 @@ number(Account *account, IndexMailbox *row)
 Mailbox *
 account_add_local(Account *account, Mailbox *parent, const char *raw_name, const char *file_name)
 {
-	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&account->lock);
 	guint32 above = parent != NULL ? mailbox_directory(parent) : ACCOUNT_ROOT_DIRECTORY;
-	Mailbox *there = account_child_by_name(account, above, file_name);
+	Mailbox *there;
 	IndexMailbox row = {
 		.name = raw_name,
 		.prefix = "",
 		.attributes = MAILBOX_LOCAL,
 		.changed = g_get_real_time() / G_USEC_PER_SEC,
 	};
-	Mailbox *mailbox;
+	Mailbox *mailbox = NULL;
 
-	if (!number(account, &row))
-		return NULL;
-	if (there != NULL)
-		hide(account, there);
-	mailbox = account_tree_add(account, &row, above, file_name);
-	if (parent == NULL)
-		g_ptr_array_add(account->local, mailbox);
+	g_rw_lock_writer_lock(&account->lock);
+	there = account_child_by_name(account, above, file_name);
+	if (number(account, &row)) {
+		if (there != NULL)
+			hide(account, there);
+		mailbox = account_tree_add(account, &row, above, file_name);
+		if (parent == NULL)
+			g_ptr_array_add(account->local, mailbox);
+	}
+	g_rw_lock_writer_unlock(&account->lock);
+	if (mailbox != NULL && there != NULL)
+		account_tell_hidden(account, file_name);
 	return mailbox;
 }

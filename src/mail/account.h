@@ -73,8 +73,8 @@ Mailbox *account_mailbox_named(Account *account, const char *raw_name);
 /**
  * account_add_local: a directory that no server has (MAILBOX_LOCAL): always listed, without
  * messages; its files are Uploads. It keeps its serial as long as the index lives. A mailbox of the
- * server's that has the same place is hidden, with all below it, and the log says so. Between
- * account_new() and account_start().
+ * server's that has the same place is hidden, with all below it, and the log says so. Before
+ * anybody looks at the tree.
  * @parent: (nullable): another such one; NULL: the top
  * @raw_name: what no server calls a mailbox: the key of account_mailbox_named()
  *

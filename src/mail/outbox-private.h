@@ -47,12 +47,14 @@ struct Outbox {
 
 	/* Guarded by the lock of Uploads: */
 	GCond wake;
+	GCond turned; /* the thread has looked at all */
 	gboolean stop;
 	gboolean leave;	      /* nothing is begun */
 	gboolean stirred;     /* look again */
 	gint64 pause_until;   /* wall clock, seconds: the whole outbox waits; 0: it does not */
 	char *pause_reason;   /* why; also with `shut` */
 	guint pauses;	      /* in a row */
+	gboolean offline;     /* it waits for the network alone */
 	gboolean shut;	      /* the login was refused: until the user says otherwise */
 	gboolean probing;     /* one at a time, until one is taken */
 	gint64 gap_us;	      /* between two messages, as the server has taught; 0: none */

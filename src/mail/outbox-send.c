@@ -640,6 +640,19 @@ outbox_close_line(Outbox *outbox)
 	g_mutex_unlock(&outbox->uploads->lock);
 }
 
+static void
+pause_for(Outbox *outbox, const GError *error)
+{
+	outbox_pause(outbox, 0, error->message);
+	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT))
+		slow_down(outbox);
+	g_mutex_lock(&outbox->uploads->lock);
+	outbox->offline = g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE) ||
+			  g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT) ||
+			  g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_HOST_UNKNOWN);
+	g_mutex_unlock(&outbox->uploads->lock);
+}
+
 /* What the user can put right alone. */
 static gboolean
 is_for_the_user(const GError *error)
@@ -663,9 +676,7 @@ on_no_line(Outbox *outbox, const GError *error, const SmtpReply *refusal)
 	if (is_for_the_user(error))
 		shut(outbox, error->message);
 	else
-		outbox_pause(outbox, 0, error->message);
-	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT))
-		slow_down(outbox);
+		pause_for(outbox, error);
 	log_pause(outbox, error->message);
 	while ((upload = g_queue_pop_head(&outbox->taken)) != NULL) {
 		Letter letter = {.upload = upload, .fd = -1};
@@ -715,11 +726,9 @@ on_lost_line(Outbox *outbox, const GError *error)
 	outbox_close_line(outbox);
 	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
 		return;
-	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT))
-		slow_down(outbox);
-	else if (outbox->progress)
+	if (outbox->progress && !g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT))
 		return;
-	outbox_pause(outbox, 0, error->message);
+	pause_for(outbox, error);
 	log_pause(outbox, error->message);
 }
 

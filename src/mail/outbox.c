@@ -88,6 +88,7 @@ outbox_pause(Outbox *outbox, gint64 seconds, const char *reason)
 	if (seconds == 0)
 		seconds = pauses[MIN(outbox->pauses, G_N_ELEMENTS(pauses) - 1)];
 	outbox->pauses++;
+	outbox->offline = FALSE;
 	outbox->pause_until = OUTBOX_WALL() + seconds;
 	g_free(outbox->pause_reason);
 	outbox->pause_reason = util_printable(reason, -1, 300);
@@ -102,7 +103,7 @@ end_pause(Outbox *outbox)
 
 	outbox->pause_until = 0;
 	outbox->pauses = 0;
-	outbox->shut = FALSE;
+	outbox->shut = outbox->offline = FALSE;
 	g_clear_pointer(&outbox->pause_reason, g_free);
 	for (; node != NULL; node = g_tree_node_next(node))
 		((Upload *)g_tree_node_value(node))->retry_at = 0;
@@ -116,6 +117,19 @@ outbox_retry(Outbox *outbox)
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&outbox->uploads->lock);
 
 	end_pause(outbox);
+}
+
+void
+outbox_online(Outbox *outbox)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&outbox->uploads->lock);
+
+	if (!outbox->offline || outbox->shut)
+		return;
+	outbox->offline = FALSE;
+	outbox->pause_until = 0;
+	outbox->stirred = TRUE;
+	g_cond_signal(&outbox->wake);
 }
 
 void
@@ -167,6 +181,7 @@ on_prove(gpointer user, Upload *upload, Mailbox *target, int fd, UploadChecked *
 		return FALSE;
 	g_mutex_lock(&outbox->uploads->lock);
 	limit = outbox->size_limit;
+	upload->at_once = composed->at_once;
 	g_mutex_unlock(&outbox->uploads->lock);
 	if (limit != 0 && composed->size > limit) {
 		g_autofree char *text = util_format_size(limit);
@@ -193,6 +208,8 @@ static void
 hold(Outbox *outbox, Upload *upload)
 {
 	upload->ready_at = g_get_monotonic_time() + outbox->hold * (gint64)G_USEC_PER_SEC;
+	/* The mount goes on after all. */
+	outbox->leave = FALSE;
 	outbox->stirred = TRUE;
 	g_cond_signal(&outbox->wake);
 }
@@ -211,6 +228,7 @@ on_enqueue(gpointer user, Upload *upload, Mailbox *target)
 	upload->since = OUTBOX_WALL();
 	upload->tries = 0;
 	upload->retry_at = 0;
+	upload->hurry = upload->at_once;
 	upload_set_reason(upload, "");
 	g_hash_table_remove(outbox->suspects, upload_key(upload->id));
 	hold(outbox, upload);
@@ -248,10 +266,12 @@ on_hurry(gpointer user, gboolean leave)
 {
 	Outbox *outbox = user;
 
-	if (!leave)
+	if (!leave) {
 		outbox_hurry(outbox);
+		return;
+	}
 	g_mutex_lock(&outbox->uploads->lock);
-	outbox->leave = leave;
+	outbox->leave = TRUE;
 	g_mutex_unlock(&outbox->uploads->lock);
 }
 
@@ -380,6 +400,34 @@ outbox_status_clear(OutboxStatus *status)
 	g_free(status->reason);
 	g_free(status->line);
 	*status = (OutboxStatus){0};
+}
+
+/* Under the lock. */
+static gboolean
+is_leaving(Outbox *outbox)
+{
+	Folder *folder = uploads_folder(outbox->uploads, outbox->directory);
+	gint64 free_at = outbox_free_at(outbox, NULL);
+	OutboxStatus status = {0};
+
+	for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
+	     node = g_tree_node_next(node))
+		count(outbox, g_tree_node_value(node), free_at, &status);
+	return status.held + status.due > 0;
+}
+
+gboolean
+outbox_settle(Outbox *outbox, gint64 end)
+{
+	gboolean in_time = TRUE;
+	gboolean leaving;
+
+	outbox_hurry(outbox);
+	g_mutex_lock(&outbox->uploads->lock);
+	while ((leaving = is_leaving(outbox)) && in_time)
+		in_time = g_cond_wait_until(&outbox->turned, &outbox->uploads->lock, end);
+	g_mutex_unlock(&outbox->uploads->lock);
+	return !leaving;
 }
 
 /* --- waiting for a verdict --- */
@@ -521,6 +569,7 @@ work(gpointer data)
 			outbox_close_line(outbox);
 		tell_gone(outbox);
 		g_mutex_lock(lock);
+		g_cond_broadcast(&outbox->turned);
 	}
 	g_mutex_unlock(lock);
 	outbox_close_line(outbox);
@@ -664,6 +713,7 @@ outbox_new(Account *account, Uploads *uploads, const OutboxConfig *config, GErro
 	outbox->unsaved = g_ptr_array_new();
 	outbox->dropped = g_ptr_array_new();
 	g_cond_init(&outbox->wake);
+	g_cond_init(&outbox->turned);
 	take_up_all(outbox);
 	g_mutex_lock(&uploads->lock);
 	uploads->outlet_user = outbox;
@@ -703,6 +753,7 @@ outbox_free(Outbox *outbox)
 	g_ptr_array_unref(outbox->unsaved);
 	g_ptr_array_unref(outbox->dropped);
 	g_cond_clear(&outbox->wake);
+	g_cond_clear(&outbox->turned);
 	g_strfreev(outbox->send_to);
 	g_free(outbox->address);
 	g_free(outbox->scratch_dir);

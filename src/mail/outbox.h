@@ -55,7 +55,7 @@ typedef struct {
 
 /* All is borrowed; @smtp outlives the Outbox, the rest is copied. */
 typedef struct {
-	const BackendConfig *smtp;  /* NULL: nothing can be sent, the directory takes no file */
+	const BackendConfig *smtp;
 	const char *address;	    /* the account's own: sender, added From */
 	guint hold;		    /* seconds between the last close and sending */
 	guint rate;		    /* messages an hour; 0: as many as the server takes */
@@ -67,8 +67,8 @@ typedef struct {
 	gpointer line_user;
 } OutboxConfig;
 
-/* The directory @name at the top of the account, and "failed" in it. Before uploads_new(). FALSE:
- * the index has no numbers left. */
+/* The directory @name at the top of the account, and "failed" in it. Before uploads_new(). Without
+ * an Outbox it takes no file (UNSUPPORTED). FALSE: the index has no numbers left. */
 gboolean outbox_add_directories(Account *account, const char *name);
 Mailbox *outbox_directory(Account *account); /* NULL: was not added */
 Mailbox *outbox_failed_directory(Account *account);
@@ -80,11 +80,16 @@ Outbox *outbox_new(Account *account, Uploads *uploads, const OutboxConfig *confi
 void outbox_stop(Outbox *outbox);
 void outbox_free(Outbox *outbox); /* before uploads_free(). NULL is fine */
 
-/* The line is back, or the user wants it: nothing waits for its next try, nor for a login that was
- * refused. */
+/* The user wants it: nothing waits for its next try, nor for a login that was refused. */
 void outbox_retry(Outbox *outbox);
-/* umount: from now on nothing is held. */
+/* The network is back: what could not be reached is tried again. What the server has asked to wait
+ * for waits on. */
+void outbox_online(Outbox *outbox);
+/* What is queued now is not held any longer. */
 void outbox_hurry(Outbox *outbox);
+/* umount: hurries, and waits until nothing can be sent now, or @end (monotonic, µs). FALSE: there
+ * was no time for all. */
+gboolean outbox_settle(Outbox *outbox, gint64 end);
 
 /* What became of a try. */
 typedef enum {

@@ -72,6 +72,7 @@ struct Upload {
 	gboolean proved;    /* size and crc were seen to be right since the start */
 	gboolean again;	    /* refused, and to be looked at once more */
 	gboolean hurry;	    /* somebody waits */
+	gboolean at_once;   /* not to be held in the outbox: who wrote it waits */
 	gboolean untouched; /* goes with its last writer */
 	gboolean over;	    /* out of the tables */
 	gboolean accepted;  /* the server has said OK, but not under which UID */

@@ -314,8 +314,9 @@ def listed(path):
 
 
 def folders(path):
+    """The mailboxes of the server in a directory; the outbox is none."""
     with os.scandir(path) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name != "Outbox")
 
 
 def uid_of(path):
