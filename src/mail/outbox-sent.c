@@ -159,7 +159,7 @@ outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean l
 	g_free(upload->message_id);
 	upload->message_id = g_steal_pointer(&message_id);
 	move_to_sent(outbox, upload, sent, name, look);
-	uploads_stir(uploads, FALSE);
+	upload_stir(upload, FALSE);
 	g_mutex_unlock(&uploads->lock);
 	uploads->news->gone(uploads->user, outbox->directory, upload->id, former);
 	uploads_tell_changed(upload);
