@@ -467,7 +467,8 @@ log_pause(Outbox *outbox, const char *what)
 static void
 on_refused(Outbox *outbox, Letter *letter, const SmtpReply *reply)
 {
-	VerdictStops stops = verdict_stops(reply->code, reply->enhanced, reply->text);
+	VerdictStops stops =
+		verdict_stops(reply->code, reply->enhanced, reply->text, reply->recipient != NULL);
 	g_autofree char *text = reply_text(reply->code, reply->enhanced, reply->text);
 	g_autofree char *name = upload_name(letter->upload);
 	g_autofree char *shown = util_printable(name, -1, 100);

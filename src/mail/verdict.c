@@ -526,28 +526,52 @@ verdict_retry_line(gint64 retry_at, gint64 now, int code, const char *enhanced, 
 	return g_string_free(out, FALSE);
 }
 
-VerdictStops
-verdict_stops(int code, const char *enhanced, const char *text)
+static gboolean
+is_one_of(const char *detail, const char *const *list)
 {
-	static const char *const login[] = {"7.8", "7.9", "7.11", "7.12", "7.13", "7.14", "7.57"};
-	static const char *const one_mailbox[] = {"7.2", "7.17", "7.18"};
+	for (; *list != NULL; list++)
+		if (strcmp(detail, *list) == 0)
+			return TRUE;
+	return FALSE;
+}
+
+/* Does it speak of who sends, and not of whom it is for? */
+static gboolean
+blames_sender(const char *text)
+{
+	static const char *const words[] = {"sender", "rate",	  "limit",
+					    "quota",  "too many", "too much"};
+	g_autofree char *lower = g_ascii_strdown(text != NULL ? text : "", -1);
+
+	for (guint i = 0; i < G_N_ELEMENTS(words); i++)
+		if (strstr(lower, words[i]) != NULL)
+			return TRUE;
+	return FALSE;
+}
+
+VerdictStops
+verdict_stops(int code, const char *enhanced, const char *text, gboolean of_recipient)
+{
+	static const char *const login[] = {"7.8",  "7.9",  "7.11", "7.12",
+					    "7.13", "7.14", "7.57", NULL};
+	static const char *const one_mailbox[] = {"7.2", "7.17", "7.18", NULL};
+	static const char *const sender[] = {"1.8",  "4.5",  "7.20", "7.23", "7.24", "7.25",
+					     "7.26", "7.27", "7.28", "7.60", NULL};
 	g_autofree char *found =
 		enhanced != NULL ? g_strdup(enhanced) : verdict_enhanced(code, text);
+	const char *detail = found != NULL && found[0] == '5' ? found + 2 : "";
 
 	if (code == 530 || code == 534 || code == 535 || code == 538)
 		return VERDICT_STOPS_ACCOUNT;
-	if (code < 500 || found == NULL || found[0] != '5')
+	if (code < 500)
 		return VERDICT_STOPS_NOTHING;
-	for (guint i = 0; i < G_N_ELEMENTS(login); i++)
-		if (strcmp(found + 2, login[i]) == 0)
-			return VERDICT_STOPS_ACCOUNT;
-	for (guint i = 0; i < G_N_ELEMENTS(one_mailbox); i++)
-		if (strcmp(found + 2, one_mailbox[i]) == 0)
-			return VERDICT_STOPS_NOTHING;
-	return g_str_has_prefix(found + 2, "7.") || strcmp(found + 2, "4.5") == 0 ||
-			       strcmp(found + 2, "1.8") == 0
-		       ? VERDICT_STOPS_BATCH
-		       : VERDICT_STOPS_NOTHING;
+	if (is_one_of(detail, login))
+		return VERDICT_STOPS_ACCOUNT;
+	if (is_one_of(detail, sender))
+		return VERDICT_STOPS_BATCH;
+	if (!g_str_has_prefix(detail, "7.") || is_one_of(detail, one_mailbox))
+		return VERDICT_STOPS_NOTHING;
+	return !of_recipient || blames_sender(text) ? VERDICT_STOPS_BATCH : VERDICT_STOPS_NOTHING;
 }
 
 int

@@ -57,7 +57,9 @@ typedef enum {
 	VERDICT_STOPS_BATCH,   /* 5.7.x policy: the next ones would fare the same */
 	VERDICT_STOPS_ACCOUNT, /* 530, 534, 535: nothing goes out before the login is right */
 } VerdictStops;
-VerdictStops verdict_stops(int code, const char *enhanced, const char *text);
+/* @of_recipient: it was the answer to a recipient. Servers refuse a sender there too, so the words
+ * decide. */
+VerdictStops verdict_stops(int code, const char *enhanced, const char *text, gboolean of_recipient);
 
 /* "5.1.1" at the beginning of a reply's text; NULL when there is none of @code's class. (transfer
  * full) */

@@ -194,23 +194,30 @@ test_stops(void)
 	static const struct {
 		int code;
 		const char *enhanced, *text;
-		VerdictStops expected;
+		VerdictStops whole, of_recipient;
 	} table[] = {
-		{550, "5.1.1", "", VERDICT_STOPS_NOTHING},
-		{550, NULL, "5.7.1 policy", VERDICT_STOPS_BATCH},
-		{550, "5.7.26", "", VERDICT_STOPS_BATCH},
-		{550, "5.4.5", "", VERDICT_STOPS_BATCH},
-		{550, "5.7.2", "", VERDICT_STOPS_NOTHING},
-		{450, "4.7.1", "", VERDICT_STOPS_NOTHING},
-		{535, "5.7.8", "", VERDICT_STOPS_ACCOUNT},
-		{530, NULL, "", VERDICT_STOPS_ACCOUNT},
-		{550, "5.7.13", "", VERDICT_STOPS_ACCOUNT},
-		{554, NULL, "no", VERDICT_STOPS_NOTHING},
+		{550, "5.1.1", "", VERDICT_STOPS_NOTHING, VERDICT_STOPS_NOTHING},
+		{550, NULL, "5.7.1 policy", VERDICT_STOPS_BATCH, VERDICT_STOPS_NOTHING},
+		{554, "5.7.1", "Relay access denied", VERDICT_STOPS_BATCH, VERDICT_STOPS_NOTHING},
+		{553, "5.7.1", "Sender address rejected", VERDICT_STOPS_BATCH, VERDICT_STOPS_BATCH},
+		{550, "5.7.26", "", VERDICT_STOPS_BATCH, VERDICT_STOPS_BATCH},
+		{550, "5.4.5", "", VERDICT_STOPS_BATCH, VERDICT_STOPS_BATCH},
+		{550, "5.7.2", "", VERDICT_STOPS_NOTHING, VERDICT_STOPS_NOTHING},
+		{450, "4.7.1", "", VERDICT_STOPS_NOTHING, VERDICT_STOPS_NOTHING},
+		{535, "5.7.8", "", VERDICT_STOPS_ACCOUNT, VERDICT_STOPS_ACCOUNT},
+		{530, NULL, "", VERDICT_STOPS_ACCOUNT, VERDICT_STOPS_ACCOUNT},
+		{550, "5.7.13", "", VERDICT_STOPS_ACCOUNT, VERDICT_STOPS_ACCOUNT},
+		{554, NULL, "no", VERDICT_STOPS_NOTHING, VERDICT_STOPS_NOTHING},
 	};
 
-	for (guint i = 0; i < G_N_ELEMENTS(table); i++)
-		g_assert_cmpint(verdict_stops(table[i].code, table[i].enhanced, table[i].text), ==,
-				table[i].expected);
+	for (guint i = 0; i < G_N_ELEMENTS(table); i++) {
+		g_assert_cmpint(
+			verdict_stops(table[i].code, table[i].enhanced, table[i].text, FALSE), ==,
+			table[i].whole);
+		g_assert_cmpint(
+			verdict_stops(table[i].code, table[i].enhanced, table[i].text, TRUE), ==,
+			table[i].of_recipient);
+	}
 }
 
 static void
