@@ -12,6 +12,7 @@
 #include "flag.h"
 #include "mount.h"
 #include "secrets.h"
+#include "send.h"
 
 static const char usage[] =
 	"mailfs SOURCE MOUNTPOINT [-f] [-d] [-o OPTION[,OPTION…]]   mount a mail account\n"
@@ -21,6 +22,8 @@ static const char usage[] =
 	"wrong?\n"
 	"mailfs fetch PATH…                                         bring mail into the cache\n"
 	"mailfs flag [+-]FLAG… FILE…                                change the flags of messages\n"
+	"mailfs send [-t] [--wait] [RECIPIENT…] < MESSAGE           send a message, as sendmail "
+	"does\n"
 	"mailfs allow-delete MOUNTPOINT                             lift the guard on rm for a "
 	"while\n"
 	"mailfs --version | --help | VERB --help\n";
@@ -80,6 +83,21 @@ help_verb(const char *verb)
 		 "usage: mailfs allow-delete MOUNTPOINT\n\n"
 		 "For ten minutes rm may delete any number of messages there: see delete-limit in "
 		 "mailfs(1)."},
+		{"send",
+		 "usage: mailfs send [-t] [-i] [-f SENDER] [-F NAME] [-a ACCOUNT] [--wait] [-v] "
+		 "[--OPTION=VALUE] [RECIPIENT…]\n"
+		 "       mailfs send -q\n\n"
+		 "Puts the message on standard input into the Outbox, as sendmail(8) does:\n\n"
+		 "  -t          recipients are in To, Cc and Bcc of the message\n"
+		 "  -i          a line with a dot alone is not its end\n"
+		 "  -f SENDER   the sender of the envelope (the account's address)\n"
+		 "  -F NAME     the name in From, when the message has no From\n"
+		 "  -a ACCOUNT  the account; else the one whose address -f or From is, else the "
+		 "first that can send\n"
+		 "  -q          send what waits\n"
+		 "  -v          tell what happens\n"
+		 "  --wait      end with what the mail server said\n\n"
+		 "Other options of sendmail are taken and mean nothing. See mailfs(1)."},
 		{"fetch",
 		 "usage: mailfs fetch PATH…\n\n"
 		 "Brings each message at and below PATH, on a mount, into the cache, to be "
@@ -262,6 +280,14 @@ run_flag(char **argv, int argc)
 }
 
 static int
+run_send(char **argv, int argc, char **environment)
+{
+	if (argc > 0 && strcmp(argv[0], "--help") == 0)
+		return help_verb("send");
+	return send_run(argv, argc, g_steal_pointer(environment));
+}
+
+static int
 run_control(const char *verb, char **argv, int argc)
 {
 	const char *mountpoint = NULL;
@@ -296,9 +322,12 @@ main(int argc, char **argv)
 {
 	g_autoptr(UtilSecret) environment = secrets_take_environment();
 	const char *verb = argc > 1 ? argv[1] : "";
+	g_autofree char *program = g_path_get_basename(argc > 0 ? argv[0] : "");
 
 	umask(077);
 	g_log_writer_default_set_use_stderr(TRUE);
+	if (g_str_equal(program, "sendmail"))
+		return run_send(argv + 1, argc - 1, &environment);
 	if (argc < 2)
 		return usage_error("what shall be mounted?", "");
 	if (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0)
@@ -316,6 +345,8 @@ main(int argc, char **argv)
 		return run_flag(argv + 2, argc - 2);
 	if (strcmp(verb, "fetch") == 0)
 		return run_fetch(argv + 2, argc - 2);
+	if (strcmp(verb, "send") == 0)
+		return run_send(argv + 2, argc - 2, &environment);
 	if (strcmp(verb, "mount") == 0)
 		return run_mount(argv + 2, argc - 2, &environment);
 	return run_mount(argv + 1, argc - 1, &environment);

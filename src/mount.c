@@ -645,8 +645,10 @@ mount_errand(const MountArguments *arguments, int (*errand)(gpointer user, const
 	if (mount_build(&mount, error)) {
 		MountParts parts = {mount.config, mount.account, mount.writing, mount.cancel};
 
+		secrets_harden();
 		code = errand(user, &parts);
-		finish(&mount);
+		if (!g_cancellable_is_cancelled(mount.cancel))
+			finish(&mount);
 	}
 	end(&mount);
 	return code;

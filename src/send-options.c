@@ -102,8 +102,6 @@ take_long(Words *words, SendOptions *out, GError **error)
 
 	if (strcmp(name, "wait") == 0)
 		out->wait = TRUE;
-	else if (strcmp(name, "help") == 0)
-		out->help = TRUE;
 	else if (strchr(name, '=') != NULL)
 		g_ptr_array_add(out->options, g_strdup(name));
 	else
@@ -145,7 +143,7 @@ send_options_parse(char **argv, int argc, SendOptions *out, GError **error)
 		else if (!take_word(&words, out, error))
 			return FALSE;
 	}
-	if (out->help || out->queue || out->from_header || out->recipients->len > 0)
+	if (out->queue || out->from_header || out->recipients->len > 0)
 		return TRUE;
 	return usage(error, "to whom? Name recipients, or let them be taken from the header by -t",
 		     "");

@@ -20,7 +20,6 @@ typedef struct {
 	gboolean queue;	       /* -q: no message; send what waits */
 	gboolean wait;	       /* --wait */
 	gboolean verbose;      /* -v */
-	gboolean help;
 } SendOptions;
 
 /* @argv: what follows `send`. Errors: MAILFS_ERROR_USAGE. */

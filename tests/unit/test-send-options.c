@@ -37,7 +37,6 @@ parse(const char *line)
 	g_string_append(out, options.queue ? "queue " : "");
 	g_string_append(out, options.wait ? "wait " : "");
 	g_string_append(out, options.verbose ? "verbose " : "");
-	g_string_append(out, options.help ? "help " : "");
 	return g_strchomp(g_string_free(out, FALSE));
 }
 
@@ -89,7 +88,6 @@ test_own(void)
 		{"-f '<>' a@x.org", "a@x.org sender=<>"},
 		{"-q", "queue"},
 		{"-q30m", "queue"},
-		{"--help", "help"},
 	};
 
 	check_rows(rows, G_N_ELEMENTS(rows));
