@@ -261,6 +261,41 @@ def changes_to_many(run):
         raise RuntimeError(f"{world.count('Trash')} are in the trash, not {FEW}")
 
 
+# --- sending ---
+
+SENT = b"""\
+From: alice@localhost\r
+To: bob@localhost\r
+Subject: number %d\r
+Message-ID: <%d.%d@bench.example>\r
+Date: Sun, 22 Nov 2026 12:00:00 +0000\r
+MIME-Version: 1.0\r
+\r
+""" + b"A line of usual length, of which there are some in each of them.\r\n" * 30
+
+
+@scenario("mounted")
+def sending(run):
+    number = 200 if run.line.delay else 1000
+    row = f"{number:,} messages sent"
+    source = run.target("outgoing")
+    os.mkdir(source)
+    for i in range(number):
+        with open(os.path.join(source, f"{i:04}.eml"), "wb") as file:
+            file.write(SENT % (i, i, time.monotonic_ns()))
+    example = os.path.join(source, "0000.eml")
+    run.note(row, "bare", run.world.bare_sender(run.line, example, number))
+    if run.first:
+        run.note(row, "msmtp", run.world.msmtp(run.line, example, number))
+    before = run.world.taken()
+    with run.mounted.measured() as sample:
+        run_timed(["cp", "-r", source + "/.", run.mounted.folder("Outbox")])
+        all_taken = wait_for(lambda: run.world.taken() - before >= number, 300, 0.02)
+    if not all_taken:
+        raise RuntimeError(f"{run.world.taken() - before} of {number} were sent")
+    run.note(row, "mailfs", sample)
+
+
 def run_all(run, wanted, complain):
     """Every scenario that is wanted; one that fails does not keep the others from running."""
     for function, needs, most in SCENARIOS:

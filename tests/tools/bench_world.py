@@ -18,7 +18,7 @@ sys.dont_write_bytecode = True
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(TOP, "tests", "mount"))
 import common  # noqa: E402
-from common import Dovecot, Place, append, processes, samples, wait_for  # noqa: E402
+from common import Dovecot, Exim, Place, append, processes, samples, wait_for  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -51,6 +51,18 @@ SyncState *
 
 FEW = 1_000  # messages in Few, which are changed one way and another
 SERIAL = 50  # commands one after the other: enough to know what a thousand would take
+MSMTP = """\
+account default
+host localhost
+port {port}
+from {user}@localhost
+auth plain
+user {user}
+password {password}
+tls {tls}
+tls_trust_file {ca}
+"""
+
 NEWS = b"From: a@example.org\r\nSubject: news\r\n\r\nnews\r\n"
 
 
@@ -154,6 +166,8 @@ class Line:
     """A way to the server."""
     name: str
     port: int
+    smtp_port: int   # STARTTLS, where `tls`
+    smtps_port: int  # TLS from the first byte
     tls: bool
     delay: float
 
@@ -166,6 +180,7 @@ class World:
         tempfile.tempdir = ground.path
         # A million messages are more than Dovecot allows itself memory for.
         self.server = Dovecot(os.path.join(ground.path, "server"), connections=200, config="default_vsz_limit = 4G")
+        self.relay = Exim(self.server, queue=True)  # it takes all and delivers nothing
         self.half = min(messages // 2, 5000)
         self.proxies = []
         try:
@@ -177,14 +192,17 @@ class World:
     def open(self, delay):
         self.fill()
         self.server.start()
-        for port in (self.server.port, self.server.tls_port):
+        self.relay.start()
+        sending = (self.relay.port, self.relay.tls_port)
+        for port in (self.server.port, self.server.tls_port, *sending):
             self.proxies.append(Proxy(self.tools["delay-proxy"], port, delay))
+        plain, tls, *far_sending = [proxy.port for proxy in self.proxies]
         far = f"{delay:g} ms each way"
         self.lines = {
-            ("near", False): Line("loopback", self.server.port, False, 0),
-            ("near", True): Line("loopback, TLS", self.server.tls_port, True, 0),
-            ("far", False): Line(far, self.proxies[0].port, False, delay),
-            ("far", True): Line(far + ", TLS", self.proxies[1].port, True, delay),
+            ("near", False): Line("loopback", self.server.port, *sending, False, 0),
+            ("near", True): Line("loopback, TLS", self.server.tls_port, *sending, True, 0),
+            ("far", False): Line(far, plain, *far_sending, False, delay),
+            ("far", True): Line(far + ", TLS", tls, *far_sending, True, delay),
         }
         for mailbox in ("Bulk", "A", "B", "Big", "Large"):  # Dovecot's own caches are warm for all
             self.bare(self.lines["near", False], mailbox, "--list")
@@ -253,6 +271,7 @@ class World:
     def close(self):
         for proxy in self.proxies:
             proxy.close()
+        self.relay.stop()
         self.server.close()
         shutil.rmtree(self.server.directory, ignore_errors=True)
 
@@ -289,6 +308,37 @@ class World:
     def bare_bodies(self, line, mailbox="Bulk"):
         # In flight enough for the longer line; more makes no difference on the short one.
         return self.bare(line, mailbox, "--bodies", "--set-size", "500", "--in-flight", "16")
+
+    def bare_sender(self, line, path, count):
+        command = [self.tools["bare-sender"], "localhost", str(line.smtps_port if line.tls else line.smtp_port),
+                   self.server.user, "bob@localhost", path, str(count), *(["--tls"] if line.tls else [])]
+        done = subprocess.run(command, env=dict(os.environ, BARE_PASSWORD=self.server.password), capture_output=True,
+                              text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr.strip())
+        said = dict(word.split("=") for word in done.stdout.split())
+        return Sample(float(said["whole"]), float(said["cpu"]))
+
+    def msmtp(self, line, path, count, runs=25):
+        """@count messages, a program each: measured are @runs of them."""
+        if shutil.which("msmtp") is None:
+            raise RuntimeError("msmtp is not installed: run contrib/install")
+        with tempfile.TemporaryDirectory(prefix="msmtp-") as place:
+            config = os.path.join(place, "rc")
+            with open(os.open(config, os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
+                file.write(MSMTP.format(port=line.smtp_port, user=self.server.user, password=self.server.password,
+                                        tls="on" if line.tls else "off", ca=self.server.ca))
+            before = time.monotonic()
+            for _ in range(runs):
+                with open(path, "rb") as message:
+                    subprocess.run(["msmtp", "-C", config, "bob@localhost"], stdin=message, check=True,
+                                   env=dict(os.environ, HOME=place))
+            return Sample((time.monotonic() - before) * count / runs)
+
+    def taken(self):
+        """Messages that the relay has taken so far."""
+        with open(self.server.path("relay", "mainlog"), "rb") as file:
+            return file.read().count(b" <= ")
 
     def idle(self, line, mailbox):
         """How long after the OK of APPEND the server tells a client that does nothing but IDLE."""
@@ -365,6 +415,7 @@ class Mounted:
         self.unmount()
         options = ["dir-time=600", "delete-limit=0"] + ([f"tls-ca={server.ca}"] if line.tls else ["tls=none"])
         path = self.place.mountpoint()
+        options += [f"smtp=smtp://{server.user}@localhost:{line.smtp_port}/", "hold=0", "save-sent=no"]
         url = f"{'imaps' if line.tls else 'imap'}://{server.user}@localhost:{line.port}/"
         before = time.monotonic()
         done = self.place.mailfs(url, path, "-o", ",".join(options), password=server.password)
