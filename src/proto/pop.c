@@ -44,6 +44,9 @@ protocol_error(GError **error, const PopBackend *self, const char *what)
  * --------------------------------------------------------------------------------------------------------
  */
 
+static PopCommand *send_line(PopBackend *self, const char *verb, const char *format,
+			     va_list arguments) G_GNUC_PRINTF(3, 0);
+
 static PopCommand *
 send_line(PopBackend *self, const char *verb, const char *format, va_list arguments)
 {

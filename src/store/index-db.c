@@ -35,8 +35,8 @@ static const char *const schema[] = {
 	"INTEGER, name TEXT, prefix TEXT, changed INTEGER)",
 	"CREATE TABLE messages (id INTEGER PRIMARY KEY, data BLOB NOT NULL, header BLOB)",
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
-	"CREATE TABLE numbers (uid INTEGER PRIMARY KEY, sum INTEGER NOT NULL, data BLOB NOT NULL, "
-	"fetched INTEGER)",
+	("CREATE TABLE numbers (uid INTEGER PRIMARY KEY, sum INTEGER NOT NULL, data BLOB NOT NULL, "
+	 "fetched INTEGER)"),
 };
 
 gboolean

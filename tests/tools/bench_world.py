@@ -51,6 +51,7 @@ SyncState *
 
 FEW = 1_000  # messages in Few, which are changed one way and another
 SERIAL = 50  # commands one after the other: enough to know what a thousand would take
+
 MSMTP = """\
 account default
 host localhost
