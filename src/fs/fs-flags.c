@@ -24,6 +24,9 @@ answer_set_flags(Fs *fs, const FsCall *call, TreeAnswer *later)
 	if (upload != NULL && call->patient &&
 	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
 		return fs_wait_for_upload(g_steal_pointer(&upload), later);
+	/* Since it was looked up. */
+	if (upload != NULL && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND))
+		return answer_set_flags(fs, call, later);
 	if (upload != NULL) {
 		fs_fail(fs, call->req, call->operation, error);
 		return TRUE;

@@ -35,6 +35,20 @@ upload_agenda_new(gboolean of_folder)
 	return g_tree_new_full(of_folder ? compare_send : compare_look, NULL, NULL, NULL);
 }
 
+/* In monotonic time. */
+static gint64
+retry_time_of(const Upload *upload)
+{
+	return g_get_monotonic_time() + upload->retry_at * G_USEC_PER_SEC - g_get_real_time();
+}
+
+gboolean
+upload_waits_for_room(const Upload *upload)
+{
+	return upload->state == SPOOL_REFUSED && upload->code == MAILFS_ERROR_QUOTA &&
+	       upload->retry_at != 0;
+}
+
 static gint64
 send_time_of(const Upload *upload)
 {
@@ -45,8 +59,7 @@ send_time_of(const Upload *upload)
 	    (upload->state != SPOOL_QUEUED && upload->state != SPOOL_STARTED))
 		return 0;
 	if (upload->retry_at != 0)
-		at = MAX(at, g_get_monotonic_time() + upload->retry_at * G_USEC_PER_SEC -
-				     g_get_real_time());
+		at = MAX(at, retry_time_of(upload));
 	return MAX(MAX(at, upload->not_before), AT_ONCE);
 }
 
@@ -59,6 +72,8 @@ look_time_of(const Upload *upload)
 		return AT_ONCE;
 	if (upload->unsaved && upload->stored && upload->state != SPOOL_OPEN)
 		return MAX(upload->ready_at, AT_ONCE);
+	if (upload_waits_for_room(upload) && upload->writers == 0 && !upload->folder->local)
+		return MAX(retry_time_of(upload), AT_ONCE);
 	return 0;
 }
 
@@ -105,4 +120,22 @@ uploads_place_all(Uploads *uploads)
 	g_hash_table_iter_init(&iter, uploads->by_id);
 	while (g_hash_table_iter_next(&iter, NULL, &value))
 		upload_place(value);
+}
+
+void
+uploads_hold_full(Uploads *uploads, gint64 seconds)
+{
+	gint64 now = g_get_real_time() / G_USEC_PER_SEC;
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		Upload *upload = value;
+
+		if (!upload_waits_for_room(upload))
+			continue;
+		upload->retry_at = now + seconds;
+		upload_place(upload);
+	}
 }

@@ -15,6 +15,7 @@
 #define TURN_US	       (50 * G_TIME_SPAN_MILLISECOND) /* thousands of closes, one look */
 #define EARLY_US       (100 * G_TIME_SPAN_MILLISECOND)
 #define ABSENT_US      (2 * G_TIME_SPAN_SECOND) /* between two looks for a mailbox */
+#define PROBE_S	       10
 #define LONG_WAIT_US   (60 * G_TIME_SPAN_SECOND)
 #define LOOK_MOST      (4 * BATCH_NUMBERS)
 
@@ -193,16 +194,25 @@ pick_all(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *renamed)
 static void
 collect(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *again, GPtrArray *unsaved)
 {
+	guint full = 0;
+
 	for (GTreeNode *node = g_tree_node_first(uploads->agenda); node != NULL;
 	     node = g_tree_node_next(node)) {
 		Upload *upload = g_tree_node_key(node);
 
 		if (upload->look_at > now) {
 			*next = MIN(*next, upload->look_at);
-			return;
+			break;
 		}
+		if (!upload->again && !upload->unsaved && full++ > 0 && uploads->full)
+			continue;
 		upload->refs++;
-		g_ptr_array_add(upload->again && upload->writers == 0 ? again : unsaved, upload);
+		g_ptr_array_add(upload->again || !upload->unsaved ? again : unsaved, upload);
+	}
+	/* One tries whether there is room, and tells the others. */
+	if (full > 1 && uploads->full) {
+		uploads_hold_full(uploads, PROBE_S);
+		*next = MIN(*next, now + PROBE_S * G_USEC_PER_SEC);
 	}
 }
 
@@ -361,7 +371,9 @@ upload_wait(Upload *upload, UploadDone done, gpointer user)
 		upload->hurry = TRUE;
 		upload_stir(upload, TRUE);
 	} else if (!upload->over && upload->state == SPOOL_REFUSED) {
-		refused = g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_INVALID, upload->reason);
+		refused = g_error_new_literal(
+			MAILFS_ERROR, upload->code != 0 ? (gint)upload->code : MAILFS_ERROR_INVALID,
+			upload->reason);
 	}
 	g_mutex_unlock(&uploads->lock);
 	if (!waits)
@@ -442,9 +454,12 @@ uploads_retry(Uploads *uploads)
 	gpointer value;
 
 	g_hash_table_iter_init(&iter, uploads->by_id);
-	while (g_hash_table_iter_next(&iter, NULL, &value))
-		if (!((Upload *)value)->folder->local)
-			((Upload *)value)->retry_at = 0;
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		Upload *upload = value;
+
+		if (!upload->folder->local && !upload_waits_for_room(upload))
+			upload->retry_at = 0;
+	}
 	uploads->offline_until = uploads->offline_tries = 0;
 	uploads_place_all(uploads);
 	uploads_stir(uploads, FALSE);

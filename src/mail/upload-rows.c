@@ -40,6 +40,7 @@ entry_of(const Upload *upload, GStringChunk *text)
 		.retry_at = upload->retry_at,
 		.wishes = (upload->edits != upload->edits_done ? SPOOL_WISH_FLAGS : 0) |
 			  (upload->own_time ? SPOOL_WISH_TIME : 0),
+		.code = upload->state == SPOOL_REFUSED ? upload->code : 0,
 		.moves_to = "",
 		.ticket = upload->ticket,
 		.since = upload->since,
@@ -161,6 +162,8 @@ load_entry(gpointer user, const SpoolEntry *entry)
 	upload->crc = entry->crc;
 	upload->flags = entry->flags;
 	upload->tries = entry->tries;
+	upload->code = entry->code;
+	upload->retry_at = upload->code == MAILFS_ERROR_QUOTA ? entry->retry_at : 0;
 	upload->ticket = entry->ticket;
 	upload->since = entry->since;
 	upload->replaces_validity = entry->replaces_validity;

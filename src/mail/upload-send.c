@@ -8,6 +8,8 @@
 #include "base/util.h"
 #include "mail/upload-check.h"
 
+#define OFFLINE_S 30 /* at most between two tries: who waits makes the pool try, too */
+
 static Upload *
 member(const Batch *batch, guint index)
 {
@@ -43,24 +45,6 @@ is_doubtful(const GError *error)
 	       g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT);
 }
 
-static void
-refuse(Upload *upload, const GError *error)
-{
-	Uploads *uploads = upload->uploads;
-	g_autofree char *text = util_printable(error->message, -1, 500);
-	g_autofree char *line = g_strdup_printf("not uploaded: %s", text);
-
-	g_mutex_lock(&uploads->lock);
-	upload->state = SPOOL_REFUSED;
-	upload->unsaved = TRUE;
-	upload_set_reason(upload, error->message);
-	upload_place(upload);
-	g_mutex_unlock(&uploads->lock);
-	uploads_log(uploads, upload, line);
-	uploads_tell_changed(upload);
-	upload_tell_waiters(upload, error);
-}
-
 /* Seconds until the next try. */
 static gint64
 pause_of(guint tries)
@@ -68,6 +52,33 @@ pause_of(guint tries)
 	static const gint64 pauses[] = {5, 15, 60, 300, 900};
 
 	return pauses[MIN(tries, G_N_ELEMENTS(pauses) - 1)];
+}
+
+static void
+refuse(Upload *upload, const GError *error)
+{
+	Uploads *uploads = upload->uploads;
+	gboolean full = g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_QUOTA);
+	g_autofree char *text = util_printable(error->message, -1, 500);
+	g_autofree char *line = g_strdup_printf("not uploaded: %s", text);
+	gboolean told;
+
+	g_mutex_lock(&uploads->lock);
+	told = full && upload->code == MAILFS_ERROR_QUOTA;
+	upload_set_refused(upload, error);
+	upload->unsaved = TRUE;
+	upload->retry_at = full ? g_get_real_time() / G_USEC_PER_SEC : 0;
+	upload_place(upload);
+	if (full) {
+		uploads->full_tries += told || !uploads->full;
+		uploads->full = TRUE;
+		uploads_hold_full(uploads, pause_of(MAX(uploads->full_tries, 1) - 1));
+	}
+	g_mutex_unlock(&uploads->lock);
+	if (!told)
+		uploads_log(uploads, upload, line);
+	uploads_tell_changed(upload);
+	upload_tell_waiters(upload, error);
 }
 
 static void
@@ -443,6 +454,10 @@ settle(Upload *upload, guint32 validity, guint32 uid, GPtrArray *ended)
 	g_hash_table_add(upload->folder->claimed, upload_key(uid));
 	upload->settled = uid == 0 || (!upload_wants_flags(upload) && upload->replaces_uid == 0);
 	uploads->uploaded += upload->settled;
+	if (uploads->full)
+		uploads_hold_full(uploads, 0);
+	uploads->full = FALSE;
+	uploads->full_tries = 0;
 	upload->refs += upload->settled;
 	g_mutex_unlock(&uploads->lock);
 	/* Should we be killed now, it is found on the server, and what is left to do is done. */
@@ -696,8 +711,9 @@ note_line(Uploads *uploads, const GError *error)
 	for (guint i = 0; error != NULL && i < G_N_ELEMENTS(down); i++)
 		offline = offline || g_error_matches(error, MAILFS_ERROR, (gint)down[i]);
 	if (offline)
-		uploads->offline_until = g_get_monotonic_time() +
-					 pause_of(uploads->offline_tries++) * G_USEC_PER_SEC;
+		uploads->offline_until =
+			g_get_monotonic_time() +
+			MIN(pause_of(uploads->offline_tries++), OFFLINE_S) * G_USEC_PER_SEC;
 	else
 		uploads->offline_until = uploads->offline_tries = 0;
 }

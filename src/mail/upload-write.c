@@ -146,6 +146,7 @@ begin_change(Upload *upload, gboolean keeps_bytes, int *fd_out, GError **error)
 	upload->state = SPOOL_OPEN;
 	upload->again = upload->untouched = FALSE;
 	upload->dirty = TRUE;
+	upload->code = 0;
 	upload_set_reason(upload, "");
 	upload_place(upload);
 	g_mutex_unlock(&uploads->lock);
@@ -345,8 +346,8 @@ refuse(Upload *upload, const GError *error)
 	/* An empty one was perhaps only made, and will be written. */
 	upload->again = FALSE;
 	if (upload->size > 0) {
-		upload->state = SPOOL_REFUSED;
-		upload_set_reason(upload, error->message);
+		upload_set_refused(upload, error);
+		upload->retry_at = 0;
 	}
 	upload_place(upload);
 	g_mutex_unlock(&uploads->lock);

@@ -83,6 +83,7 @@ struct Upload {
 	guint64 doubt_size;
 	guint32 doubt_crc;
 	guint32 mode, crc, flags, tries;
+	guint32 code; /* REFUSED: MailfsError, 0 INVALID */
 	gint64 mtime, retry_at, since;
 	guint64 size, ticket;
 	char *keywords, *message_id, *reason;
@@ -150,7 +151,9 @@ struct Uploads {
 	GTree *agenda;		  /* set of Upload by `look_at` */
 	gint64 offline_until;	  /* monotonic: nothing is tried before; 0: everything is */
 	guint offline_tries;
-	gint64 placed_at;   /* monotonic: all in the agendas */
+	gint64 placed_at; /* monotonic: all in the agendas */
+	gboolean full;	  /* the account is over quota, as far as is known */
+	guint full_tries;
 	GQueue finished;    /* of Batch */
 	GArray *waiters;    /* of Waiter */
 	GHashTable *became; /* id → Became, the last few thousand, and in which order: */
@@ -202,6 +205,10 @@ gboolean upload_is_listed(const Upload *upload); /* names may still lead to it *
  * replaces: other bytes would never be sent. */
 gboolean upload_is_sent(const Upload *upload);
 void upload_set_reason(Upload *upload, const char *reason);
+void upload_set_refused(Upload *upload, const GError *error);
+gboolean upload_waits_for_room(const Upload *upload); /* refused, and tried again by itself */
+/* Those are tried again in @seconds, 0: now. */
+void uploads_hold_full(Uploads *uploads, gint64 seconds);
 int upload_open(Upload *upload);       /* its descriptor, opened when need be; -1 */
 void upload_mark_over(Upload *upload); /* nobody begins anything with it any more */
 /* Nobody knows whether the server has @former, whose place @upload takes. */

@@ -105,6 +105,14 @@ upload_set_reason(Upload *upload, const char *reason)
 	upload->reason = g_strdup(reason);
 }
 
+void
+upload_set_refused(Upload *upload, const GError *error)
+{
+	upload->state = SPOOL_REFUSED;
+	upload->code = error->domain == MAILFS_ERROR ? (guint32)error->code : 0;
+	upload_set_reason(upload, error->message);
+}
+
 gboolean
 upload_is_busy(const Upload *upload)
 {
@@ -188,31 +196,23 @@ static char *
 status_text(const Upload *upload)
 {
 	g_autofree char *reason = util_printable(upload->reason, -1, 500);
-	g_autoptr(GDateTime) when = NULL;
-	g_autofree char *clock = NULL;
+	g_autoptr(GDateTime) when = g_date_time_new_from_unix_local(upload->retry_at);
+	g_autofree char *clock = when != NULL ? g_date_time_format(when, "%H:%M:%S") : NULL;
+	const char *at = clock != NULL ? clock : "soon";
 
 	if (upload->folder->local && upload->uploads->outlet != NULL)
 		return upload->uploads->outlet->status(upload->uploads->outlet_user, upload);
-	switch (upload->state) {
-	case SPOOL_OPEN:
+	if (upload->state == SPOOL_OPEN)
 		return g_strdup(uploads_name_is_local(upload->name) ? "local" : "being written");
-	case SPOOL_REFUSED:
+	if (upload->state == SPOOL_REFUSED && upload_waits_for_room(upload))
+		return g_strdup_printf("refused: %s; tried again at %s", reason, at);
+	if (upload->state == SPOOL_REFUSED)
 		return g_strdup_printf("refused: %s", reason);
-	case SPOOL_STARTED:
-		if (upload->under_way)
-			return g_strdup("on its way");
-		break;
-	case SPOOL_QUEUED:
-	case SPOOL_SENDING:
-	case SPOOL_DOT:
-	case SPOOL_KEPT:
-		break;
-	}
+	if (upload->state == SPOOL_STARTED && upload->under_way)
+		return g_strdup("on its way");
 	if (*reason == '\0')
 		return g_strdup("queued");
-	when = g_date_time_new_from_unix_local(upload->retry_at);
-	clock = when != NULL ? g_date_time_format(when, "%H:%M:%S") : NULL;
-	return g_strdup_printf("retry %s (%s)", clock != NULL ? clock : "soon", reason);
+	return g_strdup_printf("retry %s (%s)", at, reason);
 }
 
 char *

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from common import (Place, bodies, empty_server, fails, fetch_mailbox, flags_of, is_uploaded, listed, main, on_server, read, run, test, text,
+from common import (Dovecot, Place, bodies, empty_server, fails, fetch_mailbox, flags_of, is_uploaded, listed, main, on_server, read, run, test, text,
                     uid_of, wait_for)
 
 
@@ -132,6 +132,57 @@ def _():
             run("sync", work)
             found = {m.data: m.flags for m in fetch_mailbox(server, "Work").values()}
             assert found[text(number)] == {f"k{(step - 1) % 5}"}, (number, step, found[text(number)])
+
+
+def fsync(path):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@test("what the server has no room for, or does not take, stays with the reason, and goes when it can")
+def _():
+    # Nothing over 20 kB, 40 kB in all, and a mailbox that takes nothing.
+    with Dovecot(quota=40_000, plugins=("acl",)) as server, Place() as place:
+        server.settings["config"] = f"plugin {{\n  quota_max_mail_size = 20k\n  acl = vfile:{server.path('acls')}\n}}"
+        os.mkdir(server.path("acls"))
+        with open(server.path("acls", "Locked"), "w", encoding="ascii") as file:
+            file.write("owner lr\n")
+        server.write_config()
+        server.start()
+        line = server.client()
+        for name in ("Work", "Locked"):
+            line.create(name)
+        line.append("Work", "", None, text(0, body="x" * 15_000))
+        line.append("Work", "", None, text(1, body="x" * 15_000))
+        with place.mount(server) as mount:
+            big, locked, more = (os.path.join(mount, *where) for where in (("Work", "big.eml"), ("Locked", "x.eml"), ("Work", "more.eml")))
+            for path, size, code, words in ((big, 25_000, errno.EMSGSIZE, b"larger"), (locked, 10, errno.EACCES, b"ermission"),
+                                            (more, 15_000, errno.EDQUOT, b"uota")):
+                with open(path, "wb") as file:
+                    file.write(text(path, body="y" * size))
+                for _ in range(2):
+                    fails(code, lambda path=path: fsync(path))
+                status = os.getxattr(path, "user.mailfs.status")
+                assert status.startswith(b"refused: ") and words in status, status
+                assert f"{os.path.basename(path)}: not uploaded" in log_of(mount), log_of(mount)
+            assert b"tried again at" in os.getxattr(more, "user.mailfs.status")
+        # After a remount, too.
+        with place.mount(server) as mount:
+            assert sorted(os.listdir(os.path.join(mount, "Locked"))) == ["x.eml"]
+            fails(errno.EACCES, lambda: fsync(locked))
+            fails(errno.EDQUOT, lambda: fsync(more))
+            assert len(read(big)) > 25_000
+            line.select("Work")
+            line.store("1", "+FLAGS.SILENT", "(\\Deleted)")
+            line.expunge()
+            assert wait_for(lambda: is_uploaded(more), 20), os.getxattr(more, "user.mailfs.status")
+            assert sorted(len(data) for data in bodies(fetch_mailbox(server, "Work")))[1] > 15_000
+            os.unlink(big)
+            os.unlink(locked)
+        line.logout()
 
 
 main()
