@@ -505,6 +505,7 @@ def main():
         server.stop()
         raise
     print(f"URL={server.url()}\nTLS_URL={server.url(True)}\nPORT={server.port}\nTLS_PORT={server.tls_port}\n"
+          f"POP_URL={server.pop_url()}\nPOP_TLS_URL={server.pop_url(True)}\n"
           f"USER={server.user}\nPASSWORD='{server.password}'\nCA={server.ca}\n"
           f"FINGERPRINT=sha256:{fingerprint(server.path('server.pem'))}\nMAIL={server.mail}\nLOG={server.log}\n"
           f"PID={server.process.pid}\nSMTP_URL={relay.url()}\nSMTP_TLS_URL={relay.url(True)}\nSMTP_PORT={relay.port}\n"
