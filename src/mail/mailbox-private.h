@@ -118,7 +118,7 @@ void mailbox_note_former(Mailbox *mailbox, guint32 uid, guint32 flags);
  */
 void mailbox_note_own(Mailbox *mailbox);
 /* When news of the server are to be asked about: not after each of a run of our own changes, but
- * once a second. 0: at once. Under the lock. */
+ * a few times a second. 0: at once. Under the lock. */
 gint64 mailbox_pace(const Mailbox *mailbox);
 /* Asks for news then. With no lock held. */
 void mailbox_refresh_soon(Mailbox *mailbox);

@@ -10,7 +10,7 @@
 #define USED_S	     600
 #define TRUST_US     (300 * G_USEC_PER_SEC) /* servers that push only some changes are asked then */
 #define TRY_AGAIN_US (30 * G_USEC_PER_SEC)
-#define PACE_US	     G_USEC_PER_SEC /* between the looks at what comes of our own changes */
+#define PACE_US	     (3 * G_USEC_PER_SEC / 10) /* between looks at what our own changes bring */
 
 static gint
 now_s(void)
