@@ -10,12 +10,11 @@
 
 #include "mail/name.h"
 
-#define EXPECTED_US    (G_GINT64_CONSTANT(3600) * G_USEC_PER_SEC)
-#define EXPECTED_MOST  4096
-#define NAMES_MOST     20000
-#define NAME_ROOM      20 /* bytes that ~N and .eml may take */
-#define LASTING_FLAGS  (~(guint32)MESSAGE_RECENT)
-#define KEYWORDS_BYTES 4096
+#define EXPECTED_US   (G_GINT64_CONSTANT(3600) * G_USEC_PER_SEC)
+#define EXPECTED_MOST 4096
+#define NAMES_MOST    20000
+#define NAME_ROOM     20 /* bytes that ~N and .eml may take */
+#define LASTING_FLAGS (~(guint32)MESSAGE_RECENT)
 
 /* --- life
  * ---------------------------------------------------------------------------------------------- */
@@ -80,18 +79,16 @@ mailbox_shown(const Mailbox *mailbox, guint32 uid)
 	return uidset_contains(mailbox->hidden, uid) ? NULL : messages_get(mailbox->messages, uid);
 }
 
-/* The listing is another one from now on. Under the lock. */
-static void
-touch(Mailbox *mailbox)
+void
+mailbox_touch(Mailbox *mailbox)
 {
 	mailbox->version++;
 	mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
 	mailbox_note_own(mailbox);
 }
 
-/* With no lock held. */
-static void
-tell_listing(Mailbox *mailbox)
+void
+mailbox_tell_listing(Mailbox *mailbox)
 {
 	mailbox->house->news->listing(mailbox->house->user, mailbox);
 	mailbox_wake(mailbox);
@@ -123,7 +120,7 @@ row_of(const Mailbox *mailbox, const MessageEntry *entry)
 {
 	return (IndexMessage){
 		.info = {.uid = entry->uid,
-			 .flags = entry->flags,
+			 .flags = mailbox_stored_flags(mailbox, entry->uid, entry->flags),
 			 .size = entry->size,
 			 .date = entry->date,
 			 .keywords = messages_keywords(mailbox->messages, entry)},
@@ -268,10 +265,10 @@ mailbox_take_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *nam
 	}
 	if (serial == mailbox->serial)
 		store_row(mailbox, batch, uid);
-	touch(mailbox);
+	mailbox_touch(mailbox);
 	index_submit(mailbox->house->index, batch);
 	g_rw_lock_writer_unlock(&mailbox->lock);
-	tell_listing(mailbox);
+	mailbox_tell_listing(mailbox);
 	return holder;
 }
 
@@ -295,7 +292,7 @@ mailbox_set_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name
 		IndexBatch *batch = index_batch_new(serial);
 
 		store_row(mailbox, batch, uid);
-		touch(mailbox);
+		mailbox_touch(mailbox);
 		index_submit(mailbox->house->index, batch);
 	}
 	g_rw_lock_writer_unlock(&mailbox->lock);
@@ -306,7 +303,7 @@ mailbox_set_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name
 		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_EXISTS,
 				    "another message has that name");
 	else
-		tell_listing(mailbox);
+		mailbox_tell_listing(mailbox);
 	return there && !taken;
 }
 
@@ -377,7 +374,7 @@ adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *o
 		index_batch_add(batch, &now);
 	}
 	index_submit(mailbox->house->index, batch);
-	touch(mailbox);
+	mailbox_touch(mailbox);
 }
 
 static gboolean
@@ -401,7 +398,7 @@ adopt_row(Mailbox *mailbox, guint32 uidvalidity, IndexMessage *row, const char *
 				     g_steal_pointer(&stem));
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (known)
-		tell_listing(mailbox);
+		mailbox_tell_listing(mailbox);
 	return known;
 }
 
@@ -463,7 +460,7 @@ account_for_dropped(Mailbox *mailbox, const GArray *uids)
 		index_batch_remove(batch, uid);
 	}
 	index_submit(mailbox->house->index, batch);
-	touch(mailbox);
+	mailbox_touch(mailbox);
 	row = mailbox_row(mailbox);
 	index_put_mailbox(mailbox->house->index, &row);
 }
@@ -490,7 +487,7 @@ mailbox_drop(Mailbox *mailbox, guint32 serial, const UidSet *uids)
 					   names->pdata[i]);
 	}
 	if (gone->len > 0)
-		tell_listing(mailbox);
+		mailbox_tell_listing(mailbox);
 }
 
 void
@@ -511,150 +508,7 @@ mailbox_hide(Mailbox *mailbox, guint32 serial, guint32 uid, gboolean hidden)
 	}
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (changed)
-		tell_listing(mailbox);
-}
-
-/* Those of @uids that are here, without a look at all others. Under the lock. (transfer full) */
-static GArray *
-uids_here(const Mailbox *mailbox, guint32 serial, const UidSet *uids)
-{
-	GArray *here = g_array_new(FALSE, FALSE, sizeof(guint32));
-	guint32 first, last;
-
-	for (guint i = 0; serial == mailbox->serial && i < uidset_n_ranges(uids); i++) {
-		uidset_range(uids, i, &first, &last);
-		for (guint rank = messages_rank(mailbox->messages, first);
-		     rank < messages_count(mailbox->messages); rank++) {
-			guint32 uid = messages_at(mailbox->messages, rank)->uid;
-
-			if (uid > last)
-				break;
-			g_array_append_val(here, uid);
-		}
-	}
-	return here;
-}
-
-void
-mailbox_mark(Mailbox *mailbox, guint32 serial, const UidSet *uids)
-{
-	g_autoptr(GArray) here = NULL;
-
-	g_rw_lock_writer_lock(&mailbox->lock);
-	here = uids_here(mailbox, serial, uids);
-	for (guint i = 0; i < here->len; i++) {
-		guint32 uid = g_array_index(here, guint32, i);
-
-		uidset_add(mailbox->hidden, uid, uid);
-		uidset_add(mailbox->deleted, uid, uid);
-	}
-	touch(mailbox);
-	g_rw_lock_writer_unlock(&mailbox->lock);
-	mailbox_put_flags(mailbox, serial, uids, MESSAGE_DELETED, NULL, 0, NULL, NULL);
-	tell_listing(mailbox);
-}
-
-UidSet *
-mailbox_marked(Mailbox *mailbox, guint32 serial)
-{
-	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
-
-	return serial == mailbox->serial ? uidset_copy(mailbox->deleted) : uidset_new();
-}
-
-/* --- flags
- * -------------------------------------------------------------------------------------------- */
-
-static gboolean
-has_word(char **words, const char *word)
-{
-	for (guint i = 0; words[i] != NULL; i++)
-		if (g_ascii_strcasecmp(words[i], word) == 0)
-			return TRUE;
-	return FALSE;
-}
-
-/* The keywords without those in @remove, with those in @add. (transfer full) */
-static char *
-edit_keywords(const char *keywords, char **add, char **remove)
-{
-	g_auto(GStrv) words = g_strsplit(keywords, " ", -1);
-	GString *text = g_string_new(NULL);
-
-	for (guint i = 0; words[i] != NULL; i++)
-		if (*words[i] != '\0' && !has_word(remove, words[i]))
-			g_string_append_printf(text, "%s%s", text->len > 0 ? " " : "", words[i]);
-	for (guint i = 0; add[i] != NULL; i++)
-		if (*add[i] != '\0' && !has_word(words, add[i]) && text->len < KEYWORDS_BYTES)
-			g_string_append_printf(text, "%s%s", text->len > 0 ? " " : "", add[i]);
-	return g_string_free(text, FALSE);
-}
-
-MailboxMoment
-mailbox_moment(Mailbox *mailbox)
-{
-	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
-
-	return (MailboxMoment){mailbox->state.highestmodseq, mailbox->n_synced};
-}
-
-/* What was told since then may be newer than what is put over it now. Under the lock. */
-static void
-go_back_to(Mailbox *mailbox, const MailboxMoment *asked)
-{
-	IndexMailbox row;
-
-	if (asked == NULL || asked->n_synced == mailbox->n_synced)
-		return;
-	mailbox->stale = TRUE;
-	mailbox->state.highestmodseq = MIN(mailbox->state.highestmodseq, asked->modseq);
-	row = mailbox_row(mailbox);
-	index_put_mailbox(mailbox->house->index, &row);
-}
-
-void
-mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, guint32 add,
-		  const char *add_keywords, guint32 remove, const char *remove_keywords,
-		  const MailboxMoment *asked)
-{
-	g_auto(GStrv) plus = g_strsplit(add_keywords != NULL ? add_keywords : "", " ", -1);
-	g_auto(GStrv) minus = g_strsplit(remove_keywords != NULL ? remove_keywords : "", " ", -1);
-	g_autoptr(GArray) changed = g_array_new(FALSE, FALSE, sizeof(guint32));
-	g_autoptr(GArray) here = NULL;
-	IndexBatch *batch = index_batch_new(serial);
-	gboolean again;
-
-	g_rw_lock_writer_lock(&mailbox->lock);
-	here = uids_here(mailbox, serial, uids);
-	for (guint i = 0; i < here->len; i++) {
-		guint32 uid = g_array_index(here, guint32, i);
-		const MessageEntry *entry = messages_get(mailbox->messages, uid);
-		guint32 flags = (entry->flags | add) & ~remove & LASTING_FLAGS;
-		g_autofree char *keywords = NULL;
-
-		if (mailbox->syncing)
-			uidset_add(mailbox->flagged, uid, uid);
-		keywords = edit_keywords(messages_keywords(mailbox->messages, entry), plus, minus);
-		if (!messages_set_flags(mailbox->messages, uid, flags, keywords))
-			continue;
-		index_batch_flags(batch, uid, flags, keywords);
-		g_array_append_val(changed, uid);
-	}
-	if (changed->len > 0) {
-		mailbox->marks++;
-		mailbox->marked = g_get_real_time() / G_USEC_PER_SEC;
-	}
-	mailbox_note_own(mailbox);
-	if (serial == mailbox->serial)
-		go_back_to(mailbox, asked);
-	again = mailbox->stale;
-	index_submit(mailbox->house->index, batch);
-	g_rw_lock_writer_unlock(&mailbox->lock);
-	if (again)
-		mailbox_refresh_soon(mailbox);
-	for (guint i = 0; i < changed->len; i++)
-		mailbox->house->news->changed(mailbox->house->user, mailbox, serial,
-					      g_array_index(changed, guint32, i));
+		mailbox_tell_listing(mailbox);
 }
 
 /* --- copies

@@ -123,6 +123,15 @@ gint64 mailbox_pace(const Mailbox *mailbox);
 /* Asks for news then. With no lock held. */
 void mailbox_refresh_soon(Mailbox *mailbox);
 
+/* The listing is another one from now on. Under the lock; then to be told with no lock held. */
+void mailbox_touch(Mailbox *mailbox);
+void mailbox_tell_listing(Mailbox *mailbox);
+
+/* What the index keeps: whose \Deleted it is, too. Under the lock. */
+guint32 mailbox_stored_flags(const Mailbox *mailbox, guint32 uid, guint32 flags);
+/* What it kept, made the flags of the message. TRUE: \Deleted is ours. */
+gboolean mailbox_take_stored_flags(guint32 *flags);
+
 /* Calls those who wait, and forgets them. With no lock held. */
 void mailbox_wake(Mailbox *mailbox);
 

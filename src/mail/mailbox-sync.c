@@ -193,8 +193,10 @@ publish(Sync *sync)
 			else if (!uidset_contains(mailbox->flagged, row.info.uid) &&
 				 messages_set_flags(mailbox->messages, row.info.uid, row.info.flags,
 						    row.info.keywords)) {
-				index_batch_flags(batch, row.info.uid, row.info.flags,
-						  row.info.keywords);
+				index_batch_flags(
+					batch, row.info.uid,
+					mailbox_stored_flags(mailbox, row.info.uid, row.info.flags),
+					row.info.keywords);
 				g_array_append_val(marked, row.info.uid);
 			}
 		}
@@ -313,7 +315,7 @@ on_flags(gpointer user, guint32 uid, guint32 flags, const char *keywords)
 	Sync *sync = user;
 	Mailbox *mailbox = sync->mailbox;
 	const MessageEntry *entry;
-	guint32 before;
+	guint32 before, stored;
 	gboolean changed;
 
 	if (!is_founded(sync))
@@ -340,10 +342,11 @@ on_flags(gpointer user, guint32 uid, guint32 flags, const char *keywords)
 		mailbox->marks++;
 		mailbox->marked = g_get_real_time() / G_USEC_PER_SEC;
 	}
+	stored = mailbox_stored_flags(mailbox, uid, flags);
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (!changed)
 		return;
-	index_batch_flags(batch_of(sync), uid, flags, keywords);
+	index_batch_flags(batch_of(sync), uid, stored, keywords);
 	mailbox->house->news->changed(mailbox->house->user, mailbox, mailbox->serial, uid);
 }
 

@@ -208,16 +208,26 @@ mailbox_wake(Mailbox *mailbox)
 /* --- the listing: from the index
  * --------------------------------------------------------------------- */
 
+typedef struct {
+	Messages *messages;
+	UidSet *ours; /* marked to go by us */
+} Loading;
+
 static void
 load_message(gpointer user, const IndexMessage *stored)
 {
-	Messages *messages = user;
-	const MessageEntry *entry = messages_add(messages, &stored->info, stored->name);
+	const Loading *loading = user;
+	Messages *messages = loading->messages;
+	MessageInfo info = stored->info;
+	const MessageEntry *entry;
 
+	if (mailbox_take_stored_flags(&info.flags))
+		uidset_add(loading->ours, info.uid, info.uid);
+	entry = messages_add(messages, &info, stored->name);
 	if (entry != NULL && stored->has_crc)
-		messages_set_exact(messages, stored->info.uid, stored->info.size, stored->crc);
+		messages_set_exact(messages, info.uid, info.size, stored->crc);
 	else if (entry != NULL && stored->size_exact)
-		messages_set_size(messages, stored->info.uid, stored->info.size);
+		messages_set_size(messages, info.uid, info.size);
 }
 
 void
@@ -225,9 +235,11 @@ mailbox_load(Mailbox *mailbox)
 {
 	g_autoptr(GMutexLocker) loading = g_mutex_locker_new(&mailbox->load_lock);
 	g_autoptr(Messages) messages = NULL;
+	g_autoptr(UidSet) ours = uidset_new();
 	g_autoptr(GError) error = NULL;
 	guint32 serial, count;
 	gboolean loaded;
+	Loading into;
 
 	g_rw_lock_reader_lock(&mailbox->lock);
 	loaded = mailbox->loaded;
@@ -240,11 +252,13 @@ mailbox_load(Mailbox *mailbox)
 	messages = messages_new();
 	if (!mailbox->house->names_uid)
 		messages_reserve(messages, count);
+	into = (Loading){messages, ours};
 	if (serial != 0 &&
-	    !index_each_message(mailbox->house->index, serial, load_message, messages, &error)) {
+	    !index_each_message(mailbox->house->index, serial, load_message, &into, &error)) {
 		g_debug("%s: index: %s", mailbox->raw_name, error->message);
 		g_clear_pointer(&messages, messages_free);
 		messages = messages_new();
+		uidset_remove(ours, 1, G_MAXUINT32);
 		serial = 0;
 	}
 	mailbox_load_kept(mailbox, messages);
@@ -255,6 +269,8 @@ mailbox_load(Mailbox *mailbox)
 			  messages_count(messages) == mailbox->state.count;
 	messages_free(mailbox->messages);
 	mailbox->messages = g_steal_pointer(&messages);
+	uidset_add_all(mailbox->hidden, ours);
+	uidset_add_all(mailbox->deleted, ours);
 	mailbox->loaded = TRUE;
 	mailbox->version++;
 	g_rw_lock_writer_unlock(&mailbox->lock);

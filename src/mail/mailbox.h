@@ -218,7 +218,8 @@ void mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, gui
 gboolean mailbox_secure_body(Mailbox *mailbox, guint32 serial, guint32 uid);
 /* TRUE: the archive has it, and the server no more, as far as it was asked in this mount. */
 gboolean mailbox_is_only_kept(Mailbox *mailbox, guint32 uid);
-/* These carry \Deleted by our hand and could not be removed: hidden as long as they carry it. */
+/* These carry \Deleted by our hand and could not be removed: hidden as long as they carry it, in
+ * this mount and, by the index, in the next. */
 void mailbox_mark(Mailbox *mailbox, guint32 serial, const UidSet *uids);
 UidSet *mailbox_marked(Mailbox *mailbox, guint32 serial); /* those of them. (transfer full) */
 /* Another file name, kept in the index. INVALID (not a .eml name, or another message's <uid>.eml),

@@ -290,6 +290,46 @@ test_what_others_changed_under_a_sync_wins(Fixture *fixture, gconstpointer data)
 	assert_mirrors(fixture);
 }
 
+/* 2 is ours, 3 is not; what was told of 2 before does not matter. */
+static void
+test_what_we_marked_is_known_to_the_next_mount(Fixture *fixture, gconstpointer told)
+{
+	g_autoptr(UidSet) uids = just(2);
+	g_autoptr(UidSet) marked = NULL;
+
+	fake_server_fill(fixture->server, "INBOX", 4);
+	refresh(fixture);
+	fake_server_flag(fixture->server, "INBOX", 3, MESSAGE_DELETED, "");
+	fake_server_flag(fixture->server, "INBOX", 2, MESSAGE_DELETED, "");
+	if (told != NULL)
+		refresh(fixture);
+	mailbox_mark(fixture->mailbox, serial_of(fixture), uids);
+	if (told == NULL)
+		refresh(fixture);
+	leave(fixture);
+	enter(fixture);
+	refresh(fixture);
+	g_assert_cmpuint(view_of(fixture).count, ==, 3);
+	g_assert_false(mailbox_get(fixture->mailbox, serial_of(fixture), 2, &(MessageView){0}));
+	assert_flags(fixture, 3, "\\Deleted");
+	marked = mailbox_marked(fixture->mailbox, serial_of(fixture));
+	g_assert_true(uidset_contains(marked, 2));
+	g_assert_cmpuint(uidset_count(marked), ==, 1);
+	/* Somebody saves it, and marks it later: then it is theirs, also in the next mount. */
+	fake_server_flag(fixture->server, "INBOX", 2, 0, "");
+	refresh(fixture);
+	g_assert_cmpuint(view_of(fixture).count, ==, 4);
+	fake_server_flag(fixture->server, "INBOX", 2, MESSAGE_DELETED, "");
+	refresh(fixture);
+	leave(fixture);
+	enter(fixture);
+	refresh(fixture);
+	assert_mirrors(fixture);
+	uidset_free(g_steal_pointer(&marked));
+	marked = mailbox_marked(fixture->mailbox, serial_of(fixture));
+	g_assert_true(uidset_is_empty(marked));
+}
+
 static void
 test_news_of_a_run_of_our_own_changes_are_asked_about_once(Fixture *fixture, gconstpointer data)
 {
@@ -410,6 +450,10 @@ main(int argc, char **argv)
 	    test_what_others_changed_after_us_wins);
 	ADD("what-others-changed-under-a-sync-wins", NULL,
 	    test_what_others_changed_under_a_sync_wins);
+	ADD("what-we-marked-is-known-to-the-next-mount", NULL,
+	    test_what_we_marked_is_known_to_the_next_mount);
+	ADD("what-we-marked-and-heard-of-is-known-to-the-next-mount", "told",
+	    test_what_we_marked_is_known_to_the_next_mount);
 	ADD("news-of-a-run-of-our-own-changes-are-asked-about-once", NULL,
 	    test_news_of_a_run_of_our_own_changes_are_asked_about_once);
 	ADD("names-that-would-be-ambiguous-are-refused", NULL,
