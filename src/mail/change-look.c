@@ -66,8 +66,10 @@ do_again(Changes *changes, Change *change)
 	}
 	copy = mailbox_copy_of(change->mailbox, change->serial, change->uid);
 	if (copy != NULL) {
+		g_mutex_lock(&changes->lock);
 		message_copy_free(change->copy);
 		change->copy = copy;
+		g_mutex_unlock(&changes->lock);
 	}
 	if (change->target != NULL)
 		change->target_next = mailbox_next_uid(change->target, &change->target_validity);
@@ -80,8 +82,11 @@ do_again(Changes *changes, Change *change)
 static void
 do_other_half(Changes *changes, Change *change)
 {
+	g_mutex_lock(&changes->lock);
+	change_has_come(changes, change);
 	change->kind = DO_EXPUNGE;
 	change->target = NULL;
+	g_mutex_unlock(&changes->lock);
 	do_again(changes, change);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of Changes: change.c (life, lanes, waiting), change-flight.c (a request and what
- * becomes of its changes), change-look.c (those of which nobody knows), change-moves.c,
- * change-remove.c, change-flags.c, change-folders.c. */
+ * becomes of its changes), change-coming.c (on their way), change-look.c (those of which nobody
+ * knows), change-moves.c, change-remove.c, change-flags.c, change-folders.c. */
 #pragma once
 
 #include "base/error.h"
@@ -28,9 +28,10 @@ typedef struct {
 	RequestFlags add, remove;	      /* STORE */
 	guint64 record;			      /* in the journal; 0: none */
 	guint tries;
-	gboolean early; /* answered for: hidden, and to be brought to an end whatever comes */
-	gboolean doubt; /* it may be done: to be looked for first */
-	gboolean lost;	/* the line was lost while it was being done */
+	char *coming_as; /* under which name it is looked for in the target; NULL: it is not */
+	gboolean early;	 /* answered for: hidden, and to be brought to an end whatever comes */
+	gboolean doubt;	 /* it may be done: to be looked for first */
+	gboolean lost;	 /* the line was lost while it was being done */
 
 	/* What a flight has learnt. */
 	gboolean copied;
@@ -67,6 +68,7 @@ struct Changes {
 	gboolean stopped, hurry;
 	GHashTable *lanes;   /* key → Lane */
 	GHashTable *all;     /* every Change that is not over */
+	GHashTable *coming;  /* target → those on their way into it: change-coming.c */
 	GQueue stuck;	     /* of Change: early ones that wait for a line */
 	GPtrArray *unplaced; /* of ChangeRecord: their mailboxes are not known yet */
 	GHashTable *errors;  /* Mailbox → GError: of early ones, first since the last wait */
@@ -99,6 +101,12 @@ void change_get_stuck(Changes *changes, Change *change);
 /* Calls those whose wait is over. */
 void changes_check_waiters(Changes *changes);
 void changes_log(Changes *changes, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* One that was answered for is to be found in its target, while it is on its way. Under the lock.
+ */
+GHashTable *changes_coming_new(void);
+void change_is_coming(Changes *changes, Change *change);
+void change_has_come(Changes *changes, Change *change); /* or goes elsewhere */
 
 /* Sends these, all of one lane; takes the array. */
 void change_fly(Changes *changes, Lane *lane, GPtrArray *batch);

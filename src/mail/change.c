@@ -85,6 +85,7 @@ change_free(Change *change)
 	uidset_free(change->uids);
 	message_copy_free(change->copy);
 	g_free(change->name);
+	g_free(change->coming_as);
 	g_free(change->add.keywords);
 	g_free(change->remove.keywords);
 	g_free(change);
@@ -288,6 +289,8 @@ change_submit(Changes *changes, Change *change, gboolean run)
 		mailbox_hide(change->mailbox, change->serial, change->uid, TRUE);
 	g_mutex_lock(&changes->lock);
 	change->early = early;
+	if (early)
+		change_is_coming(changes, change);
 	lane = lane_of(changes, change);
 	g_queue_push_tail(&lane->waiting, change);
 	batch = take_off(lane);
@@ -330,6 +333,7 @@ change_finish(Changes *changes, Change *change, const GError *error)
 		change_journal_done(changes->journal, change->record);
 	g_mutex_lock(&changes->lock);
 	g_hash_table_remove(changes->all, change);
+	change_has_come(changes, change);
 	if (change->early) {
 		changes->early--;
 		if (error != NULL && !g_hash_table_contains(changes->errors, change->mailbox))
@@ -472,59 +476,6 @@ changes_await(Changes *changes, Mailbox *mailbox, void (*wake)(gpointer user), g
 	return TRUE;
 }
 
-/* The name that it will have there. */
-static gboolean
-will_be_called(const Change *change, const char *name)
-{
-	return strcmp(change->name != NULL ? change->name : change->copy->name, name) == 0;
-}
-
-/* Under the lock. */
-static const Change *
-find_coming(Changes *changes, Mailbox *target, const char *name)
-{
-	GHashTableIter iter;
-	gpointer data;
-
-	if (changes->early == 0)
-		return NULL;
-	g_hash_table_iter_init(&iter, changes->all);
-	while (g_hash_table_iter_next(&iter, &data, NULL)) {
-		const Change *change = data;
-
-		if (change->early && change->target == target && change->kind == DO_MOVE &&
-		    (name == NULL || will_be_called(change, name)))
-			return change;
-	}
-	return NULL;
-}
-
-gboolean
-changes_coming(Changes *changes, Mailbox *target, const char *name)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&changes->lock);
-
-	return find_coming(changes, target, name) != NULL;
-}
-
-gboolean
-changes_find_coming(Changes *changes, Mailbox *target, const char *name, MessageView *out)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&changes->lock);
-	const Change *change = find_coming(changes, target, name);
-
-	if (change == NULL || change->copy == NULL)
-		return FALSE;
-	*out = (MessageView){
-		.serial = change->serial,
-		.uid = change->uid,
-		.size = MAX(change->copy->info.size, 1),
-		.date = change->copy->info.date,
-		.flags = change->copy->info.flags,
-	};
-	return TRUE;
-}
-
 ChangesStatus
 changes_status(Changes *changes)
 {
@@ -600,6 +551,7 @@ place_record(Changes *changes, const ChangeRecord *record)
 	g_mutex_lock(&changes->lock);
 	g_hash_table_add(changes->all, change);
 	changes->early++;
+	change_is_coming(changes, change);
 	g_queue_push_tail(&changes->stuck, change);
 	g_mutex_unlock(&changes->lock);
 	return TRUE;
@@ -713,6 +665,7 @@ changes_new(Account *account, const ChangesConfig *config, GError **error)
 	g_cond_init(&changes->wake);
 	changes->lanes = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, lane_free);
 	changes->all = g_hash_table_new(NULL, NULL);
+	changes->coming = changes_coming_new();
 	changes->errors = g_hash_table_new_full(NULL, NULL, NULL, error_free);
 	changes->waiters = g_array_new(FALSE, FALSE, sizeof(ChangeWaiter));
 	changes->journal = change_journal_open(config->state_dir, &changes->unplaced, error);
@@ -754,6 +707,7 @@ changes_free(Changes *changes)
 	change_journal_close(changes->journal);
 	g_hash_table_unref(changes->lanes);
 	g_hash_table_unref(changes->all);
+	g_hash_table_unref(changes->coming);
 	g_hash_table_unref(changes->errors);
 	g_clear_error(&changes->error);
 	g_array_unref(changes->waiters);
