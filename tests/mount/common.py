@@ -180,8 +180,9 @@ class Place:
 
     def mountpoint(self, name="mnt"):
         path = self.path(name)
-        os.makedirs(path, exist_ok=True)
+        # A mount there may be dead.
         if path not in self.mounts:
+            os.makedirs(path, exist_ok=True)
             self.mounts.append(path)
         return path
 
