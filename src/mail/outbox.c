@@ -591,6 +591,8 @@ take_up(Outbox *outbox, Upload *upload, gboolean copied, GPtrArray *sent)
 	if (upload->state != SPOOL_QUEUED && upload->state != SPOOL_SENDING && !begun)
 		return;
 	upload->ready_at = g_get_monotonic_time() + outbox->hold * (gint64)G_USEC_PER_SEC;
+	/* The row may be that of the bytes before they were completed. */
+	upload->proved = upload->state != SPOOL_QUEUED;
 	if (word == LEDGER_SENT) {
 		upload->under_way = TRUE;
 		g_ptr_array_add(sent, outbox_ref(upload));

@@ -10,7 +10,18 @@
 #include "fake-backend.h"
 #include "mail/uploads.h"
 
+typedef struct Fixture Fixture;
+
+/* What a test adds to each life. */
 typedef struct {
+	void (*made)(Fixture *fixture);	 /* there is an account */
+	void (*begun)(Fixture *fixture); /* and uploads */
+	void (*ends)(Fixture *fixture);	 /* both end after this */
+	void (*ended)(Fixture *fixture); /* they are stopped, not freed */
+} Life;
+
+struct Fixture {
+	const Life *life; /* NULL: nothing */
 	FakeServer *server;
 	char *cache, *state;
 	Account *account;
@@ -20,7 +31,7 @@ typedef struct {
 
 	GMutex lock; /* guards all below */
 	GString *log, *gone;
-} Fixture;
+};
 
 static inline void
 on_listing(gpointer user, Mailbox *mailbox)
@@ -123,6 +134,8 @@ enter(Fixture *fixture)
 
 	fixture->account = account_new(&config, &account_news, fixture, &error);
 	g_assert_no_error(error);
+	if (fixture->life != NULL)
+		fixture->life->made(fixture);
 	fixture->spool = spool_open(fixture->state, &error);
 	g_assert_no_error(error);
 	/* The queue comes first: what it holds is there before anybody can ask. */
@@ -130,6 +143,8 @@ enter(Fixture *fixture)
 				       fixture, &error);
 	g_assert_no_error(error);
 	g_assert_true(account_start(fixture->account, NULL, &offline, &reason, &error));
+	if (fixture->life != NULL)
+		fixture->life->begun(fixture);
 	fixture->inbox = account_child(fixture->account, ACCOUNT_ROOT_DIRECTORY, "INBOX");
 	fixture->archive = account_child(fixture->account, ACCOUNT_ROOT_DIRECTORY, "Archive");
 	g_assert_nonnull(fixture->inbox);
@@ -138,8 +153,12 @@ enter(Fixture *fixture)
 static inline void
 leave(Fixture *fixture)
 {
+	if (fixture->life != NULL)
+		fixture->life->ends(fixture);
 	uploads_stop(fixture->uploads);
 	account_stop(fixture->account);
+	if (fixture->life != NULL)
+		fixture->life->ended(fixture);
 	g_clear_pointer(&fixture->uploads, uploads_free);
 	g_clear_pointer(&fixture->account, account_free);
 	g_clear_pointer(&fixture->spool, spool_close);
