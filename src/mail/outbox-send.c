@@ -234,6 +234,11 @@ fill(Outbox *outbox, Letter *letter, GError **error)
 			return FALSE;
 	}
 	upload->proved = TRUE;
+	/* What a killed mailfs had made of it is not in its entry yet. */
+	g_mutex_lock(&upload->uploads->lock);
+	upload->size = letter->composed->size;
+	upload->crc = letter->composed->crc;
+	g_mutex_unlock(&upload->uploads->lock);
 	letter->smtp.size = letter->composed->size;
 	if (!letter->composed->is_wire) {
 		int wire = make_wire(outbox, letter->fd, &letter->smtp.size, error);

@@ -6,7 +6,7 @@
 
 /* A life that ends at that moment, then another one, which sends what it thinks right. */
 static void
-live_twice(OutboxFixture *fixture, Moment moment)
+live_until(OutboxFixture *fixture, Moment moment)
 {
 	g_mutex_lock(&fixture->lock);
 	fixture->ends_at = moment;
@@ -15,6 +15,12 @@ live_twice(OutboxFixture *fixture, Moment moment)
 	FAKE_WAIT(is_over_at(fixture, AT_NO_TIME));
 	leave(&fixture->base);
 	fixture->ends_at = AT_NO_TIME;
+}
+
+static void
+live_twice(OutboxFixture *fixture, Moment moment)
+{
+	live_until(fixture, moment);
 	begin_again(fixture, g_steal_pointer(&fixture->state), g_steal_pointer(&fixture->cache),
 		    TRUE);
 }
@@ -53,6 +59,23 @@ test_killed_at_any_moment_it_is_delivered_once_or_said_to_be_perhaps(OutboxFixtu
 		}
 		before = after;
 	}
+}
+
+/* What the first life made of the file is not in its entry, and the second one only puts it off. */
+static void
+test_killed_and_put_off_it_is_still_what_was_written(OutboxFixture *fixture, gconstpointer data)
+{
+	live_until(fixture, AT_ENVELOPE);
+	g_queue_push_tail(&fixture->answers, (gpointer) "450 4.2.1 mailbox busy");
+	begin_again(fixture, g_steal_pointer(&fixture->state), g_steal_pointer(&fixture->cache),
+		    TRUE);
+	FAKE_WAIT(has_status(fixture, outbox_of(fixture), "x.eml", "retry"));
+	leave(&fixture->base);
+	begin_again(fixture, copy_of(fixture->base.state), copy_of(fixture->base.cache), TRUE);
+	outbox_retry(fixture->outbox);
+	FAKE_WAIT(holds(fixture, outbox_of(fixture), ""));
+	g_assert_true(holds(fixture, failed_of(fixture), ""));
+	g_assert_cmpuint(n_delivered(fixture), ==, 1);
 }
 
 static void
@@ -199,6 +222,8 @@ main(int argc, char **argv)
 		   outbox_teardown)
 	TEST("killed-at-any-moment-it-is-delivered-once-or-said-to-be-perhaps",
 	     killed_at_any_moment_it_is_delivered_once_or_said_to_be_perhaps);
+	TEST("killed-and-put-off-it-is-still-what-was-written",
+	     killed_and_put_off_it_is_still_what_was_written);
 	TEST("a-lost-line-leaves-it-unsent-before-the-end-and-in-doubt-behind",
 	     a_lost_line_leaves_it_unsent_before_the_end_and_in_doubt_behind);
 	TEST("what-is-in-sent-was-delivered-after-all", what_is_in_sent_was_delivered_after_all);
