@@ -76,17 +76,20 @@ here:
   driver = accept
   domains = +local_domains
   local_parts = dsearch,filter=dir;{dir}/home
-  transport = maildir
+  transport = lda
 
+# Dovecot's own, which tells those who wait for news.
 begin transports
-maildir:
-  driver = appendfile
-  directory = {dir}/home/$local_part_data/mail/INBOX
-  maildir_format
-  create_directory
+lda:
+  driver = pipe
+  command = {lda} -c {dir}/dovecot.conf -o postmaster_address=root@localhost -o mail_home={dir}/home/$local_part_data
   delivery_date_add
   envelope_to_add
   return_path_add
+  message_prefix =
+  message_suffix =
+  return_output
+  use_shell = false
 
 begin retry
 * * F,2m,5s
@@ -148,6 +151,7 @@ class Exim:
         self.exim = shutil.which("exim4", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
         if self.exim is None:
             raise RuntimeError("exim4 is not installed: run contrib/install")
+        self.lda = "/usr/lib/dovecot/dovecot-lda"
         self.port, self.tls_port = free_ports(2)
         for name in people:
             os.makedirs(server.path("home", name, "mail"), exist_ok=True)
@@ -165,7 +169,7 @@ class Exim:
             "  accept\n" for stage, (key, rules) in STAGES.items())
         with open(server.path("relay.conf"), "w", encoding="utf-8") as file:
             file.write(CONFIG.format(
-                dir=server.directory, exim=self.exim, user=server.account.pw_name, group=group.stdout.strip(),
+                dir=server.directory, exim=self.exim, lda=self.lda, user=server.account.pw_name, group=group.stdout.strip(),
                 port=self.port, tls_port=self.tls_port, name=server.user, password=server.password, acls=acls,
                 chunking=hosts(chunking), pipelining=hosts(pipelining), utf8=hosts(utf8),
                 eight_bit="true" if eight_bit else "false", size_limit=size_limit,
