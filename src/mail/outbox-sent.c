@@ -119,8 +119,8 @@ move_to_sent(Outbox *outbox, Upload *upload, Mailbox *sent, const char *name, gb
 	g_ptr_array_add(outbox->unsaved, outbox_ref(upload));
 }
 
-static void
-end(Outbox *outbox, Upload *upload)
+void
+outbox_end(Outbox *outbox, Upload *upload)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&outbox->uploads->lock);
 
@@ -151,7 +151,7 @@ outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean l
 		sent = NULL;
 	}
 	if (sent == NULL) {
-		end(outbox, upload);
+		outbox_end(outbox, upload);
 		return;
 	}
 	name = name_in_sent(outbox, upload, &message_id);
@@ -332,7 +332,7 @@ was_sent(Outbox *outbox, Upload *upload)
 {
 	uploads_log(outbox->uploads, upload, "its Message-ID is in Sent: it was delivered");
 	ledger_note(outbox->ledger, upload->ticket, LEDGER_SENT);
-	end(outbox, upload);
+	outbox_end(outbox, upload);
 	outbox_commit(outbox);
 	outbox_tell(outbox, upload->id, OUTBOX_SENT, 250, NULL, NULL);
 }

@@ -580,10 +580,14 @@ work(gpointer data)
 
 #define OLD_S 3600
 
-/* What an earlier life has left, against what the ledger says of it. Under the lock.
- * @sent: takes what a server has. */
+typedef struct {
+	GPtrArray *sent; /* of Upload, references: a server has them */
+	GPtrArray *old;	 /* the same, and all was done for them long ago */
+} TakenUp;
+
+/* What an earlier life has left, against what the ledger says of it. Under the lock. */
 static void
-take_up(Outbox *outbox, Upload *upload, gboolean copied, GPtrArray *sent)
+take_up(Outbox *outbox, Upload *upload, gboolean copied, TakenUp *out)
 {
 	LedgerWord word = ledger_word(outbox->ledger, upload->ticket);
 	gboolean begun = upload->state == SPOOL_DOT;
@@ -595,7 +599,8 @@ take_up(Outbox *outbox, Upload *upload, gboolean copied, GPtrArray *sent)
 	upload->proved = upload->state != SPOOL_QUEUED;
 	if (word == LEDGER_SENT) {
 		upload->under_way = TRUE;
-		g_ptr_array_add(sent, outbox_ref(upload));
+		/* Only a crash right after the answer leaves one begun; its copy is not filed. */
+		g_ptr_array_add(begun ? out->sent : out->old, outbox_ref(upload));
 		return;
 	}
 	upload->state =
@@ -611,6 +616,8 @@ static void
 take_up_all(Outbox *outbox)
 {
 	g_autoptr(GPtrArray) sent = g_ptr_array_new();
+	g_autoptr(GPtrArray) old = g_ptr_array_new();
+	TakenUp taken = {sent, old};
 	g_autoptr(GError) error = NULL;
 	gboolean copied = spool_is_copy(outbox->uploads->spool);
 	gboolean settled;
@@ -619,7 +626,7 @@ take_up_all(Outbox *outbox)
 	g_mutex_lock(&outbox->uploads->lock);
 	node = g_tree_node_first(uploads_folder(outbox->uploads, outbox->directory)->by_id);
 	for (; node != NULL; node = g_tree_node_next(node))
-		take_up(outbox, g_tree_node_value(node), copied, sent);
+		take_up(outbox, g_tree_node_value(node), copied, &taken);
 	node = g_tree_node_first(uploads_folder(outbox->uploads, outbox->failed)->by_id);
 	for (; node != NULL; node = g_tree_node_next(node))
 		((Upload *)g_tree_node_value(node))->state = SPOOL_KEPT;
@@ -630,7 +637,13 @@ take_up_all(Outbox *outbox)
 	ledger_forget(outbox->ledger);
 	for (guint i = 0; i < sent->len; i++)
 		outbox_file(outbox, sent->pdata[i], NULL, TRUE);
+	for (guint i = 0; i < old->len; i++)
+		outbox_end(outbox, old->pdata[i]);
 	outbox_commit(outbox);
+	for (guint i = 0; i < sent->len; i++)
+		upload_unref(sent->pdata[i]);
+	for (guint i = 0; i < old->len; i++)
+		upload_unref(old->pdata[i]);
 }
 
 static gpointer
