@@ -112,8 +112,13 @@ on_renumbered(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_s
 static void
 on_folders(gpointer user)
 {
+	Mount *mount = user;
+	Writing *writing = g_atomic_pointer_get(&mount->writing);
+
 	if (fs_of(user) != NULL)
 		fs_folders_changed(fs_of(user));
+	if (writing != NULL)
+		uploads_look(writing_uploads(writing));
 }
 
 static void

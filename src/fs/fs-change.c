@@ -45,14 +45,6 @@ fs_on_change(gpointer user, const GError *error)
 	wait_unref(wait);
 }
 
-/* TRUE: it is answered. */
-static gboolean
-reply_errno(const FsCall *call, int err)
-{
-	fuse_reply_err(call->req, err);
-	return TRUE;
-}
-
 /* --- files of uploads, by errands --- */
 
 typedef struct {
@@ -145,12 +137,6 @@ is_replacing(const FsCall *call, TreeName *name, TreeAnswer *later)
 	return TRUE;
 }
 
-static gboolean
-is_local(Mailbox *mailbox)
-{
-	return mailbox != NULL && (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0;
-}
-
 /* --- unlink, rmdir, mkdir --- */
 
 static void
@@ -175,14 +161,14 @@ answer_unlink(Fs *fs, const FsCall *call, TreeAnswer *later)
 		return FALSE;
 	switch (name.kind) {
 	case TREE_NAME_NOTHING:
-		return reply_errno(call, ENOENT);
+		return fs_reply_errno(call, ENOENT);
 	case TREE_NAME_MAILBOX:
-		return reply_errno(call, EISDIR);
+		return fs_reply_errno(call, EISDIR);
 	case TREE_NAME_FIXED:
-		return reply_errno(call, EPERM);
+		return fs_reply_errno(call, EPERM);
 	case TREE_NAME_LINK:
-		return reply_errno(call,
-				   tree_remove_link(fs->tree, call->ino, call->name) ? 0 : ENOENT);
+		return fs_reply_errno(
+			call, tree_remove_link(fs->tree, call->ino, call->name) ? 0 : ENOENT);
 	case TREE_NAME_UPLOAD:
 		push_upload_task(fs, call, &(UploadTask){.upload = g_steal_pointer(&name.upload)});
 		return TRUE;
@@ -191,13 +177,13 @@ answer_unlink(Fs *fs, const FsCall *call, TreeAnswer *later)
 			       fs_on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
 		return TRUE;
 	}
-	return reply_errno(call, EIO);
+	return fs_reply_errno(call, EIO);
 }
 
 /* A call that names something in a directory. */
-static void
-run_named(fuse_req_t req, const char *operation, FsAnswer answer,
-	  void (*finish)(Fs *fs, const FsCall *call), fuse_ino_t parent, const char *name)
+void
+fs_run_named(fuse_req_t req, const char *operation, FsAnswer answer,
+	     void (*finish)(Fs *fs, const FsCall *call), fuse_ino_t parent, const char *name)
 {
 	Fs *fs = fuse_req_userdata(req);
 	FsCall call = {
@@ -219,43 +205,7 @@ run_named(fuse_req_t req, const char *operation, FsAnswer answer,
 void
 fs_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	run_named(req, "unlink", answer_unlink, finish_unlink, parent, name);
-}
-
-static gboolean
-is_in_maildir(fuse_ino_t directory)
-{
-	Node node;
-
-	return node_from_ino(directory, &node) && node.kind == NODE_MAILDIR;
-}
-
-static gboolean
-answer_rmdir(Fs *fs, const FsCall *call, TreeAnswer *later)
-{
-	g_auto(TreeName) name = {0};
-	TreeAnswer answer = tree_resolve(fs->tree, call->ino, call->name, call->patient, &name);
-
-	if (answer.result != TREE_OK)
-		return fs_settle(fs, call, &answer, later);
-	if (name.kind == TREE_NAME_NOTHING)
-		return reply_errno(call, ENOENT);
-	/* A Maildir holds cur, new and tmp, which cannot be removed. */
-	if (name.kind == TREE_NAME_FIXED || is_in_maildir(call->ino))
-		return reply_errno(call, EPERM);
-	if (name.kind != TREE_NAME_MAILBOX)
-		return reply_errno(call, ENOTDIR);
-	if (is_local(name.mailbox))
-		return reply_errno(call, EPERM);
-	changes_rmdir(fs->changes, name.mailbox, uploads_count(fs->uploads, name.mailbox),
-		      fs_on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
-	return TRUE;
-}
-
-void
-fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-	run_named(req, "rmdir", answer_rmdir, NULL, parent, name);
+	fs_run_named(req, "unlink", answer_unlink, finish_unlink, parent, name);
 }
 
 static void
@@ -282,10 +232,10 @@ answer_mkdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 	if (answer.result != TREE_OK)
 		return fs_settle(fs, call, &answer, later);
 	if (name.kind != TREE_NAME_NOTHING)
-		return reply_errno(call, EEXIST);
-	if (is_local(name.directory) ||
+		return fs_reply_errno(call, EEXIST);
+	if (fs_is_local(name.directory) ||
 	    (node_from_ino(call->ino, &node) && node.kind == NODE_MAILDIR && node.part != 0))
-		return reply_errno(call, EPERM);
+		return fs_reply_errno(call, EPERM);
 	changes_mkdir(fs->changes, name.directory, call->name, fs_on_change,
 		      fs_put_aside(fs, call, PATIENCE_FOREVER));
 	return TRUE;
@@ -294,7 +244,7 @@ answer_mkdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 void
 fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-	run_named(req, "mkdir", answer_mkdir, finish_mkdir, parent, name);
+	fs_run_named(req, "mkdir", answer_mkdir, finish_mkdir, parent, name);
 }
 
 /* --- links --- */
@@ -518,7 +468,7 @@ rename_message(Fs *fs, const FsCall *call, const TreeName *from, TreeName *to, T
 
 	/* What would not be uploaded cannot be the name of what is there. */
 	if (uploads_name_is_local(to->file_name))
-		return reply_errno(call, EPERM);
+		return fs_reply_errno(call, EPERM);
 	if (to->kind == TREE_NAME_UPLOAD)
 		return rename_message_over_file(fs, call, from, to, later);
 	if (!within) {
@@ -533,51 +483,6 @@ rename_message(Fs *fs, const FsCall *call, const TreeName *from, TreeName *to, T
 	} else {
 		rename_within(fs, call, from, to);
 	}
-	return TRUE;
-}
-
-/* A file in the mailbox or below it: one that is on its way to the server, else any. (transfer
- * full)
- */
-static Upload *
-find_upload(Fs *fs, Mailbox *mailbox, gboolean on_its_way)
-{
-	g_autoptr(GPtrArray) uploads = uploads_of(fs->uploads, mailbox, 0);
-	g_autoptr(GPtrArray) children =
-		account_children(fs->account, mailbox_directory(mailbox), 0);
-	Upload *found = NULL;
-
-	for (guint i = 0; i < uploads->len; i++) {
-		UploadView view;
-
-		upload_view(uploads->pdata[i], &view);
-		if (!on_its_way || view.state == SPOOL_QUEUED || view.state == SPOOL_STARTED)
-			return upload_ref(uploads->pdata[i]);
-	}
-	for (guint i = 0; found == NULL && i < children->len; i++)
-		found = find_upload(fs, children->pdata[i], on_its_way);
-	return found;
-}
-
-static gboolean
-rename_mailbox(Fs *fs, const FsCall *call, const TreeName *from, const TreeName *to,
-	       TreeAnswer *later)
-{
-	Upload *upload;
-
-	if (to->kind != TREE_NAME_NOTHING)
-		return reply_errno(call, to->kind == TREE_NAME_MAILBOX ? EEXIST : ENOTDIR);
-	/* They know their mailbox by its name on the server. */
-	upload = call->patient ? find_upload(fs, from->mailbox, TRUE) : NULL;
-	if (upload != NULL)
-		return fs_wait_for_upload(upload, later);
-	upload = find_upload(fs, from->mailbox, FALSE);
-	if (upload != NULL) {
-		upload_unref(upload);
-		return reply_errno(call, EBUSY);
-	}
-	changes_rename_mailbox(fs->changes, from->mailbox, to->directory, call->target_name,
-			       fs_on_change, fs_put_aside(fs, call, PATIENCE_FOREVER));
 	return TRUE;
 }
 
@@ -598,7 +503,7 @@ rename_link(Fs *fs, const FsCall *call)
 	}
 	g_clear_error(&answer.error);
 	if (!done)
-		return reply_errno(call, EPERM);
+		return fs_reply_errno(call, EPERM);
 	finish_rename(fs, call);
 	return TRUE;
 }
@@ -624,26 +529,26 @@ static gboolean
 rename_resolved(Fs *fs, const FsCall *call, TreeName *from, TreeName *to, TreeAnswer *later)
 {
 	if (from->kind == TREE_NAME_NOTHING)
-		return reply_errno(call, ENOENT);
+		return fs_reply_errno(call, ENOENT);
 	if (from->kind == TREE_NAME_FIXED || to->kind == TREE_NAME_FIXED)
-		return reply_errno(call, EXDEV);
+		return fs_reply_errno(call, EXDEV);
 	if ((call->flags & RENAME_NOREPLACE) != 0 && to->kind != TREE_NAME_NOTHING)
-		return reply_errno(call, EEXIST);
-	if (from->kind == TREE_NAME_MAILBOX && (is_local(from->mailbox) || is_local(to->directory)))
-		return reply_errno(call, EPERM);
+		return fs_reply_errno(call, EEXIST);
+	if (from->kind == TREE_NAME_MAILBOX && (fs_is_local(from->mailbox) || fs_is_local(to->directory)))
+		return fs_reply_errno(call, EPERM);
 	if (from->kind == TREE_NAME_MAILBOX)
-		return rename_mailbox(fs, call, from, to, later);
+		return fs_rename_mailbox(fs, call, from, to);
 	if (is_number_of_another(fs, call, from, to))
 		return TRUE;
 	if (to->kind == TREE_NAME_MAILBOX)
-		return reply_errno(call, EISDIR);
+		return fs_reply_errno(call, EISDIR);
 	if (from->kind == TREE_NAME_LINK)
 		return rename_link(fs, call);
 	/* Sending is no move: mv copies, and takes the message away when its copy is safe. */
-	if (from->kind == TREE_NAME_MESSAGE && is_local(to->directory))
-		return reply_errno(call, EXDEV);
+	if (from->kind == TREE_NAME_MESSAGE && fs_is_local(to->directory))
+		return fs_reply_errno(call, EXDEV);
 	if (to->directory == NULL || to->kind == TREE_NAME_LINK)
-		return reply_errno(call, EPERM);
+		return fs_reply_errno(call, EPERM);
 	if (is_being_copied(fs, call, from, later) || is_being_copied(fs, call, to, later) ||
 	    is_replacing(call, from, later) || is_replacing(call, to, later))
 		return FALSE;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of an Fs, and the one place that names libfuse: for fs.c (requests), fs-files.c
  * (open files), fs-write.c (files being written), fs-replace.c (drafts that are), fs-change.c
- * (names, folders), fs-flags.c (flags, copies) and fs-mount.c (life, and telling the kernel). */
+ * (names), fs-folders.c (mailboxes), fs-flags.c (flags, copies) and fs-mount.c (life, and telling
+ * the kernel). */
 #pragma once
 
 #include <fuse_lowlevel.h>
@@ -192,6 +193,24 @@ void fs_forget_shown(Fs *fs, guint32 id);
 
 /* A ChangeDone: answers the call, or ends it by its `finish`. @user: from fs_put_aside(). */
 void fs_on_change(gpointer user, const GError *error);
+/* TRUE: it is answered. */
+static inline gboolean
+fs_reply_errno(const FsCall *call, int err)
+{
+	fuse_reply_err(call->req, err);
+	return TRUE;
+}
+/* A directory that no server has. NULL: the top, no */
+static inline gboolean
+fs_is_local(Mailbox *mailbox)
+{
+	return mailbox != NULL && (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0;
+}
+/* A call that names something in a directory. */
+void fs_run_named(fuse_req_t req, const char *operation, FsAnswer answer,
+		  void (*finish)(Fs *fs, const FsCall *call), fuse_ino_t parent, const char *name);
+/* Of a mailbox; TRUE: it is, or will be, answered. */
+gboolean fs_rename_mailbox(Fs *fs, const FsCall *call, const TreeName *from, const TreeName *to);
 
 void fs_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
 void fs_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);

@@ -51,6 +51,8 @@ may_move(Upload *upload, const Folder *folder, const char *name, GError **error)
 		return upload_fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more");
 	if (sent && (folder != upload->folder || uploads_name_is_local(name)))
 		return upload_fail(error, MAILFS_ERROR_BUSY, "it is on its way to the server");
+	if (!uploads_may_enter(upload->uploads, folder, error))
+		return FALSE;
 	if (there != NULL && there != upload && upload_is_sent(there))
 		return upload_fail(error, MAILFS_ERROR_BUSY,
 				   "the file of that name is on its way to the server");

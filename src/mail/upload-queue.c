@@ -148,6 +148,8 @@ pick(Uploads *uploads, Folder *folder, gint64 now, gint64 *next)
 		if (upload->send_at > now && !may_go_along(upload, now))
 			break;
 		node = g_tree_node_next(node);
+		if (upload->source_raw != NULL && uploads_is_held(uploads, upload->source_raw))
+			continue;
 		if (batch == NULL)
 			batch = batch_new(uploads, folder, kind);
 		if (kind != batch->kind || !fits(batch, upload, bytes))
@@ -177,11 +179,11 @@ pick_all(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *renamed)
 		Folder *folder = uploads->folders->pdata[i];
 		Batch *batch = NULL;
 
-		if (version != uploads->folders_version)
+		if (version != uploads->folders_version || folder->mailbox == NULL)
 			uploads_bind(uploads, folder, renamed);
 		if (folder->mailbox == NULL && g_tree_nnodes(folder->by_id) > 0)
 			*next = MIN(*next, now + ABSENT_US);
-		if (folder->mailbox != NULL && folder->batch == NULL && !offline)
+		if (folder->mailbox != NULL && folder->batch == NULL && !folder->held && !offline)
 			batch = pick(uploads, folder, now, next);
 		if (batch != NULL)
 			g_ptr_array_add(batches, batch);
@@ -268,6 +270,7 @@ turn(Uploads *uploads)
 	GPtrArray *again = g_ptr_array_new();
 	GPtrArray *unsaved = g_ptr_array_new();
 	g_autoptr(GPtrArray) batches = NULL;
+	guint64 version = uploads->folders_version;
 
 	uploads->stirred = uploads->urgent = FALSE;
 	/* Some of the times are of a clock that may have been set. */
@@ -277,7 +280,11 @@ turn(Uploads *uploads)
 	}
 	collect(uploads, now, &next, again, unsaved);
 	batches = pick_all(uploads, now, &next, unsaved);
+	version ^= uploads->folders_version;
 	g_mutex_unlock(&uploads->lock);
+	/* Perhaps a mailbox is no more that somebody waits for. */
+	if (version != 0)
+		uploads_tell_idle(uploads);
 	for (guint i = 0; i < batches->len; i++)
 		batch_start(batches->pdata[i]);
 	complete_again(again);
@@ -359,10 +366,12 @@ upload_wait(Upload *upload, UploadDone done, gpointer user)
 	Uploads *uploads = upload->uploads;
 	g_autoptr(GError) refused = NULL;
 	Waiter waiter = {NULL, done, user};
+	gboolean orphan;
 	gboolean waits;
 
 	g_mutex_lock(&uploads->lock);
-	waits = uploads->worker != NULL &&
+	orphan = upload_is_busy(upload) && upload_is_orphan(upload);
+	waits = uploads->worker != NULL && !orphan &&
 		((upload_is_busy(upload) &&
 		  (upload->writers == 0 || upload->under_way || upload->source_raw != NULL)) ||
 		 (upload->over && upload_is_listed(upload)));
@@ -370,6 +379,9 @@ upload_wait(Upload *upload, UploadDone done, gpointer user)
 		g_array_append_val(upload->waiters, waiter);
 		upload->hurry = TRUE;
 		upload_stir(upload, TRUE);
+	} else if (orphan) {
+		refused = g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
+					      "its mailbox is not there; the file is kept");
 	} else if (!upload->over && upload->state == SPOOL_REFUSED) {
 		refused = g_error_new_literal(
 			MAILFS_ERROR, upload->code != 0 ? (gint)upload->code : MAILFS_ERROR_INVALID,
@@ -394,12 +406,9 @@ is_idle(Uploads *uploads, Mailbox *mailbox, gboolean hurry)
 
 		if (!upload_is_busy(upload) || upload->folder->local)
 			continue;
-		if (upload->folder->mailbox == NULL)
-			upload->folder->mailbox =
-				uploads_mailbox_named(uploads, upload->folder->raw);
 		/* What has no mailbox to go to would be waited for in vain. */
-		if (upload->folder->mailbox == NULL ||
-		    (mailbox != NULL && upload->folder->mailbox != mailbox))
+		if (upload_is_orphan(upload) ||
+		    (mailbox != NULL && !upload_lies_in(upload, mailbox)))
 			continue;
 		idle = FALSE;
 		upload->hurry = upload->hurry || hurry;
@@ -499,9 +508,14 @@ uploads_tell_stopped(Uploads *uploads)
 		g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_OFFLINE,
 				    "mailfs is shutting down; the file is kept, and follows");
 	g_autoptr(GArray) waiters = NULL;
+	Waiter renamer;
 
 	g_mutex_lock(&uploads->lock);
 	waiters = steal_waiters(uploads);
+	renamer = (Waiter){NULL, uploads->moved_done, uploads->moved_user};
+	uploads->moved_done = NULL;
+	if (renamer.done != NULL)
+		g_array_append_val(waiters, renamer);
 	g_mutex_unlock(&uploads->lock);
 	for (guint i = 0; i < waiters->len; i++) {
 		const Waiter *waiter = &g_array_index(waiters, Waiter, i);

@@ -41,7 +41,9 @@ entry_of(const Upload *upload, GStringChunk *text)
 		.wishes = (upload->edits != upload->edits_done ? SPOOL_WISH_FLAGS : 0) |
 			  (upload->own_time ? SPOOL_WISH_TIME : 0),
 		.code = upload->state == SPOOL_REFUSED ? upload->code : 0,
-		.moves_to = "",
+		.moves_to = upload->folder->moves_to != NULL
+				    ? g_string_chunk_insert_const(text, upload->folder->moves_to)
+				    : "",
 		.ticket = upload->ticket,
 		.since = upload->since,
 	};
@@ -155,6 +157,8 @@ load_entry(gpointer user, const SpoolEntry *entry)
 	if (folder == NULL)
 		folder = upload_folder_new(uploads, uploads_mailbox_named(uploads, entry->mailbox),
 					   entry->mailbox);
+	if (folder->moves_to == NULL && *entry->moves_to != '\0')
+		folder->moves_to = g_strdup(entry->moves_to);
 	upload->state = entry->state;
 	upload->mode = entry->mode;
 	upload->mtime = entry->mtime;

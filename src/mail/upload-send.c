@@ -758,4 +758,5 @@ batch_finish(Batch *batch)
 	g_mutex_unlock(&uploads->lock);
 	batch_free(batch);
 	uploads_tell_idle(uploads);
+	uploads_tell_held(uploads);
 }

@@ -28,7 +28,7 @@ static const char no_smtp[] =
 static gboolean
 is_local(Mailbox *mailbox)
 {
-	return (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0;
+	return mailbox != NULL && (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0;
 }
 
 gboolean
@@ -47,6 +47,14 @@ upload_can_lie_in(Mailbox *mailbox, GError **error)
 }
 
 /* --- making one --- */
+
+static gboolean
+is_taken(const Folder *folder, const char *name, GError **error)
+{
+	return g_hash_table_contains(folder->by_name, name) &&
+	       !upload_fail(error, MAILFS_ERROR_EXISTS,
+			    "a file of that name is on its way already");
+}
 
 Upload *
 uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, guint32 mode, GError **error)
@@ -68,11 +76,9 @@ uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, guint32 mod
 		return NULL;
 	g_mutex_lock(&uploads->lock);
 	folder = uploads_folder(uploads, mailbox);
-	if (g_hash_table_contains(folder->by_name, name)) {
+	if (!uploads_may_enter(uploads, folder, error) || is_taken(folder, name, error)) {
 		g_mutex_unlock(&uploads->lock);
 		spool_remove(uploads->spool, &id, 1, NULL);
-		upload_fail(error, MAILFS_ERROR_EXISTS,
-			    "a file of that name is on its way already");
 		return NULL;
 	}
 	upload = upload_new(uploads, id);
@@ -434,8 +440,6 @@ complete(Upload *upload, Mailbox *mailbox, const char *name, GError **error)
 	Uploads *uploads = upload->uploads;
 	g_auto(UploadProof) proof = {0};
 
-	if (mailbox == NULL)
-		return upload_fail(error, MAILFS_ERROR_NOT_FOUND, "its mailbox is no more");
 	if (!upload_prove(upload, mailbox, name, &proof, error))
 		return FALSE;
 	if (!proof.whole)

@@ -49,6 +49,9 @@ typedef struct {
 	GTree *by_id;	     /* id → Upload, owned reference */
 	GTree *agenda;	     /* set of Upload by `send_at` */
 	Batch *batch;	     /* under way; NULL none */
+	gboolean shut;	     /* its mailbox is being removed: nothing is put there */
+	gboolean held;	     /* it is being renamed: nothing is sent there; */
+	char *moves_to;	     /* raw: its new name, perhaps; NULL none */
 	gboolean local;	     /* on no server: see UploadsOutlet */
 	gboolean listed;     /* its numbering was asked for, since nothing was known of it */
 	GHashTable *claimed; /* UIDs that files of ours have become; */
@@ -151,6 +154,10 @@ struct Uploads {
 	GTree *agenda;		  /* set of Upload by `look_at` */
 	gint64 offline_until;	  /* monotonic: nothing is tried before; 0: everything is */
 	guint offline_tries;
+	char *moved_from, *moved_to; /* raw: a mailbox that is being renamed; NULL: none */
+	char moved_separator;
+	UploadDone moved_done; /* to be told when nothing is under way there; NULL nobody */
+	gpointer moved_user;
 	gint64 placed_at; /* monotonic: all in the agendas */
 	gboolean full;	  /* the account is over quota, as far as is known */
 	guint full_tries;
@@ -186,6 +193,10 @@ Folder *uploads_folder(Uploads *uploads, Mailbox *mailbox);	 /* found or made */
 /* After mailboxes have come or gone, or have another name than the rows say. @renamed: takes the
  * folder's uploads, whose rows are to be written anew. */
 void uploads_bind(Uploads *uploads, Folder *folder, GPtrArray *renamed);
+gboolean uploads_has_mailbox(Uploads *uploads, Mailbox *mailbox); /* it is still one */
+/* May a file be put there? NOT_FOUND. */
+gboolean uploads_may_enter(Uploads *uploads, const Folder *folder, GError **error);
+gboolean uploads_is_held(const Uploads *uploads, const char *raw); /* is it being renamed? */
 char *uploads_free_name(const Folder *folder, const char *name, guint32 id);
 void upload_attach(Upload *upload, Folder *folder, const char *name);
 void
@@ -200,6 +211,8 @@ void upload_leave_agenda(Upload *upload);
 void uploads_place_all(Uploads *uploads);
 GTree *upload_agenda_new(gboolean of_folder);
 gboolean upload_is_busy(const Upload *upload);	 /* on its way, or to be */
+gboolean upload_is_orphan(const Upload *upload); /* its mailbox is not there */
+gboolean upload_lies_in(const Upload *upload, Mailbox *mailbox);
 gboolean upload_is_listed(const Upload *upload); /* names may still lead to it */
 /* On its way now, or there already, and what is left to do is to find it or to remove what it
  * replaces: other bytes would never be sent. */
@@ -259,6 +272,7 @@ gboolean upload_end_removed(Upload *upload, GError **error); /* nobody wants it 
 void uploads_end_replaced(Uploads *uploads, Upload *upload); /* the same; the spool knows it */
 void upload_tell_waiters(Upload *upload, const GError *error);
 void uploads_tell_idle(Uploads *uploads);    /* those who wait for an empty queue */
+void uploads_tell_held(Uploads *uploads);    /* who waits to rename a mailbox */
 void uploads_tell_stopped(Uploads *uploads); /* all who wait */
 void uploads_log(Uploads *uploads, Upload *upload, const char *what);
 void uploads_tell_changed(Upload *upload);

@@ -125,6 +125,28 @@ upload_is_busy(const Upload *upload)
 }
 
 gboolean
+upload_is_orphan(const Upload *upload)
+{
+	const Folder *folder = upload->folder;
+
+	return !folder->local &&
+	       (folder->mailbox == NULL ||
+		!uploads_has_mailbox(upload->uploads, folder->mailbox)) &&
+	       uploads_mailbox_named(upload->uploads, folder->raw) == NULL &&
+	       (folder->moves_to == NULL ||
+		uploads_mailbox_named(upload->uploads, folder->moves_to) == NULL);
+}
+
+gboolean
+upload_lies_in(const Upload *upload, Mailbox *mailbox)
+{
+	const Folder *folder = upload->folder;
+
+	return folder->mailbox == mailbox ||
+	       (folder->mailbox == NULL && strcmp(folder->raw, mailbox_raw_name(mailbox)) == 0);
+}
+
+gboolean
 upload_is_sent(const Upload *upload)
 {
 	return upload->under_way || upload->accepted || upload->sent_uid != 0 ||
@@ -210,6 +232,8 @@ status_text(const Upload *upload)
 		return g_strdup_printf("refused: %s", reason);
 	if (upload->state == SPOOL_STARTED && upload->under_way)
 		return g_strdup("on its way");
+	if (upload_is_orphan(upload))
+		return g_strdup("waits for its mailbox, which is not there");
 	if (*reason == '\0')
 		return g_strdup("queued");
 	return g_strdup_printf("retry %s (%s)", at, reason);
@@ -403,6 +427,8 @@ uploads_free(Uploads *uploads)
 	g_tree_unref(uploads->agenda);
 	g_queue_clear(&uploads->became_ids);
 	g_ptr_array_unref(uploads->folders);
+	g_free(uploads->moved_from);
+	g_free(uploads->moved_to);
 	g_array_unref(uploads->waiters);
 	g_mutex_clear(&uploads->rows);
 	g_mutex_clear(&uploads->lock);

@@ -44,8 +44,9 @@ typedef struct {
 	void (*log)(gpointer user, const char *text); /* a line for the user, printable */
 } UploadsNews;
 
-/* @spool: borrowed; what it holds is taken up (entries of mailboxes that are not there any more
- * stay in status until their mailbox is back). @read_only: nothing can be added. Disk. */
+/* @spool: borrowed; what it holds is taken up. What belongs to a mailbox that is not there (any
+ * more) waits, and is in status, until there is one of that name. @read_only: nothing can be added.
+ * Disk. */
 Uploads *uploads_new(Account *account, Spool *spool, gboolean read_only, const UploadsNews *news,
 		     gpointer user, GError **error);
 /* No new request; who waits is told OFFLINE. Before account_stop(). Disk. */
@@ -78,6 +79,8 @@ char *upload_name(Upload *upload);	 /* (transfer full) */
 Mailbox *upload_mailbox(Upload *upload); /* NULL: it is not there any more */
 char *
 upload_status(Upload *upload); /* for user.mailfs.status: "queued", "refused: …". (transfer full) */
+
+typedef void (*UploadDone)(gpointer user, const GError *error);
 
 /* --- writing --- */
 
@@ -151,9 +154,25 @@ gboolean upload_remove(Upload *upload, GError **error);
  * is on the server. Forgotten when the file goes to another mailbox. */
 void upload_replaces(Upload *upload, guint32 serial, guint32 uid);
 
+/* --- mailboxes that go, or get another name --- */
+
+/* No file is put into @mailbox any more until uploads_reopen(). FALSE: there are some already. */
+gboolean uploads_shut(Uploads *uploads, Mailbox *mailbox);
+void uploads_reopen(Uploads *uploads, Mailbox *mailbox);
+
+/* Before the server is asked to call @mailbox @raw_name: nothing that has to do with it, or with
+ * what lies below it, is sent until uploads_moved(), and after a crash its files are in the one or
+ * the other. Calls back when nothing of it is under way any more. FALSE, and no call: BUSY (one
+ * after the other), G_FILE_ERROR. Disk. */
+gboolean uploads_move(Uploads *uploads, Mailbox *mailbox, const char *raw_name, UploadDone done,
+		      gpointer user, GError **error);
+/* @done: it has that name now, and Mailbox says so; !@known: nobody knows whether the server has
+ * done it. Disk. */
+void uploads_moved(Uploads *uploads, gboolean done, gboolean known);
+void uploads_look(Uploads *uploads); /* mailboxes have come or gone */
+
 /* --- waiting --- */
 
-typedef void (*UploadDone)(gpointer user, const GError *error);
 /* Calls back once: when the server has it (error NULL), or has refused it, or when it is over and
  * no name leads to it any more. At once for what is not on its way: a file that stays local, or is
  * open for writing. */

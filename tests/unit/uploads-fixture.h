@@ -61,6 +61,10 @@ on_renumbered(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_s
 static inline void
 on_folders(gpointer user)
 {
+	Fixture *fixture = user;
+
+	if (fixture->uploads != NULL)
+		uploads_look(fixture->uploads);
 }
 
 static inline void
