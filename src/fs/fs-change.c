@@ -534,7 +534,8 @@ rename_resolved(Fs *fs, const FsCall *call, TreeName *from, TreeName *to, TreeAn
 		return fs_reply_errno(call, EXDEV);
 	if ((call->flags & RENAME_NOREPLACE) != 0 && to->kind != TREE_NAME_NOTHING)
 		return fs_reply_errno(call, EEXIST);
-	if (from->kind == TREE_NAME_MAILBOX && (fs_is_local(from->mailbox) || fs_is_local(to->directory)))
+	if (from->kind == TREE_NAME_MAILBOX &&
+	    (fs_is_local(from->mailbox) || fs_is_local(to->directory)))
 		return fs_reply_errno(call, EPERM);
 	if (from->kind == TREE_NAME_MAILBOX)
 		return fs_rename_mailbox(fs, call, from, to);
