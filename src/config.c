@@ -312,22 +312,22 @@ config_remember(const Config *config)
 
 	if (!config->discovered)
 		return;
-	url = g_strdup_printf("%s://%s:%u\n", config->server.tls == TLS_IMPLICIT ? "imaps" : "imap",
-			      config->server.host, config->server.port);
+	url = g_strdup_printf("%s%s://%s:%u\n", config->kind == CONFIG_POP3 ? "pop3" : "imap",
+			      config->server.tls == TLS_IMPLICIT ? "s" : "", config->server.host,
+			      config->server.port);
 	if (!g_file_set_contents_full(path, url, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &why))
 		g_debug("config: %s", why->message);
 }
 
 static gboolean
-read_remembered(const Config *config, ConfigServer *server)
+read_remembered(const Config *config, ConfigServer *server, ConfigKind *kind_out)
 {
 	g_autofree char *path = remembered_path(config);
 	g_autofree char *url = NULL;
-	ConfigKind kind;
 
 	if (!g_file_get_contents(path, &url, NULL, NULL))
 		return FALSE;
-	return config_parse_url(g_strchomp(url), FALSE, &kind, server, NULL) && kind == CONFIG_IMAP;
+	return config_parse_url(g_strchomp(url), FALSE, kind_out, server, NULL);
 }
 
 /* RFC 6186 6: DNS is not signed, and the password is about to go where it points. */
@@ -348,27 +348,30 @@ accept_foreign(const char *address, const Discovered *found, const ConfigServer 
 	g_set_error(
 		error, MAILFS_ERROR, MAILFS_ERROR_CONFIG,
 		"DNS says that the mail of %s is kept by %s, outside the address's domain, and DNS "
-		"can be forged: if it is right, mount imaps://%s@%s:%u/",
-		address, found->host, user, found->host, found->port);
+		"can be forged: if it is right, mount %s://%s@%s:%u/",
+		address, found->host, found->pop ? "pop3s" : "imaps", user, found->host,
+		found->port);
 	return FALSE;
 }
 
 static gboolean
-discover_server(Config *config, const char *address, GCancellable *cancel, GError **error)
+find_server(Config *config, const char *address, GCancellable *cancel, GError **error)
 {
 	g_auto(Discovered) found = {0};
 	g_auto(ConfigServer) known = {0};
 	g_autoptr(GError) why = NULL;
 	guint timeout = MIN(config->timeout, DISCOVER_SECONDS) * 1000;
-	gboolean remembered = read_remembered(config, &known);
+	ConfigKind known_kind = CONFIG_IMAP;
+	gboolean remembered = read_remembered(config, &known, &known_kind);
 
 	config->discovered = TRUE;
-	if (discover_imap(address, timeout, cancel, &found, &why)) {
+	if (discover_server(address, timeout, cancel, &found, &why)) {
 		if (!accept_foreign(address, &found, &known, cancel, error))
 			return FALSE;
 		config->server.host = g_steal_pointer(&found.host);
 		config->server.port = found.port;
 		config->server.tls = found.tls;
+		config->kind = found.pop ? CONFIG_POP3 : CONFIG_IMAP;
 		return TRUE;
 	}
 	if (!remembered || g_error_matches(why, MAILFS_ERROR, MAILFS_ERROR_USAGE) ||
@@ -380,6 +383,7 @@ discover_server(Config *config, const char *address, GCancellable *cancel, GErro
 	config->server.host = g_steal_pointer(&known.host);
 	config->server.port = known.port;
 	config->server.tls = known.tls;
+	config->kind = known_kind;
 	return TRUE;
 }
 
@@ -546,7 +550,7 @@ resolve_server(Config *config, ConfigExtra *extra, const Loading *loading, int a
 	if (!address)
 		return TRUE;
 	if (!loading->offline)
-		return discover_server(config, source, loading->cancel, error);
+		return find_server(config, source, loading->cancel, error);
 	return bad_url(source, "an address needs DNS", error);
 }
 

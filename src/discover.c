@@ -25,15 +25,19 @@ static const struct {
 
 static const char *const conventions[] = {"imap", "mail"};
 
-#define QUESTIONS (2 + G_N_ELEMENTS(conventions))
+/* The services that SRV records are asked for, in the order of DiscoverRecords. */
+static const char *const services[] = {"imaps", "imap", "pop3s", "pop3"};
+
+#define SERVICES  G_N_ELEMENTS(services)
+#define QUESTIONS (SERVICES + G_N_ELEMENTS(conventions))
 
 typedef struct Question Question;
 
-/* All questions of one search. They are answered in the main context of discover_imap(), nowhere
+/* All questions of one search. They are answered in the main context of discover_server(), nowhere
  * else. */
 typedef struct {
 	char *domain;
-	GList *imaps, *imap; /* of GSrvTarget */
+	DiscoverRecords records;
 	gboolean imaps_answered, refused;
 	gboolean unreachable; /* a question got no answer at all */
 	gboolean known[G_N_ELEMENTS(conventions)];
@@ -42,7 +46,7 @@ typedef struct {
 
 struct Question {
 	Search *search;
-	guint number; /* 0: _imaps, 1: _imap, then the conventions */
+	guint number; /* of a service, then of a convention */
 };
 
 void
@@ -83,20 +87,35 @@ choose_target(const char *domain, GList *targets, TlsMode tls, Discovered *out)
 }
 
 gboolean
-discover_choose(const char *domain, GList *imaps, GList *imap, const GStrv names, Discovered *out)
+discover_choose(const char *domain, const DiscoverRecords *records, const GStrv names,
+		Discovered *out)
 {
 	*out = (Discovered){0};
-	if (choose_target(domain, imaps, TLS_IMPLICIT, out) ||
-	    choose_target(domain, imap, TLS_STARTTLS, out))
+	if (choose_target(domain, records->imaps, TLS_IMPLICIT, out) ||
+	    choose_target(domain, records->imap, TLS_STARTTLS, out))
 		return TRUE;
 	for (guint i = 0; i < G_N_ELEMENTS(providers) && out->host == NULL; i++)
 		if (g_ascii_strcasecmp(providers[i].domain, domain) == 0)
 			out->host = g_strdup(providers[i].host);
+	if (out->host == NULL && (choose_target(domain, records->pop3s, TLS_IMPLICIT, out) ||
+				  choose_target(domain, records->pop3, TLS_STARTTLS, out))) {
+		out->pop = TRUE;
+		return TRUE;
+	}
 	if (out->host == NULL && names != NULL)
 		out->host = g_strdup(names[0]);
 	out->port = 993;
 	out->tls = TLS_IMPLICIT;
 	return out->host != NULL;
+}
+
+static GList **
+records_of(Search *search, guint service)
+{
+	GList **lists[SERVICES] = {&search->records.imaps, &search->records.imap,
+				   &search->records.pop3s, &search->records.pop3};
+
+	return lists[service];
 }
 
 static void
@@ -108,7 +127,7 @@ answered(GObject *resolver, GAsyncResult *result, gpointer data)
 	GList *list;
 
 	search->pending--;
-	if (question->number < 2)
+	if (question->number < SERVICES)
 		list = g_resolver_lookup_service_finish(G_RESOLVER(resolver), result, &why);
 	else
 		list = g_resolver_lookup_by_name_finish(G_RESOLVER(resolver), result, &why);
@@ -120,12 +139,13 @@ answered(GObject *resolver, GAsyncResult *result, gpointer data)
 		search->unreachable = TRUE;
 	if (question->number == 0)
 		search->imaps_answered = list != NULL;
-	if (question->number < 2) {
-		search->refused |= list == NULL && why == NULL; /* GLib drops a lone "." */
-		*(question->number == 0 ? &search->imaps : &search->imap) = list;
+	if (question->number < SERVICES) {
+		/* GLib drops a lone "." */
+		search->refused |= question->number < 2 && list == NULL && why == NULL;
+		*records_of(search, question->number) = list;
 		return;
 	}
-	search->known[question->number - 2] = list != NULL;
+	search->known[question->number - SERVICES] = list != NULL;
 	g_resolver_free_addresses(list);
 }
 
@@ -139,12 +159,12 @@ ask(Search *search, GCancellable *stop)
 
 		*question = (Question){search, i};
 		search->pending++;
-		if (i < 2) {
-			g_resolver_lookup_service_async(resolver, i == 0 ? "imaps" : "imap", "tcp",
+		if (i < SERVICES) {
+			g_resolver_lookup_service_async(resolver, services[i], "tcp",
 							search->domain, stop, answered, question);
 		} else {
 			g_autofree char *name =
-				g_strconcat(conventions[i - 2], ".", search->domain, NULL);
+				g_strconcat(conventions[i - SERVICES], ".", search->domain, NULL);
 
 			g_resolver_lookup_by_name_async(resolver, name, stop, answered, question);
 		}
@@ -218,8 +238,8 @@ nothing_found(const Search *search, gboolean in_time, GError **error)
 	else
 		g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_HOST_UNKNOWN,
 			    "no mail server found for %s (tried the SRV records _imaps._tcp.%s and "
-			    "_imap._tcp.%s, then imap.%s and mail.%s): give its URL, "
-			    "imaps://USER@HOST/",
+			    "_imap._tcp.%s, those of pop3s and pop3, then imap.%s and mail.%s): "
+			    "give its URL, imaps://USER@HOST/ or pop3s://USER@HOST/",
 			    domain, domain, domain, domain, domain);
 	return FALSE;
 }
@@ -245,8 +265,8 @@ domain_of(const char *address, GError **error)
 }
 
 gboolean
-discover_imap(const char *address, guint timeout_ms, GCancellable *cancel, Discovered *out,
-	      GError **error)
+discover_server(const char *address, guint timeout_ms, GCancellable *cancel, Discovered *out,
+		GError **error)
 {
 	g_autofree char *domain = domain_of(address, error);
 	g_autoptr(GStrvBuilder) builder = g_strv_builder_new();
@@ -265,11 +285,16 @@ discover_imap(const char *address, guint timeout_ms, GCancellable *cancel, Disco
 	}
 	names = g_strv_builder_end(builder);
 	if (!g_cancellable_set_error_if_cancelled(cancel, error)) {
-		found = discover_choose(domain, search.imaps, search.imap, names, out);
+		found = discover_choose(domain, &search.records, names, out);
+		/* Perhaps there is IMAP, too, and that answer was lost. */
+		if (found && out->pop && (search.unreachable || !in_time)) {
+			found = FALSE;
+			discovered_clear(out);
+		}
 		if (!found)
 			nothing_found(&search, in_time, error);
 	}
-	g_resolver_free_targets(search.imaps);
-	g_resolver_free_targets(search.imap);
+	for (guint i = 0; i < SERVICES; i++)
+		g_resolver_free_targets(*records_of(&search, i));
 	return found;
 }

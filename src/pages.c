@@ -192,6 +192,26 @@ add_writing(GString *out, const PagesSource *source)
 	add_guard(out, &changes);
 }
 
+/* What stays here when a POP3 server has it no more. */
+static void
+add_archive(GString *out, const PagesSource *source)
+{
+	Archive *archive = account_archive(source->account);
+	g_autoptr(UidSet) uids = archive != NULL ? archive_uids(archive) : NULL;
+	guint64 n = uids != NULL ? uidset_count(uids) : 0;
+
+	if (archive != NULL)
+		g_string_append_printf(out,
+				       "archive     %" G_GUINT64_FORMAT
+				       " message%s kept whatever the server does\n",
+				       n, n == 1 ? "" : "s");
+	if (source->config->pop_keep != 0 && account_is_maildrop(source->account))
+		g_string_append_printf(out,
+				       "pop-keep    deletes on the server what has been here for "
+				       "%u days\n",
+				       source->config->pop_keep);
+}
+
 static char *
 render_status(gpointer user)
 {
@@ -227,6 +247,7 @@ render_status(gpointer user)
 	add_writing(out, source);
 	g_string_append_printf(out, "cache       %s of at most %s in %s\n", cached, bound,
 			       source->config->cache_dir);
+	add_archive(out, source);
 	g_string_append_printf(out, "kernel      %s\n", door);
 	if (damaged > 0)
 		g_string_append_printf(out,

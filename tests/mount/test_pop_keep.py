@@ -50,6 +50,7 @@ def keep():
             # Letter 0 and Letter 4 were never read.
             look_again(place, mount, lambda: shown(inbox) == [f"Letter {n}" for n in (1, 2, 3, 5)])
             names = listed(inbox)
+            assert "archive     3 messages kept" in read(mount + "/.mailfs/status").decode()
         for how in ("remounted", "without a cache", "remounted again"):
             with pop(place, server, "keep=yes", "cache-size=4k") as mount:
                 inbox = mount + "/INBOX"

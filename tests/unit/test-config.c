@@ -547,6 +547,25 @@ test_account_that_sends_is_found(void)
 }
 
 static void
+test_what_is_deleted_by_itself_is_kept_unless_said_otherwise(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(Config) plain = LOAD("pop3s://al@h", NULL);
+	g_autoptr(Config) days = LOAD("pop3s://al@h", NULL, "pop-keep=30d");
+	g_autoptr(Config) neither = LOAD("pop3s://al@h", NULL, "pop-keep=30d", "keep=no");
+	g_autoptr(Config) kept = LOAD("pop3s://al@h", NULL, "keep=yes");
+
+	g_assert_no_error(error);
+	g_assert_cmpint(plain->keep, ==, CONFIG_KEEP_NO);
+	g_assert_cmpint(days->keep, ==, CONFIG_KEEP_YES);
+	g_assert_cmpint(neither->keep, ==, CONFIG_KEEP_NO);
+	g_assert_cmpint(kept->keep, ==, CONFIG_KEEP_YES);
+	g_assert_cmpuint(kept->pop_keep, ==, 0);
+	g_assert_null(LOAD("imaps://al@h", NULL, "keep=yes"));
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_CONFIG);
+}
+
+static void
 test_what_discovery_found_is_remembered(void)
 {
 	g_autofree char *directory = g_dir_make_tmp("mailfs-config-XXXXXX", NULL);
@@ -595,6 +614,13 @@ test_remembered_server_serves_while_dns_is_away(void)
 	g_assert_cmpint(config->server.port, ==, 1143);
 	g_assert_cmpint(config->server.tls, ==, TLS_STARTTLS);
 	g_assert_cmpstr(config->server.user, ==, "al@remember.invalid");
+	g_assert_cmpint(config->kind, ==, CONFIG_IMAP);
+	config_free(g_steal_pointer(&config));
+	g_assert_true(g_file_set_contents(path, "pop3s://mail.remember.invalid:995\n", -1, NULL));
+	config = config_load("al@remember.invalid", options, NULL, NULL, &error);
+	g_assert_no_error(error);
+	g_assert_cmpint(config->kind, ==, CONFIG_POP3);
+	g_assert_cmpint(config->server.tls, ==, TLS_IMPLICIT);
 	g_unlink(path);
 	g_rmdir(own);
 	g_rmdir(directory);
@@ -649,6 +675,8 @@ main(int argc, char **argv)
 	ADD("absent-file-is-an-error-only-when-named",
 	    test_absent_file_is_an_error_only_when_named);
 	ADD("account-that-sends-is-found", test_account_that_sends_is_found);
+	ADD("what-is-deleted-by-itself-is-kept-unless-said-otherwise",
+	    test_what_is_deleted_by_itself_is_kept_unless_said_otherwise);
 	ADD("what-discovery-found-is-remembered", test_what_discovery_found_is_remembered);
 	ADD("remembered-server-serves-while-dns-is-away",
 	    test_remembered_server_serves_while_dns_is_away);
