@@ -289,7 +289,8 @@ may_go_offline(Account *account, const GError *error)
 	gboolean line_trouble = g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE) ||
 				g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_TIMEOUT) ||
 				g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_HOST_UNKNOWN) ||
-				g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT);
+				g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT) ||
+				g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY);
 
 	return line_trouble && account->all->len > 0;
 }

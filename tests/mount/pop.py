@@ -90,11 +90,14 @@ def cat(path):
 
 class Between:
     """In the clear between mailfs and a server: hangs up when the client says @word, which the server never hears. While
-    it is @busy, another client has the maildrop."""
+    it is @busy, another client has the maildrop. The server knows none of the commands @without, and tells sizes that are
+    @lies as large as they are."""
 
-    def __init__(self, port):
+    def __init__(self, port, without=(), lies=1.0):
         self.word = None
         self.busy = False
+        self.without = without
+        self.lies = lies
         self.heard = []
         owner = self
 
@@ -109,7 +112,7 @@ class Between:
                         owner.heard.append(line[:4].decode())
                         if owner.word and line.startswith(owner.word):
                             break
-                        server.sendall(line)
+                        server.sendall(b"X" + line if line[:4].strip().decode() in owner.without else line)
                     for side in (server, self.request):
                         side.shutdown(socket.SHUT_RDWR)
 
@@ -129,11 +132,11 @@ class Between:
             client.write(b"-ERR [IN-USE] another client is in\r\n" if word == b"PASS" else
                          b"+OK\r\n" if word in (b"USER", b"QUIT") else b"-ERR\r\n")
 
-    @staticmethod
-    def back(server, client):
+    def back(self, server, client):
         with contextlib.suppress(OSError):
             while data := server.recv(65536):
-                client.sendall(data)
+                client.sendall(data if self.lies == 1 else re.sub(
+                    rb"(?m)^(\d{1,3}) (\d{1,6})\r$", lambda line: b"%s %d\r" % (line[1], int(line[2]) * self.lies), data))
 
     def __enter__(self):
         return self

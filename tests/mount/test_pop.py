@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""POP3 accounts, on Dovecot's pop3: the same tree, the phone that wants in, deleting."""
+"""POP3 accounts, on Dovecot's pop3: the same tree, news, deleting."""
 import errno
 import os
 import shutil
 import signal
-import threading
 
-from common import Place, compare_folder, fails, fetch_mailbox, listed, main, processes, read, rsync, run, test, uid_of, wait_for
-from pop import (Between, cat, deliver, file_of, filled, letter, log_of, look_again, on_server, phone_in, phone_is_in,
-                 pop, shown)
+from common import (Place, compare_folder, fails, fetch_mailbox, listed, main, processes, read, rsync, run, test,
+                    uid_of, wait_for)
+from pop import deliver, file_of, filled, letter, log_of, look_again, on_server, phone_in, pop, shown
 
 
 @test("the tree is the one that IMAP shows, over STLS and over TLS")
@@ -129,25 +128,6 @@ def killed_after_removal():
         assert on_server(server) == ["Letter 0", "Letter 1"]
 
 
-@test("a line that is lost between DELE and QUIT leaves the message, which is back, and the log says so")
-def lost_before_quit():
-    with filled(3) as server, Between(server.pop_port) as between, Place() as place:
-        with place.mount(server, "dir-time=1", url=between.url, tls=False) as mount:
-            inbox = mount + "/INBOX"
-            assert len(listed(inbox)) == 3
-            between.word = b"QUIT"
-            os.unlink(file_of(inbox, 1))
-            assert wait_for(lambda: "is back" in log_of(mount), 20), log_of(mount)
-            assert "DELE" in between.heard
-            between.word = None
-            assert shown(inbox) == ["Letter 0", "Letter 1", "Letter 2"] == on_server(server)
-            assert read(file_of(inbox, 1)) == letter(1).data
-            run("sync", inbox, code=1)
-            os.unlink(file_of(inbox, 1))
-            run("sync", inbox)
-            assert shown(inbox) == ["Letter 0", "Letter 2"] == on_server(server)
-
-
 @test("rm -rf stops at the guard")
 def guard():
     with filled(6) as server, Place() as place, pop(place, server, "delete-limit=3") as mount:
@@ -158,34 +138,6 @@ def guard():
         fails(errno.EPERM, lambda: os.unlink(paths[3]))
         run("sync", inbox)
         assert len(on_server(server)) == 3
-
-
-@test("the phone gets in within seconds, and while it is in mailfs waits")
-def phone():
-    with filled(20, pop_lock=True) as server, Place() as place, pop(place, server, "timeout=20") as mount:
-        inbox = mount + "/INBOX"
-        cached, late = file_of(inbox, 0), file_of(inbox, 5)
-        cat(cached)
-        line = wait_for(lambda: phone_is_in(server), 8, 0.2)
-        assert line, "the phone does not get in"
-        threading.Timer(1, line.quit).start()
-        assert cat(cached) == letter(0).data
-        assert cat(late) == letter(5).data
-
-
-@test("a maildrop that another client has is tried again until the timeout has passed, then it is EBUSY")
-def in_use():
-    with filled(20) as server, Between(server.pop_port) as between, Place() as place:
-        between.busy = True
-        threading.Timer(0.3, setattr, (between, "busy", False)).start()
-        with place.mount(server, "timeout=1", url=between.url, tls=False) as mount:
-            path = file_of(mount + "/INBOX", 15)
-            wait_for(lambda: between.heard[-1:] == ["QUIT"])
-            between.busy = True
-            fails(errno.EBUSY, lambda: read(path))
-            assert "another client" in log_of(mount), log_of(mount)
-            between.busy = False
-            assert wait_for(lambda: cat(path) == letter(15).data, 20)
 
 
 if __name__ == "__main__":
