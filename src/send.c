@@ -308,7 +308,7 @@ conclude(Send *send, const Answer *answer)
 
 	switch (answer->outcome) {
 	case OUTBOX_SENT:
-		say(send, "sent: %s", text);
+		say(send, "sent: %s", g_strchomp(text));
 		return EX_OK;
 	case OUTBOX_LATER:
 		say_later(text);
