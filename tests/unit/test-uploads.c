@@ -347,7 +347,8 @@ test_files_wait_for_room_and_one_of_them_tries(Fixture *fixture, gconstpointer d
 	FAKE_SET(fixture->server, change_code, -1);
 	upload_set_time(upload, 1700000001);
 	FAKE_WAIT(on_server(fixture, "INBOX") == 50);
-	g_assert_cmpuint(appends(fixture), <=, tried + 4);
+	/* In whatever batches, which the moment decides: not one by one. */
+	g_assert_cmpuint(appends(fixture), <, tried + 25);
 	upload_unref(upload);
 }
 
