@@ -98,7 +98,7 @@ take_pop_line(Reader *self, const char *line, gsize len)
 	}
 	if (*line != '+')
 		self->refused = TRUE;
-	if (len > 4 && g_ascii_isdigit(line[4]))
+	if (!self->multiple && len > 4)
 		self->count = (guint32)strtoul(line + 4, NULL, 10);
 	self->within = self->multiple;
 	self->answered += !self->within;
