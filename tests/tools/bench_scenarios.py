@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from bench_world import FEW, NEWS, Sample, run_timed, wait_for
+from bench_world import FEW, MAILDROP, NEWS, Sample, run_timed, wait_for
 from common import append, listed, rsync
 
 
@@ -259,6 +259,26 @@ def changes_to_many(run):
     run.note("rm -r, 1,000", "mailfs", shell(run, 'rm -r "$1" && sync "$2"', folder("Other"), folder("Trash")))
     if world.count("Trash") != FEW:
         raise RuntimeError(f"{world.count('Trash')} are in the trash, not {FEW}")
+
+
+# --- a maildrop ---
+
+@scenario("fresh")
+def maildrop(run):
+    mounted, target = run.mounted, run.target("maildrop")
+    run.note("maildrop, cp -a cold", "bare", run.world.bare_maildrop(run.line))
+    mounted.forget()
+    mounted.mount(pop=True)
+    run.note("maildrop, ls", "mailfs", mounted.run("ls", "-U", mounted.folder("INBOX")))
+    sample = mounted.run("cp", "-a", mounted.folder("INBOX"), target)
+    count = len(os.listdir(target))
+    mounted.forget()
+    if count != MAILDROP:
+        raise RuntimeError(f"{count} files were copied, not {MAILDROP}")
+    run.note("maildrop, cp -a cold", "mailfs", sample)
+    run.note("maildrop, cp -a cold", "ext4", Sample(*run_timed(["cp", "-a", target, run.target("local")])))
+    if run.first and run.line.delay:
+        run.note("maildrop, cp -a cold", "poplib", run.world.poplib(run.line, 200))
 
 
 # --- sending ---

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import imaplib
 import os
+import poplib
 import re
 import shutil
 import socket
@@ -50,6 +51,7 @@ SyncState *
 
 
 FEW = 1_000  # messages in Few, which are changed one way and another
+MAILDROP = 2000  # messages in INBOX
 SERIAL = 50  # commands one after the other: enough to know what a thousand would take
 
 MSMTP = """\
@@ -169,6 +171,7 @@ class Line:
     port: int
     smtp_port: int   # STARTTLS, where `tls`
     smtps_port: int  # TLS from the first byte
+    pop_port: int
     tls: bool
     delay: float
 
@@ -194,16 +197,16 @@ class World:
         self.fill()
         self.server.start()
         self.relay.start()
-        sending = (self.relay.port, self.relay.tls_port)
-        for port in (self.server.port, self.server.tls_port, *sending):
+        sending, pop, pops = (self.relay.port, self.relay.tls_port), self.server.pop_port, self.server.pop_tls_port
+        for port in (self.server.port, self.server.tls_port, pop, pops, *sending):
             self.proxies.append(Proxy(self.tools["delay-proxy"], port, delay))
-        plain, tls, *far_sending = [proxy.port for proxy in self.proxies]
+        plain, tls, far_pop, far_pops, *far_sending = [proxy.port for proxy in self.proxies]
         far = f"{delay:g} ms each way"
         self.lines = {
-            ("near", False): Line("loopback", self.server.port, *sending, False, 0),
-            ("near", True): Line("loopback, TLS", self.server.tls_port, *sending, True, 0),
-            ("far", False): Line(far, plain, *far_sending, False, delay),
-            ("far", True): Line(far + ", TLS", tls, *far_sending, True, delay),
+            ("near", False): Line("loopback", self.server.port, *sending, pop, False, 0),
+            ("near", True): Line("loopback, TLS", self.server.tls_port, *sending, pops, True, 0),
+            ("far", False): Line(far, plain, *far_sending, far_pop, False, delay),
+            ("far", True): Line(far + ", TLS", tls, *far_sending, far_pops, True, delay),
         }
         for mailbox in ("Bulk", "A", "B", "Big", "Large"):  # Dovecot's own caches are warm for all
             self.bare(self.lines["near", False], mailbox, "--list")
@@ -217,6 +220,7 @@ class World:
         server.fill(samples.large(writer, ("Large",), 1_000_000) for _ in range(200))
         server.fill(samples.large(writer, ("Big",), 40_000_000) for _ in range(2))
         server.fill(samples.bulk_mail(FEW, mean_size, 7, ("Few",)))
+        server.fill(samples.bulk_mail(MAILDROP, mean_size, 8, ("INBOX",)))
 
     # What is changed, as another client
 
@@ -291,8 +295,8 @@ class World:
 
     # The peers
 
-    def bare(self, line, mailbox, *options):
-        command = [self.tools["bare-reader"], "localhost", str(line.port), self.server.user, mailbox, *options,
+    def bare(self, line, mailbox, *options, port=None):
+        command = [self.tools["bare-reader"], "localhost", str(port or line.port), self.server.user, mailbox, *options,
                    *(["--tls"] if line.tls else [])]
         before = self.server_cpu()
         done = subprocess.run(command, env=dict(os.environ, BARE_PASSWORD=self.server.password), capture_output=True,
@@ -340,6 +344,23 @@ class World:
         """Messages that the relay has taken so far."""
         with open(self.server.path("relay", "mainlog"), "rb") as file:
             return file.read().count(b" <= ")
+
+    def bare_maildrop(self, line):
+        return self.bare(line, "INBOX", "--pop", "--in-flight", "256", port=line.pop_port)
+
+    def poplib(self, line, count):
+        """A client that waits for each message; what all would take it."""
+        secure = ssl.create_default_context(cafile=self.server.ca)
+        client = poplib.POP3_SSL("localhost", line.pop_port, context=secure) if line.tls else \
+            poplib.POP3("localhost", line.pop_port)
+        client.user(self.server.user)
+        client.pass_(self.server.password)
+        before = time.monotonic()
+        for number in range(1, count + 1):
+            client.retr(number)
+        taken = time.monotonic() - before
+        client.quit()
+        return Sample(taken * MAILDROP / count)
 
     def idle(self, line, mailbox):
         """How long after the OK of APPEND the server tells a client that does nothing but IDLE."""
@@ -411,13 +432,14 @@ class Mounted:
             self.stack.close()
             self.stack = None
 
-    def mount(self):
+    def mount(self, pop=False):
         server, line = self.world.server, self.line
         self.unmount()
         options = ["dir-time=600", "delete-limit=0"] + ([f"tls-ca={server.ca}"] if line.tls else ["tls=none"])
         path = self.place.mountpoint()
         options += [f"smtp=smtp://{server.user}@localhost:{line.smtp_port}/", "hold=0", "save-sent=no"]
-        url = f"{'imaps' if line.tls else 'imap'}://{server.user}@localhost:{line.port}/"
+        protocol, port = ("pop3", line.pop_port) if pop else ("imap", line.port)
+        url = f"{protocol}{'s' if line.tls else ''}://{server.user}@localhost:{port}/"
         before = time.monotonic()
         done = self.place.mailfs(url, path, "-o", ",".join(options), password=server.password)
         self.mounting = Sample(time.monotonic() - before)
@@ -465,4 +487,4 @@ def median(values):
     return statistics.median(values) if values else None
 
 
-__all__ = ["FEW", "Ground", "Line", "Mounted", "NEWS", "Sample", "TOP", "World", "common", "median", "run_timed", "wait_for"]
+__all__ = ["FEW", "MAILDROP", "Ground", "Line", "Mounted", "NEWS", "Sample", "TOP", "World", "common", "median", "run_timed", "wait_for"]
