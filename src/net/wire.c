@@ -7,6 +7,8 @@
 #include "net/wire.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -141,6 +143,16 @@ wire_unacknowledged(const Wire *wire)
 	if (ioctl(tls_stream_fd(wire->stream), TIOCOUTQ, &in_kernel) < 0)
 		in_kernel = 0;
 	return wire_unsent(wire) + (gsize)MAX(in_kernel, 0);
+}
+
+void
+wire_acknowledge(Wire *wire)
+{
+	int one = 1;
+
+	if (setsockopt(tls_stream_fd(wire->stream), IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one) <
+	    0)
+		g_debug("TCP_QUICKACK: %s", g_strerror(errno));
 }
 
 static void

@@ -25,6 +25,11 @@ gsize wire_unsent(const Wire *wire); /* bytes still queued */
 /* Those, and what the kernel has taken and the other side has not acknowledged yet. */
 gsize wire_unacknowledged(const Wire *wire);
 
+/* The kernel likes to put off its acknowledgements, by 40 ms, and many a server does not send the
+ * last of an answer before the first of it was acknowledged. Where nothing is sent meanwhile that
+ * could carry one: now. */
+void wire_acknowledge(Wire *wire);
+
 /* Non-blocking; FALSE only when wire_fill() has met the end of the line (MAILFS_ERROR_OFFLINE). A
  * line lost while sending is reported by wire_fill(), after what the server said before it hung up
  * (a BYE, mostly). */

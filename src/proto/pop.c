@@ -471,6 +471,9 @@ backend_receive(Backend *base, GError **error)
 		}
 		if (n > 0)
 			self->last_byte = g_get_monotonic_time();
+		/* Its next command carries the acknowledgement, but that waits for the answer. */
+		if (n > 0 && !self->pipelining)
+			wire_acknowledge(base->wire);
 		wire_peek(base->wire, &len);
 		dry = len == 0;
 		if (!dry && !fed(self, error))

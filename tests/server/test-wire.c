@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -650,6 +652,29 @@ test_a_large_upload_waits_for_the_server_without_loss(void)
 	}
 }
 
+static int
+acknowledges_at_once(Wire *wire)
+{
+	int is_on = -1;
+	socklen_t len = sizeof is_on;
+
+	getsockopt(tls_stream_fd(wire_stream(wire)), IPPROTO_TCP, TCP_QUICKACK, &is_on, &len);
+	return is_on;
+}
+
+static void
+test_acknowledges_at_once_when_asked_to(void)
+{
+	g_autoptr(Peer) peer = peer_new(silence, NULL);
+	g_autoptr(Wire) wire = wire_to(peer, FALSE);
+	int off = 0;
+
+	setsockopt(tls_stream_fd(wire_stream(wire)), IPPROTO_TCP, TCP_QUICKACK, &off, sizeof off);
+	g_assert_cmpint(acknowledges_at_once(wire), ==, 0);
+	wire_acknowledge(wire);
+	g_assert_cmpint(acknowledges_at_once(wire), ==, 1);
+}
+
 /* Not judged in an ordinary run: the machine may be busy. With -m perf: 150 MB/s at least, of which
  * the server's own half of the work takes as much as ours. */
 static void
@@ -697,6 +722,7 @@ main(int argc, char **argv)
 	    test_commands_sent_together_are_one_round_trip);
 	ADD("a-large-upload-waits-for-the-server-without-loss",
 	    test_a_large_upload_waits_for_the_server_without_loss);
+	ADD("acknowledges-at-once-when-asked-to", test_acknowledges_at_once_when_asked_to);
 	if (g_test_perf())
 		ADD("speed", test_speed);
 #undef ADD
