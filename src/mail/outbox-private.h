@@ -72,6 +72,7 @@ struct Outbox {
 	GQueue taken;	     /* of Upload, references: SENDING, to go next */
 	guint64 next_size;   /* octets of the letter that was given last */
 	guint in_flight;     /* letters given to the line, without a verdict */
+	guint in_session;    /* messages that this session has brought to an end well */
 	guint laters;	     /* 4xx in a row */
 	gboolean progress;   /* this session has brought something to an end */
 	gboolean stop_batch; /* begin nothing more in this session */

@@ -422,6 +422,7 @@ static void
 on_sent(Outbox *outbox, Letter *letter)
 {
 	Upload *upload = letter->upload;
+	outbox->in_session++;
 	ledger_note(outbox->ledger, upload->ticket, LEDGER_SENT);
 	g_mutex_lock(&outbox->uploads->lock);
 	outbox->sent++;
@@ -732,7 +733,11 @@ on_lost_line(Outbox *outbox, const GError *error)
 	outbox_close_line(outbox);
 	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
 		return;
-	if (outbox->progress && !g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT))
+	/* After so many a server may well want a new line. */
+	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT) && outbox->progress &&
+	    outbox->in_session < CALM)
+		slow_down(outbox);
+	if (outbox->progress)
 		return;
 	pause_for(outbox, error);
 	log_pause(outbox, error->message);
@@ -747,7 +752,7 @@ outbox_run(Outbox *outbox)
 		return;
 	outbox->progress = FALSE;
 	outbox->stop_batch = FALSE;
-	outbox->in_flight = 0;
+	outbox->in_flight = outbox->in_session = 0;
 	if (!outbox->ops->submit(outbox->line, &events, outbox, outbox->cancel, &error))
 		on_lost_line(outbox, error);
 	outbox->line_used = g_get_monotonic_time();
