@@ -515,7 +515,7 @@ is_number_of_another(Fs *fs, const FsCall *call, const TreeName *from, const Tre
 {
 	g_autoptr(GError) error = NULL;
 
-	if (name_parse_uid(to->file_name) == 0 ||
+	if (name_parse_uid(to->file_name) == 0 || fs_is_local(to->directory) ||
 	    (from->kind == TREE_NAME_MESSAGE && strcmp(from->file_name, to->file_name) == 0))
 		return FALSE;
 	error = g_error_new(MAILFS_ERROR, MAILFS_ERROR_INVALID,

@@ -5,9 +5,9 @@
 #include "mail/name.h"
 
 gboolean
-upload_may_be_called(const char *name, GError **error)
+upload_may_be_called(Mailbox *mailbox, const char *name, GError **error)
 {
-	if (name_parse_uid(name) == 0)
+	if (name_parse_uid(name) == 0 || (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0)
 		return TRUE;
 	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_INVALID,
 		    "%s is the name of the message with that number: give the file another name",
@@ -218,7 +218,7 @@ upload_rename_over(Upload *upload, Mailbox *mailbox, const char *name, guint32 s
 	Move way = {.upload = upload, .name = name, .proof = &proof};
 	gboolean moved;
 
-	if (!upload_can_lie_in(mailbox, error) || !upload_may_be_called(name, error) ||
+	if (!upload_can_lie_in(mailbox, error) || !upload_may_be_called(mailbox, name, error) ||
 	    !prepare(upload, mailbox, name, &proof, error))
 		return FALSE;
 	if (uid != 0)

@@ -71,7 +71,7 @@ uploads_create(Uploads *uploads, Mailbox *mailbox, const char *name, guint32 mod
 	if (is_local(mailbox) && uploads->outlet == NULL &&
 	    !upload_fail(error, MAILFS_ERROR_UNSUPPORTED, no_smtp))
 		return NULL;
-	id = upload_may_be_called(name, error) ? spool_add(uploads->spool, &fd, error) : 0;
+	id = upload_may_be_called(mailbox, name, error) ? spool_add(uploads->spool, &fd, error) : 0;
 	if (id == 0)
 		return NULL;
 	g_mutex_lock(&uploads->lock);

@@ -253,7 +253,7 @@ gboolean upload_fail(GError **error, MailfsError code, const char *text); /* FAL
 gboolean upload_can_lie_in(Mailbox *mailbox, GError **error);
 gboolean uploads_load(Uploads *uploads, GError **error);
 /* INVALID: a name that would be another message's. */
-gboolean upload_may_be_called(const char *name, GError **error);
+gboolean upload_may_be_called(Mailbox *mailbox, const char *name, GError **error);
 /* Are the bytes what they should be in @target, and on disk? Under `disk`. FALSE: they are not, and
  * the file is refused with that reason, if it is there already. Nothing is proved of what stays
  * local under @name, or is queued already. */

@@ -86,7 +86,7 @@ def _():
 
 @test("a message goes through the mount that is there, at once")
 def _():
-    with world() as w, w.mount() as mount:
+    with world() as w, w.place.mount(w.server, url="work", unmount=False) as mount:
         started = time.monotonic()
         w.send("-i", "--wait", "bob@example.org", message="To: list@x.org\nSubject: y\n\nhi\n.\nho\n")
         assert w.got("bob", 1)[0].endswith(b"\nhi\n.\nho\n")
@@ -94,6 +94,14 @@ def _():
         w.send("bob@example.org", message="no header\n.\nnot this\n")
         assert w.got("bob", 2)[1].endswith(b"\n\nno header\n")
         print(f"# {time.monotonic() - started:.2f} s")
+        # Names that are UIDs elsewhere are names here.
+        with open(os.path.join(mount, "Outbox", "x.tmp"), "w", encoding="ascii") as file:
+            file.write("To: carol@example.org\n\n2\n")
+        os.rename(os.path.join(mount, "Outbox", "x.tmp"), os.path.join(mount, "Outbox", "2.eml"))
+        shutil.copy(os.path.join(mount, "Outbox", "2.eml"), os.path.join(mount, "Outbox", "3.eml"))
+        assert sorted(listed(os.path.join(mount, "Outbox"))) == ["2.eml", "3.eml"]
+        w.place.unmount(mount)
+        assert len(w.got("carol", 2)) == 2
 
 
 @test("what the relay says is the exit code, and why is in failed/")

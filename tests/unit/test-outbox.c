@@ -45,6 +45,15 @@ test_many_go_in_one_session(OutboxFixture *fixture, gconstpointer data)
 	g_assert_cmpuint(fixture->opened, <=, 2);
 }
 
+/* No UID has them here. */
+static void
+test_names_that_are_numbers_are_names(OutboxFixture *fixture, gconstpointer data)
+{
+	write_letter(fixture, "1.eml", LETTER);
+	FAKE_WAIT(n_delivered(fixture) == 1 && holds(fixture, outbox_of(fixture), ""));
+	FAKE_WAIT(on_server(&fixture->base, "Sent") == 1);
+}
+
 static void
 test_what_is_held_can_be_taken_back(OutboxFixture *fixture, gconstpointer data)
 {
@@ -372,6 +381,7 @@ main(int argc, char **argv)
 	TEST("a-file-written-is-sent-and-a-copy-is-filed",
 	     a_file_written_is_sent_and_a_copy_is_filed);
 	TEST("many-go-in-one-session", many_go_in_one_session);
+	TEST("names-that-are-numbers-are-names", names_that_are_numbers_are_names);
 	TEST("what-is-held-can-be-taken-back", what_is_held_can_be_taken_back);
 	TEST("what-is-moved-out-is-an-upload-like-any-other",
 	     what_is_moved_out_is_an_upload_like_any_other);
