@@ -198,6 +198,7 @@ add_archive(GString *out, const PagesSource *source)
 {
 	Archive *archive = account_archive(source->account);
 	g_autoptr(UidSet) uids = archive != NULL ? archive_uids(archive) : NULL;
+	g_autofree char *error = archive != NULL ? archive_last_error(archive) : NULL;
 	guint64 n = uids != NULL ? uidset_count(uids) : 0;
 
 	if (archive != NULL)
@@ -205,6 +206,8 @@ add_archive(GString *out, const PagesSource *source)
 				       "archive     %" G_GUINT64_FORMAT
 				       " message%s kept whatever the server does\n",
 				       n, n == 1 ? "" : "s");
+	if (error != NULL)
+		g_string_append_printf(out, "            not all can be kept: %s\n", error);
 	if (source->config->pop_keep != 0 && account_is_maildrop(source->account))
 		g_string_append_printf(out,
 				       "pop-keep    deletes on the server what has been here for "

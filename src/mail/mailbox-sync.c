@@ -468,7 +468,7 @@ on_body_data(gpointer user, const guint8 *data, gsize len, GError **error)
 {
 	Sync *sync = user;
 
-	return body_writer_write(sync->writer, data, len, error);
+	return sync->writer != NULL && body_writer_write(sync->writer, data, len, error);
 }
 
 static void

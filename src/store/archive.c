@@ -27,6 +27,7 @@ struct Archive {
 
 	GMutex lock;	   /* guards all below */
 	GHashTable *files; /* UID → checksum */
+	char *last_error;
 };
 
 static void
@@ -246,6 +247,27 @@ copy_into(Archive *archive, const char *name, int from)
 	return err;
 }
 
+static void
+note_error(Archive *archive, int err, GError **error_out)
+{
+	g_autoptr(GError) error = NULL;
+
+	set_error(&error, err, archive->path);
+	g_mutex_lock(&archive->lock);
+	g_free(archive->last_error);
+	archive->last_error = g_strdup(error->message);
+	g_mutex_unlock(&archive->lock);
+	g_propagate_error(error_out, g_steal_pointer(&error));
+}
+
+char *
+archive_last_error(Archive *archive)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&archive->lock);
+
+	return g_strdup(archive->last_error);
+}
+
 gboolean
 archive_put(Archive *archive, guint32 uid, int fd, guint32 crc, GError **error)
 {
@@ -257,12 +279,11 @@ archive_put(Archive *archive, guint32 uid, int fd, guint32 crc, GError **error)
 		return TRUE;
 	g_snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
 	entry_name(name, uid, crc);
-	err = linkat(AT_FDCWD, source, archive->folder, name, AT_SYMLINK_FOLLOW) == 0 ||
-			      errno == EEXIST
+	err = linkat(AT_FDCWD, source, archive->folder, name, AT_SYMLINK_FOLLOW) == 0
 		      ? 0
 		      : copy_into(archive, name, fd);
 	if (err != 0) {
-		set_error(error, err, archive->path);
+		note_error(archive, err, error);
 		return FALSE;
 	}
 	archive_remove(archive, uid);
@@ -431,6 +452,7 @@ archive_close(Archive *archive)
 	body_proofs_free(archive->proofs);
 	g_hash_table_unref(archive->files);
 	g_mutex_clear(&archive->lock);
+	g_free(archive->last_error);
 	g_free(archive->path);
 	g_free(archive);
 }

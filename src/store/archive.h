@@ -29,6 +29,7 @@ gboolean archive_get_crc(Archive *archive, guint32 uid, guint32 *crc_out);
 /* Keeps the body in @fd (borrowed), a whole file: by a link where that can be, else by a copy. One
  * that is there under this number stays, unless its checksum is another. */
 gboolean archive_put(Archive *archive, guint32 uid, int fd, guint32 crc, GError **error);
+char *archive_last_error(Archive *archive); /* why one could not be kept; NULL. (transfer full) */
 /* A descriptor of it, owned by the caller; -1 when it is not here or is damaged, which is found out
  * the first time in a mount. *@size_out (nullable). */
 int archive_get(Archive *archive, guint32 uid, guint64 *size_out);

@@ -199,6 +199,27 @@ test_what_another_index_has_left_is_taken_over(House *house, gconstpointer data)
 	assert_has(house, 11, "stays");
 }
 
+/* A folder that took the place of ours cannot take the body. */
+static void
+test_what_cannot_be_kept_is_told(House *house, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *text = NULL;
+	g_autofree char *name = g_strdup_printf("2-%08x", checksum(0, "two", 3));
+	g_autofree char *path = path_of(house, "aaaa", name);
+	g_autofree char *inside = g_build_filename(path, "x", NULL);
+	guint32 crc;
+	g_auto(UtilFd) fd = body(house, "two", TRUE, &crc);
+
+	g_assert_null(archive_last_error(house->archive));
+	g_assert_cmpint(g_mkdir_with_parents(inside, 0700), ==, 0);
+	g_assert_false(archive_put(house->archive, 2, fd, crc, &error));
+	g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_ISDIR);
+	text = archive_last_error(house->archive);
+	g_assert_cmpstr(text, ==, error->message);
+	g_assert_false(archive_has(house->archive, 2));
+}
+
 static void
 test_only_one_mount_has_it(House *house, gconstpointer data)
 {
@@ -219,6 +240,7 @@ main(int argc, char **argv)
 	TEST(damage_is_noticed_and_put_aside);
 	TEST(what_is_secured_is_read_again);
 	TEST(what_another_index_has_left_is_taken_over);
+	TEST(what_cannot_be_kept_is_told);
 	TEST(only_one_mount_has_it);
 	return g_test_run();
 }
