@@ -53,14 +53,14 @@ def check_cut(mount, pid, postman, name, at):
     cuts = postman.cuts
     postman.cut_at = at
     write(mount, name)
-    postman.wait(lambda: postman.cuts > cuts)
 
-    def done():
-        if not is_done(mount, name):
+    def now(what):
+        if not what():
             os.kill(pid, signal.SIGHUP)  # the user wants it: now, and not in a minute
-        return is_done(mount, name)
+        return what()
 
-    assert wait_for(done, 20, 0.05), f"{name}, cut at {at}: still there"
+    assert wait_for(lambda: now(lambda: postman.cuts > cuts), 20, 0.05), f"{name}, cut at {at}: not begun"
+    assert wait_for(lambda: now(lambda: is_done(mount, name)), 20, 0.05), f"{name}, cut at {at}: still there"
     unknown, delivered = failed(mount, name), count(postman, name)
     assert delivered <= 1 if unknown else delivered == 1, f"{name}, cut at {at}: {delivered}, in failed/: {unknown}"
     return unknown
