@@ -287,6 +287,14 @@ peer_read_bytes(PeerLine *line, gsize len)
 	return bytes;
 }
 
+GBytes *
+peer_read_some(PeerLine *line)
+{
+	if (line->in->len == 0 && !pull(line))
+		return g_bytes_new(NULL, 0);
+	return peer_read_bytes(line, line->in->len);
+}
+
 void
 peer_expect(PeerLine *line, const char *pattern)
 {

@@ -71,6 +71,7 @@ void peer_expect_close(PeerLine *line); /* the client hangs up without another b
 /* Without CRLF; NULL when no more comes, which disappoints nobody. (transfer full) */
 char *peer_read_line(PeerLine *line);
 GBytes *peer_read_bytes(PeerLine *line, gsize len);	     /* fewer at the end. (transfer full) */
+GBytes *peer_read_some(PeerLine *line);			     /* none at the end. (transfer full) */
 const char *peer_tag(const PeerLine *line);		     /* good until the next peer_expect() */
 void peer_remember_tag(PeerLine *line, const char *command); /* of a peer_read_line() */
 

@@ -7,6 +7,8 @@
 typedef struct {
 	SmtpSink *sink;
 	PeerLine *line;
+	GBytes *read;	   /* NULL: nothing yet */
+	gsize used;	   /* of that */
 	gboolean counting; /* behind the login */
 	gboolean doomed;   /* the byte that ends it has come */
 	GString *from;	   /* NULL: no transaction */
@@ -87,17 +89,20 @@ cut(Talk *talk)
 static gboolean
 take_byte(Talk *talk, char *out)
 {
-	g_autoptr(GBytes) bytes = NULL;
 	SmtpSink *sink = talk->sink;
 
 	if (talk->doomed) { /* there was nothing to answer */
 		cut(talk);
 		return FALSE;
 	}
-	bytes = peer_read_bytes(talk->line, 1);
-	if (g_bytes_get_size(bytes) == 0)
+	if (talk->read == NULL || talk->used == g_bytes_get_size(talk->read)) {
+		g_clear_pointer(&talk->read, g_bytes_unref);
+		talk->read = peer_read_some(talk->line);
+		talk->used = 0;
+	}
+	if (g_bytes_get_size(talk->read) == 0)
 		return FALSE;
-	*out = *(const char *)g_bytes_get_data(bytes, NULL);
+	*out = ((const char *)g_bytes_get_data(talk->read, NULL))[talk->used++];
 	g_mutex_lock(&sink->lock);
 	g_string_append_c(sink->heard, *out);
 	talk->doomed = talk->counting && peer_line_number(talk->line) == 1 &&
@@ -333,4 +338,5 @@ smtp_sink_serve(PeerLine *line, gpointer user)
 		}
 	forget(&talk);
 	g_ptr_array_unref(talk.to);
+	g_clear_pointer(&talk.read, g_bytes_unref);
 }
