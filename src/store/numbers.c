@@ -20,6 +20,9 @@ struct Entry {
 	gboolean kept;	 /* stays though the server has it no more */
 	gboolean absent; /* the server had it no more when it was last looked through */
 	Entry *next;	 /* of the same identity, a higher number */
+	/* Of the first of a chain: its last; all before `from` were taken already in `session`. */
+	Entry *last, *from;
+	guint session;
 };
 
 struct Numbers {
@@ -29,6 +32,7 @@ struct Numbers {
 
 	GMutex lock; /* guards all below */
 	gboolean loaded;
+	guint session;		 /* rises with each, and when entries go */
 	GPtrArray *entries;	 /* of Entry, owned, by rising UIDs */
 	GHashTable *by_key;	 /* Entry.key → Entry */
 	GHashTable *by_identity; /* Entry.identity → Entry, the first of its chain */
@@ -80,36 +84,20 @@ key_of(const char *name, guint8 *key_out)
 /* --- the table; under the lock
  * ------------------------------------------------------------------------ */
 
+/* Each has a higher number than all that are in a chain. */
 static void
 chain(Numbers *numbers, Entry *entry)
 {
-	Entry *at = g_hash_table_lookup(numbers->by_identity, &entry->identity);
+	Entry *first = g_hash_table_lookup(numbers->by_identity, &entry->identity);
 
-	if (at == NULL || at->uid > entry->uid) {
-		entry->next = at;
-		g_hash_table_replace(numbers->by_identity, &entry->identity, entry);
+	entry->next = NULL;
+	entry->last = entry;
+	if (first == NULL) {
+		g_hash_table_insert(numbers->by_identity, &entry->identity, entry);
 		return;
 	}
-	while (at->next != NULL && at->next->uid < entry->uid)
-		at = at->next;
-	entry->next = at->next;
-	at->next = entry;
-}
-
-static void
-unchain(Numbers *numbers, Entry *entry)
-{
-	Entry *at = g_hash_table_lookup(numbers->by_identity, &entry->identity);
-
-	if (at == entry && entry->next != NULL) {
-		g_hash_table_replace(numbers->by_identity, &entry->next->identity, entry->next);
-	} else if (at == entry) {
-		g_hash_table_remove(numbers->by_identity, &entry->identity);
-	} else {
-		while (at->next != entry)
-			at = at->next;
-		at->next = entry->next;
-	}
+	first->last->next = entry;
+	first->last = entry;
 }
 
 static void
@@ -211,6 +199,7 @@ on_open(gpointer user, guint32 *uidvalidity_out, guint32 *uidnext_out, GError **
 
 	*uidvalidity_out = numbers->uidvalidity;
 	*uidnext_out = index_next_number(numbers->index);
+	numbers->session++;
 	return load(numbers, error);
 }
 
@@ -235,6 +224,24 @@ on_look_up(gpointer user, PopMessage *messages, guint n, GError **error)
 	return TRUE;
 }
 
+/* The lowest of that identity that is not in @taken. A maildrop full of messages that are all alike
+ * is not gone through from the start for each. */
+static Entry *
+find_free(Numbers *numbers, const PopIdentity *identity, const UidSet *taken)
+{
+	Entry *first = g_hash_table_lookup(numbers->by_identity, identity);
+	Entry *entry = first;
+
+	if (first != NULL && first->session == numbers->session && first->from != NULL)
+		entry = first->from;
+	while (entry != NULL && uidset_contains(taken, entry->uid)) {
+		first->from = entry;
+		first->session = numbers->session;
+		entry = entry->next;
+	}
+	return entry;
+}
+
 static guint32
 on_give(gpointer user, const PopMessage *message, const PopIdentity *identity, const UidSet *taken,
 	GError **error)
@@ -247,9 +254,7 @@ on_give(gpointer user, const PopMessage *message, const PopIdentity *identity, c
 	if (!load(numbers, error))
 		return 0;
 	key_of(message->key, key);
-	entry = g_hash_table_lookup(numbers->by_identity, identity);
-	while (entry != NULL && uidset_contains(taken, entry->uid))
-		entry = entry->next;
+	entry = find_free(numbers, identity, taken);
 	if (entry == NULL)
 		entry = make_entry(numbers, identity);
 	if (entry == NULL) {
@@ -294,17 +299,19 @@ on_settle(gpointer user, const UidSet *present)
 
 	if (!load(numbers, NULL))
 		return;
+	g_hash_table_remove_all(numbers->by_identity);
+	numbers->session++;
 	for (guint i = 0; i < numbers->entries->len; i++) {
 		Entry *entry = numbers->entries->pdata[i];
 
 		entry->absent = !uidset_contains(present, entry->uid);
 		if (!entry->absent || entry->kept) {
 			numbers->entries->pdata[left++] = entry;
+			chain(numbers, entry);
 			continue;
 		}
 		uidset_add(gone, entry->uid, entry->uid);
 		drop_key(numbers, entry);
-		unchain(numbers, entry);
 		g_free(entry);
 	}
 	/* The others have moved forward: those behind are theirs, or freed. */

@@ -13,20 +13,25 @@ typedef struct {
 } House;
 
 static void
-enter(House *house)
+begin_session(House *house)
 {
-	const PopNumbers *line;
+	const PopNumbers *line = numbers_for_line(house->numbers);
 	guint32 validity, next;
 	g_autoptr(GError) error = NULL;
 
-	house->index = open_index(&house->files, FALSE);
-	house->numbers = numbers_new(house->index);
-	house->taken = uidset_new();
-	line = numbers_for_line(house->numbers);
 	g_assert_true(line->open(line->user, &validity, &next, &error));
 	g_assert_no_error(error);
 	g_assert_cmpuint(validity, ==, numbers_uidvalidity(house->numbers));
 	g_assert_cmpuint(validity, !=, 0);
+}
+
+static void
+enter(House *house)
+{
+	house->index = open_index(&house->files, FALSE);
+	house->numbers = numbers_new(house->index);
+	house->taken = uidset_new();
+	begin_session(house);
 }
 
 static void
@@ -41,6 +46,7 @@ static void
 next_session(House *house)
 {
 	uidset_remove(house->taken, 1, G_MAXUINT32);
+	begin_session(house);
 }
 
 static void
@@ -156,6 +162,31 @@ test_of_messages_that_are_alike_each_has_its_number(House *house, gconstpointer 
 	g_assert_cmpuint(give(house, "q", 10, 1), ==, 2);
 	/* The third one is another message: the number of the one that went is not its. */
 	g_assert_cmpuint(give(house, "r", 10, 1), ==, 4);
+}
+
+/* As many as nobody could go through again for each of them. */
+static void
+test_fifty_thousand_that_are_alike_keep_their_numbers(House *house, gconstpointer data)
+{
+	const guint n = 50000;
+
+	for (guint round = 0; round < 2; round++) {
+		for (guint32 i = 1; i <= n; i++) {
+			g_autofree char *key = g_strdup_printf("%u of round %u", i, round);
+
+			g_assert_cmpuint(give(house, key, 1, 1), ==, i);
+		}
+		next_session(house);
+		leave(house);
+		enter(house);
+	}
+	settle(house, "1:10,49991:50000");
+	/* Those that are left. */
+	for (guint32 i = 1; i <= 20; i++) {
+		g_autofree char *key = g_strdup_printf("again %u", i);
+
+		g_assert_cmpuint(give(house, key, 1, 1), ==, i <= 10 ? i : n - 20 + i);
+	}
 }
 
 static void
@@ -310,6 +341,7 @@ main(int argc, char **argv)
 	TEST(what_was_given_is_found_again);
 	TEST(a_message_that_is_named_anew_keeps_its_number);
 	TEST(of_messages_that_are_alike_each_has_its_number);
+	TEST(fifty_thousand_that_are_alike_keep_their_numbers);
 	TEST(a_number_is_not_given_again);
 	TEST(a_number_whose_row_was_lost_is_not_given_again);
 	TEST(what_is_kept_outlasts_the_maildrop);
