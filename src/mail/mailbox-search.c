@@ -42,11 +42,13 @@ mailbox_search(Mailbox *mailbox, GPtrArray *terms, MailboxFound done, gpointer u
 	Search *search;
 	Request *request;
 
-	if (mailbox_attributes(mailbox) & MAILBOX_MAILDROP) {
+	if (mailbox_attributes(mailbox) & (MAILBOX_MAILDROP | MAILBOX_LOCAL)) {
 		refused = g_error_new_literal(
 			MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
-			"POP3 servers cannot search: grep -r in the mailbox, or "
-			"in .text/INBOX, does");
+			mailbox_attributes(mailbox) & MAILBOX_LOCAL
+				? "there is no server that could search here: grep -r does"
+				: "POP3 servers cannot search: grep -r in the mailbox, or "
+				  "in .text/INBOX, does");
 		g_ptr_array_unref(terms);
 		done(user, 0, NULL, refused);
 		return;

@@ -264,8 +264,10 @@ letter_new(Outbox *outbox, Upload *upload)
 	letter->upload = upload;
 	letter->fd = -1;
 	if (fill(outbox, letter, &error)) {
+		g_mutex_lock(&outbox->uploads->lock);
 		g_free(upload->message_id);
 		upload->message_id = g_strdup(letter->composed->message_id);
+		g_mutex_unlock(&outbox->uploads->lock);
 		letter->smtp.sender = letter->composed->sender;
 		letter->smtp.recipients = (const char *const *)letter->composed->recipients;
 		letter->smtp.fd = letter->fd;

@@ -134,12 +134,14 @@ void
 outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean look)
 {
 	Uploads *uploads = outbox->uploads;
-	gboolean wanted = outbox->save == OUTBOX_SAVE_YES ||
-			  (outbox->save == OUTBOX_SAVE_AUTO && !files_itself(outbox));
+	gboolean wanted = !account_is_maildrop(outbox->account) &&
+			  (outbox->save == OUTBOX_SAVE_YES ||
+			   (outbox->save == OUTBOX_SAVE_AUTO && !files_itself(outbox)));
 	Mailbox *sent = wanted ? sent_mailbox(outbox) : NULL;
 	g_autofree char *former = upload_name(upload);
 	g_autofree char *message_id = NULL;
 	g_autofree char *name = NULL;
+	g_autofree char *filed = NULL;
 	g_autoptr(GError) error = NULL;
 
 	if (wanted && sent == NULL)
@@ -159,9 +161,12 @@ outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean l
 	g_free(upload->message_id);
 	upload->message_id = g_steal_pointer(&message_id);
 	move_to_sent(outbox, upload, sent, name, look);
+	filed = g_strdup(upload->name);
 	upload_stir(upload, FALSE);
 	g_mutex_unlock(&uploads->lock);
 	uploads->news->gone(uploads->user, outbox->directory, upload->id, former);
+	/* Somebody may have looked for this name, or listed the mailbox. */
+	uploads->news->gone(uploads->user, sent, upload->id, filed);
 	uploads_tell_changed(upload);
 	upload_tell_waiters(upload, NULL);
 }

@@ -519,9 +519,11 @@ uploads_lines(Uploads *uploads)
 
 		for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
 		     node = g_tree_node_next(node)) {
-			guint32 id = GPOINTER_TO_UINT(g_tree_node_key(node));
+			const Upload *upload = g_tree_node_value(node);
 
-			g_array_append_val(ids, id);
+			/* A page beside a message says nothing of itself. */
+			if (upload->state != SPOOL_KEPT || *upload->reason != '\0')
+				g_array_append_val(ids, upload->id);
 		}
 	}
 	g_mutex_unlock(&uploads->lock);

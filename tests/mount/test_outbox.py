@@ -275,7 +275,7 @@ def _():
     dice = random.Random(5)
     with sending() as setting:
         written = 0
-        for life in range(6):
+        for life in range(4):
             with setting.mount(unmount=False) as mount:
                 (pid,) = processes(mount)
                 stop = threading.Event()

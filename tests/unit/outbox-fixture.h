@@ -141,8 +141,17 @@ relay_one(OutboxFixture *fixture, const SmtpEvents *events, gpointer user,
 		g_propagate_error(error, g_steal_pointer(&why));
 		return FALSE;
 	}
+	if (strcmp(answer, "big") == 0) {
+		g_autoptr(GError) big =
+			g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_TOO_BIG, "too big");
+
+		*goes_on = events->verdict(user, message, SMTP_UNSENDABLE, NULL, big);
+		return TRUE;
+	}
 	if (*answer == '5' || *answer == '4') {
-		*goes_on = answer_reply(events, user, message, answer, SMTP_STAGE_RCPT);
+		*goes_on = answer_reply(events, user, message, answer,
+					g_str_has_suffix(answer, "@end") ? SMTP_STAGE_END
+									 : SMTP_STAGE_RCPT);
 		return TRUE;
 	}
 	if (!events->before(user, message)) {

@@ -207,6 +207,57 @@ test_what_is_refused_is_in_failed_and_goes_again_when_moved_back(OutboxFixture *
 }
 
 static void
+test_what_is_larger_than_the_server_takes_is_not_sent(OutboxFixture *fixture, gconstpointer data)
+{
+	g_autofree char *body = g_strnfill(3000, 'x');
+	g_autofree char *text = g_strdup_printf("To: bob@example.org\n\n%.900s\n%.900s\n%.900s\n",
+						body, body, body);
+	g_autofree char *why = NULL;
+	g_autoptr(GError) error = NULL;
+	Upload *upload;
+
+	/* The first one cannot know. */
+	relay_limits.size = 2000;
+	g_queue_push_tail(&fixture->answers, (gpointer) "big");
+	write_letter(fixture, "x.eml", text);
+	FAKE_WAIT(holds(fixture, failed_of(fixture), "x.eml x.eml.why"));
+	why = bytes_in(fixture, failed_of(fixture), "x.eml.why");
+	g_assert_nonnull(strstr(why, "takes at most"));
+	upload = uploads_create(fixture->base.uploads, outbox_of(fixture), "y.eml", 0600, &error);
+	g_assert_false(write_file(upload, text, &error));
+	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_TOO_BIG);
+	upload_close(upload);
+	upload_unref(upload);
+	relay_limits.size = 0;
+}
+
+/* Those of one kind of failure say nothing against the message. */
+static void
+test_a_server_that_takes_nothing_now_is_left_alone_for_a_while(OutboxFixture *fixture,
+							       gconstpointer data)
+{
+	g_auto(OutboxStatus) status = {0};
+
+	fixture->config.hold = 3600;
+	leave(&fixture->base);
+	enter(&fixture->base);
+	for (guint i = 0; i < 3; i++)
+		g_queue_push_tail(&fixture->answers, (gpointer) "452 4.3.1 no room@end");
+	for (guint i = 0; i < 10; i++) {
+		g_autofree char *name = g_strdup_printf("m%u.eml", i);
+
+		write_letter(fixture, name, LETTER);
+	}
+	outbox_hurry(fixture->outbox);
+	FAKE_WAIT((outbox_status_clear(&status), outbox_get_status(fixture->outbox, &status),
+		   status.later == 10 && status.due == 0));
+	g_assert_nonnull(strstr(status.reason, "452 4.3.1 no room"));
+	g_assert_cmpuint(n_delivered(fixture), ==, 0);
+	outbox_retry(fixture->outbox);
+	FAKE_WAIT(n_delivered(fixture) == 10);
+}
+
+static void
 test_what_is_to_come_later_waits_and_keeps_its_id(OutboxFixture *fixture, gconstpointer data)
 {
 	g_auto(OutboxStatus) status = {0};
@@ -392,6 +443,10 @@ main(int argc, char **argv)
 	TEST("what-nobody-was-told-of-shows-in-failed", what_nobody_was_told_of_shows_in_failed);
 	TEST("what-is-refused-is-in-failed-and-goes-again-when-moved-back",
 	     what_is_refused_is_in_failed_and_goes_again_when_moved_back);
+	TEST("what-is-larger-than-the-server-takes-is-not-sent",
+	     what_is_larger_than_the_server_takes_is_not_sent);
+	TEST("a-server-that-takes-nothing-now-is-left-alone-for-a-while",
+	     a_server_that_takes_nothing_now_is_left_alone_for_a_while);
 	TEST("what-is-to-come-later-waits-and-keeps-its-id",
 	     what_is_to_come_later_waits_and_keeps_its_id);
 	TEST("a-refusal-for-policy-stops-the-others", a_refusal_for_policy_stops_the_others);
