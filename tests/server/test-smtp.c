@@ -251,6 +251,94 @@ test_a_server_that_wants_the_content_of_a_refused_message_gets_none(void)
 	g_assert_cmpuint(smtp_sink_count(&sink, NULL), ==, 0);
 }
 
+/* Any server
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+static const char *
+any_of(const char *const *list, gsize n)
+{
+	return list[g_test_rand_int_range(0, (gint32)n)];
+}
+
+static gboolean
+has_line(const char *log, const char *verdict, const char *name)
+{
+	g_autofree char *start = g_strdup_printf("\n%s %s", verdict, name);
+
+	return strstr(log, start) != NULL;
+}
+
+/* One verdict each for those that were taken, and a true one. */
+static void
+check_verdicts(SmtpClient *client, SmtpSink *sink)
+{
+	static const char *const verdicts[] = {"sent", "unknown", "refused", "later", "untouched"};
+	g_autofree char *log = g_strconcat("\n", client->log->str, NULL);
+
+	for (guint i = 0; i < client->messages->len; i++) {
+		const SmtpMessage *message = g_ptr_array_index(client->messages, i);
+		const char *name = message->user;
+		g_autofree char *content = g_strdup_printf("%s\r\n", name);
+		guint count = smtp_sink_count(sink, content);
+		guint told = 0;
+
+		for (gsize k = 0; k < G_N_ELEMENTS(verdicts); k++)
+			told += has_line(log, verdicts[k], name) ? 1 : 0;
+		g_assert_cmpuint(told, ==, i < client->next ? 1 : 0);
+		if (has_line(log, "sent", name))
+			g_assert_cmpuint(count, ==, 1);
+		else if (has_line(log, "unknown", name))
+			g_assert_cmpuint(count, <=, 1);
+		else
+			g_assert_cmpuint(count, ==, 0);
+		if (count > 0)
+			g_assert_true(has_line(log, "before", name));
+	}
+}
+
+static void
+test_whatever_a_server_says_each_message_has_one_true_verdict(void)
+{
+	static const char *const commands[] = {"MAIL *", "RCPT *", "RCPT TO:<b@x>", "DATA", ".",
+					       "BDAT",	 "RSET",   "RCPT TO:<a@x>"};
+	static const char *const replies[] = {"250 ok",		"250-a\r\n250 b",
+					      "354 go on",	"450 4.2.1 later",
+					      "421 4.3.2 bye",	"421 4.3.2 bye !cut",
+					      "550 5.1.1 no",	"554-5.7.1 a\r\n554 5.7.1 b",
+					      "503 5.5.1 what", "250-a\r\n550 b",
+					      "nonsense",	"!cut",
+					      "!reset",		"250 ok !cut",
+					      "550 no !reset",	"250 ok\r\n250 again"};
+
+	for (guint round = 0; round < 400; round++) {
+		SmtpAnswer answers[3] = {0};
+		g_auto(SmtpSink) sink = {0};
+		g_autoptr(Peer) peer = NULL;
+		g_autoptr(SmtpClient) client = NULL;
+		g_autoptr(GString) shown = g_string_new(NULL);
+
+		for (gint i = 0; i < g_test_rand_int_range(0, 3); i++) {
+			g_autofree char *reply = NULL;
+
+			answers[i].command = any_of(commands, G_N_ELEMENTS(commands));
+			answers[i].reply = any_of(replies, G_N_ELEMENTS(replies));
+			reply = g_strescape(answers[i].reply, NULL);
+			g_string_append_printf(shown, "; %s: %s", answers[i].command, reply);
+		}
+		client = smtp_client_at_sink(&sink, any_of(modes, N_MODES), answers, &peer);
+		g_test_message("%s%s", sink.offers, shown->str);
+		smtp_client_add(client, "first", "a@x", "first\r\n");
+		smtp_client_add(client, "second", "a@x b@x", "second\r\n");
+		smtp_client_add(client, "third", "b@x", "third\r\n");
+		if (smtp_client_submit(client, NULL) && client->next < client->messages->len)
+			g_assert_false(smtp_line_is_alive(client->line));
+		smtp_line_close(g_steal_pointer(&client->line), 10000);
+		g_clear_pointer(&peer, peer_free); /* all that it was to deliver is delivered */
+		check_verdicts(client, &sink);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -263,5 +351,7 @@ main(int argc, char **argv)
 			test_one_refused_recipient_means_that_nobody_gets_it);
 	g_test_add_func("/smtp/a-server-that-wants-the-content-of-a-refused-message-gets-none",
 			test_a_server_that_wants_the_content_of_a_refused_message_gets_none);
+	g_test_add_func("/smtp/whatever-a-server-says-each-message-has-one-true-verdict",
+			test_whatever_a_server_says_each_message_has_one_true_verdict);
 	return g_test_run();
 }
