@@ -86,29 +86,38 @@ upload_has_source(Upload *upload)
 }
 
 Upload *
+uploads_find_copying(Uploads *uploads, const char *raw, guint32 validity, guint32 uid)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	g_hash_table_iter_init(&iter, uploads->by_id);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		Upload *upload = value;
+
+		if (upload->source_raw != NULL && upload->source_uid == uid &&
+		    upload->source_validity == validity && upload_is_busy(upload) &&
+		    strcmp(upload->source_raw, raw) == 0)
+			return upload;
+	}
+	return NULL;
+}
+
+Upload *
 uploads_copying(Uploads *uploads, Mailbox *mailbox, guint32 serial, guint32 uid)
 {
 	g_autoptr(GMutexLocker) locker = NULL;
-	GHashTableIter iter;
-	gpointer value;
+	Upload *upload;
 	MailboxView view;
 
 	mailbox_view(mailbox, &view);
 	if (view.messages != serial)
 		return NULL;
 	locker = g_mutex_locker_new(&uploads->lock);
-	g_hash_table_iter_init(&iter, uploads->by_id);
-	while (g_hash_table_iter_next(&iter, NULL, &value)) {
-		Upload *upload = value;
-
-		if (upload->source_raw == NULL || upload->source_uid != uid ||
-		    upload->source_validity != view.uidvalidity || !upload_is_busy(upload) ||
-		    strcmp(upload->source_raw, mailbox_raw_name(mailbox)) != 0)
-			continue;
+	upload = uploads_find_copying(uploads, mailbox_raw_name(mailbox), view.uidvalidity, uid);
+	if (upload != NULL)
 		upload->refs++;
-		return upload;
-	}
-	return NULL;
+	return upload;
 }
 
 /* --- a file of its own after all --- */

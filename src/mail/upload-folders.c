@@ -78,6 +78,15 @@ name_of(const Folder *folder)
 	return folder->mailbox != NULL ? mailbox_raw_name(folder->mailbox) : folder->raw;
 }
 
+static void
+note_name(Folder *folder)
+{
+	char *name = g_strdup(name_of(folder));
+
+	g_free(folder->raw);
+	folder->raw = name;
+}
+
 gboolean
 uploads_has_mailbox(Uploads *uploads, Mailbox *mailbox)
 {
@@ -179,8 +188,7 @@ find_mailbox(Uploads *uploads, Folder *folder)
 	if (folder->mailbox == mailbox)
 		return;
 	/* It is known by its name until there is one. */
-	g_free(folder->raw);
-	folder->raw = g_strdup(name_of(folder));
+	note_name(folder);
 	folder->mailbox = NULL;
 }
 
@@ -191,8 +199,7 @@ uploads_bind(Uploads *uploads, Folder *folder, GPtrArray *renamed)
 		find_mailbox(uploads, folder);
 	if (strcmp(name_of(folder), folder->raw) == 0)
 		return;
-	g_free(folder->raw);
-	folder->raw = g_strdup(name_of(folder));
+	note_name(folder);
 	for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
 	     node = g_tree_node_next(node)) {
 		Upload *upload = g_tree_node_value(node);
@@ -374,8 +381,7 @@ uploads_moved(Uploads *uploads, gboolean done, gboolean known)
 		folder->held = FALSE;
 		if (known)
 			g_clear_pointer(&folder->moves_to, g_free);
-		g_free(folder->raw);
-		folder->raw = g_strdup(name_of(folder));
+		note_name(folder);
 	}
 	g_clear_pointer(&uploads->moved_from, g_free);
 	g_clear_pointer(&uploads->moved_to, g_free);

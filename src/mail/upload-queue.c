@@ -14,7 +14,8 @@
 #define BATCH_NUMBERS  1000			      /* of those whose bytes do not travel */
 #define TURN_US	       (50 * G_TIME_SPAN_MILLISECOND) /* thousands of closes, one look */
 #define EARLY_US       (100 * G_TIME_SPAN_MILLISECOND)
-#define ABSENT_US      (2 * G_TIME_SPAN_SECOND) /* between two looks for a mailbox */
+#define ABSENT_US      (2 * G_TIME_SPAN_SECOND)	       /* between two looks for a mailbox */
+#define COPYING_US     (200 * G_TIME_SPAN_MILLISECOND) /* between two looks at a copy */
 #define PROBE_S	       10
 #define LONG_WAIT_US   (60 * G_TIME_SPAN_SECOND)
 #define LOOK_MOST      (4 * BATCH_NUMBERS)
@@ -129,6 +130,14 @@ take(Batch *batch, Upload *upload)
 				    GUINT_TO_POINTER(batch->list->len));
 }
 
+/* The message that it replaces is still to be copied somewhere. */
+static gboolean
+is_needed(Uploads *uploads, const Folder *folder, const Upload *upload)
+{
+	return uploads_find_copying(uploads, mailbox_raw_name(folder->mailbox),
+				    upload->replaces_validity, upload->replaces_uid) != NULL;
+}
+
 /* What is due, in its order, as far as it goes together. */
 static Batch *
 pick(Uploads *uploads, Folder *folder, gint64 now, gint64 *next)
@@ -150,6 +159,12 @@ pick(Uploads *uploads, Folder *folder, gint64 now, gint64 *next)
 		node = g_tree_node_next(node);
 		if (upload->source_raw != NULL && uploads_is_held(uploads, upload->source_raw))
 			continue;
+		if (kind == BATCH_EXPUNGE && is_needed(uploads, folder, upload)) {
+			upload->not_before = now + COPYING_US;
+			*next = MIN(*next, upload->not_before);
+			upload_place(upload);
+			continue;
+		}
 		if (batch == NULL)
 			batch = batch_new(uploads, folder, kind);
 		if (kind != batch->kind || !fits(batch, upload, bytes))

@@ -212,6 +212,8 @@ void uploads_place_all(Uploads *uploads);
 GTree *upload_agenda_new(gboolean of_folder);
 gboolean upload_is_busy(const Upload *upload);	 /* on its way, or to be */
 gboolean upload_is_orphan(const Upload *upload); /* its mailbox is not there */
+/* One that is to become a copy of that message, and is not yet. NULL: none */
+Upload *uploads_find_copying(Uploads *uploads, const char *raw, guint32 validity, guint32 uid);
 gboolean upload_lies_in(const Upload *upload, Mailbox *mailbox);
 gboolean upload_is_listed(const Upload *upload); /* names may still lead to it */
 /* On its way now, or there already, and what is left to do is to find it or to remove what it

@@ -513,6 +513,42 @@ test_a_copy_with_a_time_of_its_own_is_sent(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_COPY], ==, 0);
 }
 
+/* As when a draft is edited right after it was copied. */
+static void
+test_what_is_replaced_stays_until_its_copy_is_made(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *expected = NULL;
+	g_autoptr(GBytes) body = NULL;
+	MailboxView view;
+	Upload *copy;
+	Upload *fresh;
+
+	fake_server_fill(fixture->server, "INBOX", 1);
+	settle(fixture, fixture->inbox);
+	settle(fixture, fixture->archive);
+	mailbox_view(fixture->inbox, &view);
+	body = fake_server_body(fixture->server, "INBOX", 1);
+	expected = g_strndup(g_bytes_get_data(body, NULL), g_bytes_get_size(body));
+	/* Tried, and to be tried again in five seconds. */
+	FAKE_SET(fixture->server, change_code, MAILFS_ERROR_LIMIT);
+	copy = copy_first(fixture);
+	g_assert_true(upload_complete(copy, NULL));
+	upload_close(copy);
+	FAKE_WAIT(fake_server_counts(fixture->server).requests[REQUEST_COPY] == 1);
+	FAKE_SET(fixture->server, change_code, -1);
+	fresh = uploads_create(fixture->uploads, fixture->inbox, "x.eml", 0600, NULL);
+	upload_replaces(fresh, view.messages, 1);
+	g_assert_true(write_file(fresh, MESSAGE, NULL));
+	upload_close(fresh);
+	FAKE_WAIT(on_server(fixture, "INBOX") == 2);
+	FAKE_WAIT(is_over(copy));
+	FAKE_WAIT(is_over(fresh));
+	assert_body(fixture, "Archive", 1, expected);
+	g_assert_cmpuint(on_server(fixture, "INBOX"), ==, 1);
+	upload_unref(copy);
+	upload_unref(fresh);
+}
+
 /* --- who still has its number --- */
 
 static void
@@ -590,6 +626,8 @@ main(int argc, char **argv)
 	TEST("no-copy-without-told-uid-is-born-deleted", no_copy_is_born_deleted, 1);
 	TEST("flags-set-while-it-is-sent-are-stored", flags_set_while_it_is_sent_are_stored, 0);
 	TEST("a-copy-with-a-time-of-its-own-is-sent", a_copy_with_a_time_of_its_own_is_sent, 0);
+	TEST("what-is-replaced-stays-until-its-copy-is-made",
+	     what_is_replaced_stays_until_its_copy_is_made, 0);
 	TEST("the-number-of-a-file-leads-to-its-message", the_number_of_a_file_leads_to_its_message,
 	     0);
 	return g_test_run();
