@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* ChangeJournal: the changes that were answered for before the server has confirmed them, in one
- * file of lines, each with a checksum. A record is in the kernel's hands when change_journal_add()
- * returns, which SIGKILL cannot undo; a power failure may, until change_journal_sync(). The file is
- * emptied when all in it is done, and written anew when it grows long before that. Thread-safe;
- * blocks on local disk only. */
+/* ChangeJournal: the moves and removals that the server has not confirmed, in one file of lines,
+ * each with a checksum. A record is in the kernel's hands when change_journal_add() returns, which
+ * SIGKILL cannot undo; a power failure may, until change_journal_sync(). The file is emptied when
+ * all in it is done, and written anew when it grows long before that. Thread-safe; blocks on local
+ * disk only. */
 #pragma once
 
 #include <glib.h>

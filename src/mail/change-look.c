@@ -199,7 +199,10 @@ give_up_for_now(Changes *changes, Change *change, const GError *error)
 		unknown = g_error_new(MAILFS_ERROR, MAILFS_ERROR_UNKNOWN_OUTCOME,
 				      "the line was lost: it may or may not be done (%s)",
 				      error->message);
-		change_finish(changes, change, unknown);
+		if (change->record != 0 && change_error_is_of_line(error))
+			change_go_on_alone(changes, change, unknown);
+		else
+			change_finish(changes, change, unknown);
 	}
 }
 

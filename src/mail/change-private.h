@@ -98,6 +98,9 @@ void change_submit(Changes *changes, Change *change, gboolean run);
 void change_finish(Changes *changes, Change *change, const GError *error);
 /* Nothing can be done until the line is back; only for early ones. */
 void change_get_stuck(Changes *changes, Change *change);
+/* Nobody knows whether it is done, which @error says to who waits for it. It is brought to its end
+ * all the same: half of it may be done. */
+void change_go_on_alone(Changes *changes, Change *change, const GError *error);
 /* Calls those whose wait is over. */
 void changes_check_waiters(Changes *changes);
 void changes_log(Changes *changes, const char *format, ...) G_GNUC_PRINTF(2, 3);

@@ -276,7 +276,10 @@ change_submit(Changes *changes, Change *change, gboolean run)
 		changes->early++;
 	g_hash_table_add(changes->all, change);
 	g_mutex_unlock(&changes->lock);
-	if (early && change->record == 0 && !write_record(changes, change) && !change->early) {
+	/* What is not answered for is written down, too: a move that needs several commands, and a
+	 * removal, must not stay half done when mailfs is killed between them. */
+	if ((early || change->kind == DO_MOVE || change->kind == DO_EXPUNGE) &&
+	    change->record == 0 && !write_record(changes, change) && early && !change->early) {
 		/* It may not be answered for: it waits like the first of a run. */
 		early = FALSE;
 		g_mutex_lock(&changes->lock);
@@ -357,6 +360,22 @@ change_get_stuck(Changes *changes, Change *change)
 	g_cond_signal(&changes->wake);
 	g_mutex_unlock(&changes->lock);
 	changes_check_waiters(changes);
+}
+
+void
+change_go_on_alone(Changes *changes, Change *change, const GError *error)
+{
+	ChangeDone done = g_steal_pointer(&change->done);
+	gpointer user = change->user;
+
+	mailbox_hide(change->mailbox, change->serial, change->uid, TRUE);
+	g_mutex_lock(&changes->lock);
+	change->early = TRUE;
+	changes->early++;
+	g_mutex_unlock(&changes->lock);
+	change_get_stuck(changes, change);
+	if (done != NULL)
+		done(user, error);
 }
 
 /* --- waiting

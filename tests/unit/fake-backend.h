@@ -132,8 +132,9 @@ guint fake_server_asked(FakeServer *server, const char *mailbox,
 
 /* --- what tests of these floors share --- */
 
-char *fake_directory(void);		/* an empty temporary one. (transfer full) */
-void fake_directory_remove(char *path); /* with all that is in it; frees the text */
+char *fake_directory(void);		     /* an empty temporary one. (transfer full) */
+char *fake_directory_copy(const char *path); /* another with the same in it. (transfer full) */
+void fake_directory_remove(char *path);	     /* with all that is in it; frees the text */
 
 /* Polls until @condition holds; fails the test after 10 s. */
 #define FAKE_WAIT(condition)                                                                       \

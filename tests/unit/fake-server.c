@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <glib/gstdio.h>
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -723,6 +724,16 @@ fake_directory(void)
 
 	g_assert_nonnull(path);
 	return path;
+}
+
+char *
+fake_directory_copy(const char *path)
+{
+	char *copy = fake_directory();
+	g_autofree char *command = g_strdup_printf("cp -a '%s/.' '%s'", path, copy);
+
+	g_assert_cmpint(system(command), ==, 0);
+	return copy;
 }
 
 static void

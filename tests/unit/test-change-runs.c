@@ -178,6 +178,45 @@ test_a_killed_run_is_done_by_the_next_mount(Fixture *fixture, gconstpointer data
 	assert_true_to_server(fixture, "Archive");
 }
 
+/* @data: NULL: killed; else the line is lost for so long that who waits is told that nobody knows.
+ */
+static void
+test_a_single_move_is_not_left_half_done(Fixture *fixture, gconstpointer data)
+{
+	Outcome outcome = {0};
+	char *image;
+
+	fixture->account_config.connections = 1;
+	fake_server_fill(fixture->server, "INBOX", 1);
+	enter(fixture);
+	listed(fixture, "INBOX");
+	listed(fixture, "Archive");
+	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_OFFLINE);
+	FAKE_SET(fixture->server, lose, FAKE_LOSE_MIDWAY);
+	changes_move(fixture->changes, mailbox_called(fixture, "INBOX"),
+		     first_in(fixture, "INBOX").serial, 1, mailbox_called(fixture, "Archive"), NULL,
+		     on_outcome, &outcome);
+	FAKE_WAIT(count_on_server(fixture, "Archive") == 1);
+	image = fake_directory_copy(fixture->state);
+	g_assert_cmpint(code_of(&outcome), ==, MAILFS_ERROR_UNKNOWN_OUTCOME);
+	if (data == NULL) {
+		leave_killed(fixture);
+		fake_directory_remove(fixture->state);
+		fixture->config.state_dir = fixture->state = image;
+		enter(fixture);
+	} else {
+		fake_directory_remove(image);
+		FAKE_SET(fixture->server, login_code, -1);
+		pool_retry(account_pool(fixture->account));
+		changes_retry(fixture->changes);
+	}
+	FAKE_WAIT(!early_ones_are_on_the_way(fixture));
+	g_assert_cmpuint(count_on_server(fixture, "INBOX"), ==, 0);
+	g_assert_cmpuint(count_on_server(fixture, "Archive"), ==, 1);
+	assert_true_to_server(fixture, "INBOX");
+	assert_true_to_server(fixture, "Archive");
+}
+
 static void
 test_a_killed_removal_is_done_by_the_next_mount(Fixture *fixture, gconstpointer data)
 {
@@ -349,6 +388,10 @@ main(int argc, char **argv)
 	    test_a_killed_run_is_done_by_the_next_mount);
 	ADD("a-run-killed-between-copy-and-removal-is-done-once", GINT_TO_POINTER(FAKE_LOSE_MIDWAY),
 	    test_a_killed_run_is_done_by_the_next_mount);
+	ADD("a-single-move-that-was-killed-midway-is-done-once", NULL,
+	    test_a_single_move_is_not_left_half_done);
+	ADD("a-single-move-of-which-nobody-knows-is-done-once", "lost",
+	    test_a_single_move_is_not_left_half_done);
 	ADD("a-killed-removal-is-done-by-the-next-mount", NULL,
 	    test_a_killed_removal_is_done_by_the_next_mount);
 	ADD("numbers-of-before-are-never-used-after-a-renumbering", NULL,
