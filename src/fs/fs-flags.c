@@ -12,9 +12,10 @@ answer_set_flags(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
 	g_autoptr(Upload) upload = tree_upload(fs->tree, call->ino);
 	g_autoptr(GError) error = NULL;
+	guint64 ino = tree_current(fs->tree, call->ino);
 	Node node;
-	Mailbox *mailbox =
-		tree_mailbox_of_message(fs->tree, tree_current(fs->tree, call->ino), &node);
+	Mailbox *mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
+	TreeAnswer moved;
 	UidSet *uids;
 
 	if (upload != NULL && upload_set_flags(upload, call->name, &error)) {
@@ -37,6 +38,11 @@ answer_set_flags(Fs *fs, const FsCall *call, TreeAnswer *later)
 		fuse_reply_err(call->req, former ? ESTALE : EOPNOTSUPP);
 		return TRUE;
 	}
+	/* Found by its name in the mailbox that it is on its way to, it is still the one in the
+	 * other. */
+	moved = tree_moved(fs->tree, ino, call->patient);
+	if (moved.result != TREE_OK)
+		return fs_settle(fs, call, &moved, later);
 	uids = uidset_new();
 	uidset_add(uids, node.uid, node.uid);
 	changes_set_flags(fs->changes, mailbox, node.serial, uids, call->name, fs_on_change,

@@ -539,6 +539,19 @@ change_from_record(const ChangeRecord *record, Mailbox *mailbox, Mailbox *target
 	return change;
 }
 
+/* The record does not say what it is called where it is, and that may be its name in the target:
+ * who looks for it there waits. */
+static void
+take_copy(Change *change)
+{
+	MessageCopy *copy = mailbox_copy_of(change->mailbox, change->serial, change->uid);
+
+	if (copy == NULL)
+		return;
+	message_copy_free(change->copy);
+	change->copy = copy;
+}
+
 /* TRUE: it is placed, or there is no place for it any more. */
 static gboolean
 place_record(Changes *changes, const ChangeRecord *record)
@@ -565,6 +578,7 @@ place_record(Changes *changes, const ChangeRecord *record)
 	mailbox_view(mailbox, &view);
 	if (view.uidvalidity == record->uidvalidity)
 		change->serial = view.messages;
+	take_copy(change);
 	if (change->serial != 0)
 		mailbox_hide(mailbox, change->serial, change->uid, TRUE);
 	g_mutex_lock(&changes->lock);
