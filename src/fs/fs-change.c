@@ -122,6 +122,21 @@ is_being_copied(Fs *fs, const FsCall *call, const TreeName *name, TreeAnswer *la
 	return TRUE;
 }
 
+/* The server may have it already. */
+static gboolean
+is_started(const FsCall *call, TreeName *name, TreeAnswer *later)
+{
+	UploadView view;
+
+	if (!call->patient || name->kind != TREE_NAME_UPLOAD)
+		return FALSE;
+	upload_view(name->upload, &view);
+	if (view.state != SPOOL_STARTED)
+		return FALSE;
+	fs_wait_for_upload(g_steal_pointer(&name->upload), later);
+	return TRUE;
+}
+
 /* What it replaces is still there, and would come back if it went: it becomes a message first. */
 static gboolean
 is_replacing(const FsCall *call, TreeName *name, TreeAnswer *later)
@@ -551,7 +566,8 @@ rename_resolved(Fs *fs, const FsCall *call, TreeName *from, TreeName *to, TreeAn
 	if (to->directory == NULL || to->kind == TREE_NAME_LINK)
 		return fs_reply_errno(call, EPERM);
 	if (is_being_copied(fs, call, from, later) || is_being_copied(fs, call, to, later) ||
-	    is_replacing(call, from, later) || is_replacing(call, to, later))
+	    is_replacing(call, from, later) || is_replacing(call, to, later) ||
+	    is_started(call, to, later))
 		return FALSE;
 	if (from->kind == TREE_NAME_MESSAGE)
 		return rename_message(fs, call, from, to, later);
