@@ -64,6 +64,12 @@ say_refused(const char *mountpoint, int err)
 	return err == EINVAL ? EX_USAGE : EX_UNAVAILABLE;
 }
 
+static int
+worse_of(int one, int other)
+{
+	return MAX(one, other);
+}
+
 /* The directory above which @path's file system is another. (transfer full) NULL: errno. */
 static char *
 mountpoint_of(const char *path, dev_t device)
@@ -139,12 +145,12 @@ flag_run(const char *flags, char **files, int n)
 		g_string_append_printf(batch->numbers, "%" G_GUINT64_FORMAT " ",
 				       (guint64)st.st_ino);
 		if (batch->numbers->len > COMMAND_MAX)
-			worst = MAX(worst, batch_send(batch, flags));
+			worst = worse_of(worst, batch_send(batch, flags));
 	}
 	g_hash_table_iter_init(&iter, batches);
 	while (g_hash_table_iter_next(&iter, NULL, &value))
 		if (((Batch *)value)->numbers->len > 0)
-			worst = MAX(worst, batch_send(value, flags));
+			worst = worse_of(worst, batch_send(value, flags));
 	return worst;
 }
 
