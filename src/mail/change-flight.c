@@ -97,7 +97,8 @@ change_arrived(Changes *changes, Change *change, guint32 uidvalidity, guint32 ui
 	if (view.messages != 0 && view.uidvalidity == uidvalidity && change->copy->has_crc)
 		bodies_move(account_bodies(changes->account), change->serial, change->uid,
 			    view.messages, uid, !moved);
-	if (!mailbox_adopt_copy(change->target, uidvalidity, uid, change->copy, change->name))
+	if (!mailbox_adopt_copy(change->target, uidvalidity, uid, change->copy, change->name,
+				&change->target_asked))
 		return;
 	if (change->victim == 0 || change->victim == uid ||
 	    !mailbox_get(change->target, change->victim_serial, change->victim, &victim))
@@ -316,6 +317,8 @@ change_fly(Changes *changes, Lane *lane, GPtrArray *batch)
 		Change *change = batch->pdata[i];
 
 		change->copied = FALSE;
+		if (change->target != NULL)
+			change->target_asked = mailbox_moment(change->target);
 		g_hash_table_insert(flight->by_uid, GUINT_TO_POINTER(change->uid), change);
 	}
 	pool_submit(changes->pool, request_for(flight, first));

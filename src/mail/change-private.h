@@ -25,6 +25,7 @@ typedef struct {
 	guint32 victim;	   /* UID in the target that gives way to it; 0: none */
 	guint32 victim_serial;
 	guint32 target_validity, target_next; /* of the target when it was asked; 0: not known */
+	MailboxMoment target_asked;	      /* when it was sent */
 	RequestFlags add, remove;	      /* STORE */
 	guint64 record;			      /* in the journal; 0: none */
 	guint tries;

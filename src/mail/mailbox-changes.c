@@ -36,6 +36,7 @@ mailbox_changes_init(Mailbox *mailbox)
 	mailbox->hidden = uidset_new();
 	mailbox->deleted = uidset_new();
 	mailbox->ahead = uidset_new();
+	mailbox->missed = uidset_new();
 	mailbox->dropped = uidset_new();
 	mailbox->flagged = uidset_new();
 	mailbox->names_to_come = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -49,6 +50,7 @@ mailbox_changes_clear(Mailbox *mailbox)
 	uidset_free(mailbox->hidden);
 	uidset_free(mailbox->deleted);
 	uidset_free(mailbox->ahead);
+	uidset_free(mailbox->missed);
 	uidset_free(mailbox->dropped);
 	uidset_free(mailbox->flagged);
 	g_hash_table_unref(mailbox->names_to_come);
@@ -61,6 +63,7 @@ mailbox_changes_reset(Mailbox *mailbox)
 	uidset_remove(mailbox->hidden, 1, G_MAXUINT32);
 	uidset_remove(mailbox->deleted, 1, G_MAXUINT32);
 	uidset_remove(mailbox->ahead, 1, G_MAXUINT32);
+	uidset_remove(mailbox->missed, 1, G_MAXUINT32);
 	uidset_remove(mailbox->dropped, 1, G_MAXUINT32);
 	uidset_remove(mailbox->flagged, 1, G_MAXUINT32);
 }
@@ -310,13 +313,17 @@ mailbox_set_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name
 /* --- coming
  * ------------------------------------------------------------------------------------------- */
 
-/* All below the highest UID is known as soon as there is no gap. Under the lock. */
+/* All below the highest UID is known as soon as there is no gap; but where a sync has looked since
+ * it was asked for, or looks now, it may have looked when the message was gone again. Under the
+ * lock. */
 static void
-move_on(Mailbox *mailbox, guint32 uid)
+move_on(Mailbox *mailbox, guint32 uid, const MailboxMoment *asked)
 {
 	IndexMailbox row;
 
 	uidset_add(mailbox->ahead, uid, uid);
+	if (mailbox->syncing || (asked != NULL && asked->n_synced != mailbox->n_synced))
+		return;
 	while (uidset_contains(mailbox->ahead, mailbox->state.uidnext)) {
 		uidset_remove(mailbox->ahead, mailbox->state.uidnext, mailbox->state.uidnext);
 		mailbox->state.uidnext++;
@@ -343,7 +350,8 @@ default_name(const Mailbox *mailbox, const MessageInfo *info)
 
 /* It is known what it is, and where. Under the lock. */
 static void
-adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *otherwise)
+adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *otherwise,
+      const MailboxMoment *asked)
 {
 	IndexBatch *batch = index_batch_new(mailbox->serial);
 	guint32 uid = row->info.uid;
@@ -355,7 +363,7 @@ adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *o
 		if (stem != NULL)
 			make_room(mailbox, batch, stem);
 		if (mailbox_add_message(mailbox, batch, &fresh, stem != NULL ? stem : otherwise))
-			move_on(mailbox, uid);
+			move_on(mailbox, uid, asked);
 	} else if (entry != NULL && stem != NULL &&
 		   !messages_set_name(mailbox->messages, uid, stem)) {
 		make_room(mailbox, batch, stem);
@@ -378,7 +386,8 @@ adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *o
 }
 
 static gboolean
-adopt_row(Mailbox *mailbox, guint32 uidvalidity, IndexMessage *row, const char *name)
+adopt_row(Mailbox *mailbox, guint32 uidvalidity, IndexMessage *row, const char *name,
+	  const MailboxMoment *asked)
 {
 	guint32 uid = row->info.uid;
 	g_autofree char *stem =
@@ -391,7 +400,7 @@ adopt_row(Mailbox *mailbox, guint32 uidvalidity, IndexMessage *row, const char *
 	g_rw_lock_writer_lock(&mailbox->lock);
 	known = mailbox->serial != 0 && mailbox->state.uidvalidity == uidvalidity;
 	if (known)
-		adopt(mailbox, row, stem, otherwise);
+		adopt(mailbox, row, stem, otherwise, asked);
 	else if (stem != NULL && g_hash_table_size(mailbox->names_to_come) < NAMES_MOST)
 		g_hash_table_replace(mailbox->names_to_come,
 				     g_strdup_printf("%u/%u", uidvalidity, uid),
@@ -408,12 +417,12 @@ mailbox_adopt(Mailbox *mailbox, guint32 uidvalidity, const MessageInfo *info, gb
 {
 	IndexMessage row = {.info = *info, .size_exact = TRUE, .has_crc = has_crc, .crc = crc};
 
-	return adopt_row(mailbox, uidvalidity, &row, name);
+	return adopt_row(mailbox, uidvalidity, &row, name, NULL);
 }
 
 gboolean
 mailbox_adopt_copy(Mailbox *mailbox, guint32 uidvalidity, guint32 uid, const MessageCopy *copy,
-		   const char *name)
+		   const char *name, const MailboxMoment *asked)
 {
 	IndexMessage row = {.info = copy->info,
 			    .size_exact = copy->exact,
@@ -421,7 +430,7 @@ mailbox_adopt_copy(Mailbox *mailbox, guint32 uidvalidity, guint32 uid, const Mes
 			    .crc = copy->crc};
 
 	row.info.uid = uid;
-	return adopt_row(mailbox, uidvalidity, &row, name);
+	return adopt_row(mailbox, uidvalidity, &row, name, asked);
 }
 
 /* --- going

@@ -62,6 +62,7 @@ struct Mailbox {
 	UidSet *hidden;	  /* of messages that are here and not shown */
 	UidSet *deleted;  /* of `hidden`: as long as they carry \Deleted */
 	UidSet *ahead;	  /* adopted, at or above state.uidnext: state.count leaves them out */
+	UidSet *missed;	  /* of `ahead`: the last SYNC, asked after them, did not tell of them */
 	UidSet *dropped;  /* while the SYNC under way may still tell of them */
 	UidSet *flagged;  /* while the SYNC under way may tell of their flags as they were before */
 	GHashTable *names_to_come; /* "uidvalidity/uid" → file name without ".eml" */

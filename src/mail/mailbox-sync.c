@@ -24,6 +24,8 @@ typedef struct {
 	IndexBatch *batch;  /* flags and removals not yet handed to the index */
 	guint32 below;	    /* request's known.uidnext */
 	guint64 since;	    /* and known.highestmodseq */
+	UidSet *ahead;	    /* the mailbox's, when this was asked */
+	UidSet *delivered;  /* told of as new */
 	gboolean assumed;   /* `known` is what the index says of a listing not loaded yet */
 	gboolean unfounded; /* the listing that was loaded is not the one that was assumed */
 	gboolean changed;   /* since the last publish */
@@ -37,6 +39,8 @@ static void
 sync_free(Sync *sync)
 {
 	g_array_unref(sync->arrived);
+	uidset_free(sync->ahead);
+	uidset_free(sync->delivered);
 	g_string_free(sync->text, TRUE);
 	body_writer_abort(sync->writer);
 	g_free(sync);
@@ -95,10 +99,12 @@ sync_submit(Mailbox *mailbox, const MailboxState *known, gboolean assumed)
 	anew.uidvalidity = mailbox->told_validity;
 	mailbox->told_validity = 0;
 	told_modseq = mailbox->told_modseq;
+	sync->ahead = uidset_copy(mailbox->ahead);
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (anew.uidvalidity != 0)
 		known = &anew;
 	sync->mailbox = mailbox;
+	sync->delivered = uidset_new();
 	sync->arrived = g_array_new(FALSE, FALSE, sizeof(Arrived));
 	sync->text = g_string_new(NULL);
 	sync->below = known->uidnext;
@@ -284,6 +290,7 @@ on_message(gpointer user, const MessageInfo *info)
 
 	if (!is_founded(sync))
 		return;
+	uidset_add(sync->delivered, info->uid, info->uid);
 	arrived.info.flags &= LASTING_FLAGS;
 	arrived.info.uidl = NULL;
 	if (info->date == G_MININT64)
@@ -495,6 +502,55 @@ on_batch(gpointer user)
 	publish(user);
 }
 
+/* We have made a message, and somebody has removed it before this line of the server's looked: no
+ * VANISHED tells of what it never knew. But it was there before we asked, and was not told of as
+ * new, where younger ones were, or twice. */
+static void
+remove_unheard(Sync *sync, const MailboxState *state)
+{
+	g_autoptr(UidSet) lost = uidset_copy(sync->ahead);
+	g_autoptr(UidSet) once = NULL;
+
+	uidset_remove_all(lost, sync->delivered);
+	g_rw_lock_reader_lock(&sync->mailbox->lock);
+	once = uidset_copy(lost);
+	uidset_remove_all(once, sync->mailbox->missed);
+	g_rw_lock_reader_unlock(&sync->mailbox->lock);
+	if (state->uidnext > 1)
+		uidset_remove(once, 1, state->uidnext - 1);
+	uidset_remove_all(lost, once);
+	if (!uidset_is_empty(lost))
+		remove_messages(sync, lost, FALSE);
+	publish(sync);
+}
+
+/* Those of which nothing was heard: all from the first of them on is asked for once more. Under the
+ * lock. */
+static void
+settle_ahead(Sync *sync)
+{
+	Mailbox *mailbox = sync->mailbox;
+	g_autoptr(UidSet) open = uidset_copy(mailbox->ahead);
+	guint32 first, last;
+
+	uidset_remove_all(open, sync->delivered);
+	uidset_free(mailbox->missed);
+	mailbox->missed = uidset_intersect(open, sync->ahead);
+	if (!uidset_is_empty(open)) {
+		uidset_range(open, 0, &first, &last);
+		mailbox->state.uidnext = MIN(mailbox->state.uidnext, first);
+	}
+	mailbox->overtaken = mailbox->overtaken || !uidset_is_empty(mailbox->missed);
+	if (mailbox->state.uidnext > 1)
+		uidset_remove(mailbox->ahead, 1, mailbox->state.uidnext - 1);
+	for (guint rank = messages_rank(mailbox->messages, mailbox->state.uidnext);
+	     rank < messages_count(mailbox->messages); rank++) {
+		guint32 uid = messages_at(mailbox->messages, rank)->uid;
+
+		uidset_add(mailbox->ahead, uid, uid);
+	}
+}
+
 /* It has come to its end. TRUE: one more is to follow at once. Under the lock. */
 static gboolean
 take_state(Sync *sync, const MailboxState *state)
@@ -507,8 +563,7 @@ take_state(Sync *sync, const MailboxState *state)
 	/* What was told of these was not taken. */
 	if (!uidset_is_empty(mailbox->flagged))
 		mailbox->state.highestmodseq = MIN(state->highestmodseq, sync->since);
-	if (state->uidnext > 1)
-		uidset_remove(mailbox->ahead, 1, state->uidnext - 1);
+	settle_ahead(sync);
 	mailbox->state.count =
 		messages_count(mailbox->messages) - (guint)uidset_count(mailbox->ahead);
 	mailbox->listed = TRUE;
@@ -532,6 +587,8 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 
 	(void)is_founded(sync);
 	publish(sync);
+	if (error == NULL && !sync->unfounded)
+		remove_unheard(sync, state);
 	mailbox_fetched(mailbox, 0, 0, 0, 0);
 	if (error == NULL && mailbox_list_kept(mailbox))
 		mailbox->house->news->listing(mailbox->house->user, mailbox);

@@ -203,7 +203,7 @@ void mailbox_set_changed(Mailbox *mailbox, gint64 time);
 void mailbox_drop(Mailbox *mailbox, guint32 serial, const UidSet *uids);
 /* Hidden while a removal that was answered for is not confirmed; shown again when it failed. */
 void mailbox_hide(Mailbox *mailbox, guint32 serial, guint32 uid, gboolean hidden);
-/* What is known of the flags at some moment. */
+/* How far the server had told at some moment. */
 typedef struct {
 	guint64 modseq, n_synced;
 } MailboxMoment;
@@ -245,9 +245,10 @@ typedef struct {
 MessageCopy *mailbox_copy_of(Mailbox *mailbox, guint32 serial, guint32 uid);
 void message_copy_free(MessageCopy *copy); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MessageCopy, message_copy_free)
-/* mailbox_adopt() of such a copy, which is @uid there. */
+/* mailbox_adopt() of such a copy, which is @uid there. @asked: from before the server was asked to
+ * make it, NULL: nobody else can have removed it since. */
 gboolean mailbox_adopt_copy(Mailbox *mailbox, guint32 uidvalidity, guint32 uid,
-			    const MessageCopy *copy, const char *name);
+			    const MessageCopy *copy, const char *name, const MailboxMoment *asked);
 
 /* The newest message with that Message-ID, of at least that UID, of that size when there is one;
  * @message_id "": one with none, and of that size. 0: none is known. Blocks on local disk. */

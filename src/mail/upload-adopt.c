@@ -194,7 +194,8 @@ adopt_copy(Upload *upload, Mailbox *mailbox, const char *name)
 	if (view.messages != 0 && view.uidvalidity == upload->sent_validity)
 		bodies_move(account_bodies(upload->uploads->account), serial, uid, view.messages,
 			    upload->sent_uid, TRUE);
-	if (mailbox_adopt_copy(mailbox, upload->sent_validity, upload->sent_uid, copy, name) &&
+	if (mailbox_adopt_copy(mailbox, upload->sent_validity, upload->sent_uid, copy, name,
+			       NULL) &&
 	    (copy->info.flags != upload->flags ||
 	     strcmp(copy->info.keywords, upload->keywords) != 0))
 		upload_put_flags(upload, mailbox);

@@ -330,6 +330,34 @@ test_what_we_marked_is_known_to_the_next_mount(Fixture *fixture, gconstpointer t
 	g_assert_true(uidset_is_empty(marked));
 }
 
+/* Somebody removes what we have made before a sync has seen it, and we hear of our OK last. */
+static void
+test_a_message_that_went_unheard_is_not_kept(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(UidSet) dropped = just(3);
+
+	FAKE_SET(fixture->server, qresync, TRUE);
+	fake_server_fill(fixture->server, "INBOX", 10);
+	refresh(fixture);
+	fake_server_fill(fixture->server, "INBOX", 1);
+	fake_server_expunge(fixture->server, "INBOX", 11, 11);
+	for (guint32 uid = 1; uid <= 10; uid++)
+		fake_server_flag(fixture->server, "INBOX", uid, MESSAGE_FLAGGED, "");
+	FAKE_SET(fixture->server, delay_us, 100000);
+	mailbox_refresh(fixture->mailbox, 0);
+	FAKE_WAIT(counts_of(fixture).flags > 0);
+	g_assert_true(adopt(fixture, 1000, 11, "x.eml"));
+	g_assert_true(mailbox_find(fixture->mailbox, "x.eml", &(MessageView){0}));
+	/* The number of messages shows nothing: of this one is told though it is known. */
+	mailbox_drop(fixture->mailbox, serial_of(fixture), dropped);
+	fake_server_expunge(fixture->server, "INBOX", 3, 3);
+	FAKE_SET(fixture->server, delay_us, 0);
+	settle(fixture);
+	FAKE_WAIT(mailbox_catch_up(fixture->mailbox) == 0);
+	settle(fixture);
+	assert_mirrors(fixture);
+}
+
 static void
 test_news_of_a_run_of_our_own_changes_are_asked_about_once(Fixture *fixture, gconstpointer data)
 {
@@ -454,6 +482,8 @@ main(int argc, char **argv)
 	    test_what_we_marked_is_known_to_the_next_mount);
 	ADD("what-we-marked-and-heard-of-is-known-to-the-next-mount", "told",
 	    test_what_we_marked_is_known_to_the_next_mount);
+	ADD("a-message-that-went-unheard-is-not-kept", NULL,
+	    test_a_message_that_went_unheard_is_not_kept);
 	ADD("news-of-a-run-of-our-own-changes-are-asked-about-once", NULL,
 	    test_news_of_a_run_of_our_own_changes_are_asked_about_once);
 	ADD("names-that-would-be-ambiguous-are-refused", NULL,
