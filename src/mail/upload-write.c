@@ -170,7 +170,8 @@ begin_change(Upload *upload, gboolean keeps_bytes, int *fd_out, GError **error)
 static gboolean
 is_within_limit(Upload *upload, guint64 size, GError **error)
 {
-	guint64 limit = uploads_limit(upload->uploads);
+	Mailbox *mailbox = upload_mailbox(upload);
+	guint64 limit = mailbox == NULL || is_local(mailbox) ? 0 : uploads_limit(upload->uploads);
 	g_autofree char *text = util_format_size(limit);
 
 	if (limit == 0 || size <= limit)

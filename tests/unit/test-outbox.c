@@ -111,7 +111,7 @@ test_what_is_open_or_has_a_temporary_name_is_not_sent(OutboxFixture *fixture, gc
 	temporary = put(&fixture->base, outbox_of(fixture), ".x.eml.Ab12", LETTER);
 	write_letter(fixture, "last.eml", LETTER);
 	FAKE_WAIT(n_delivered(fixture) == 2);
-	g_assert_true(holds(fixture, outbox_of(fixture), ".x.eml.Ab12 open.eml"));
+	FAKE_WAIT(holds(fixture, outbox_of(fixture), ".x.eml.Ab12 open.eml"));
 	g_assert_true(upload_rename(temporary, outbox_of(fixture), "x.eml", &error));
 	upload_close(open);
 	FAKE_WAIT(n_delivered(fixture) == 4);
