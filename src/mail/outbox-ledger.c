@@ -157,14 +157,16 @@ ledger_forget(Ledger *ledger)
 void
 ledger_note(Ledger *ledger, guint64 ticket, LedgerWord word)
 {
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&ledger->lock);
 	Line line = {.ticket = ticket, .when = g_get_real_time() / G_USEC_PER_SEC, .word = word};
 
 	line.sum = sum_of(&line);
 	if (write(ledger->fd, &line, sizeof line) != sizeof line)
 		g_debug("%s: %s", ledger->path, g_strerror(errno));
-	if (word == LEDGER_SENT)
-		g_array_append_val(ledger->sent, line.when);
+	if (word != LEDGER_SENT)
+		return;
+	g_mutex_lock(&ledger->lock);
+	g_array_append_val(ledger->sent, line.when);
+	g_mutex_unlock(&ledger->lock);
 }
 
 guint

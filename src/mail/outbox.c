@@ -11,6 +11,7 @@
 #define RAW_OUTBOX "\001outbox"
 #define RAW_FAILED "\001outbox/failed"
 #define IDLE_US	   (5 * G_USEC_PER_SEC) /* a session without work is kept so long */
+#define TURN_US	   (50 * G_TIME_SPAN_MILLISECOND)
 #define LONG_US	   (60 * G_USEC_PER_SEC)
 #define TOUCH_S	   10 /* what sets the time so soon after writing is no wish to hurry */
 
@@ -535,11 +536,16 @@ next_try(Outbox *outbox)
 static void
 rest(Outbox *outbox, gint64 until)
 {
+	gint64 soon = g_get_monotonic_time() + TURN_US;
+
 	until = MIN(until, g_get_monotonic_time() + LONG_US);
 	if (outbox->line != NULL)
 		until = MIN(until, outbox->line_used + IDLE_US);
-	while (!outbox->stop && !outbox->stirred && g_get_monotonic_time() < until)
-		g_cond_wait_until(&outbox->wake, &outbox->uploads->lock, until);
+	/* Thousands of closes, one look. */
+	while (!outbox->stop &&
+	       g_get_monotonic_time() < (outbox->stirred ? MIN(soon, until) : until))
+		g_cond_wait_until(&outbox->wake, &outbox->uploads->lock,
+				  outbox->stirred ? MIN(soon, until) : until);
 }
 
 static gpointer
