@@ -4,11 +4,8 @@ import contextlib
 import email
 import errno
 import os
-import random
 import shutil
-import signal
 import subprocess
-import threading
 import time
 
 from common import (Exim, Place, append, empty_server, fails, fetch_mailbox, listed, main, on_server, processes, read, run, test,
@@ -268,51 +265,6 @@ def _():
                 assert is_empty(mount), os.listdir(out(mount))
         on_server(setting.server, "Sent", 1)
         assert setting.arrived(1) == ["letter 1"]
-
-
-@test("killed at any time: what close has returned for is delivered once, or said to be perhaps")
-def _():
-    dice = random.Random(5)
-    with sending() as setting:
-        written = 0
-        for life in range(4):
-            with setting.mount(unmount=False) as mount:
-                (pid,) = processes(mount)
-                stop = threading.Event()
-
-                def write():
-                    nonlocal written
-                    while not stop.is_set():
-                        try:
-                            with open(out(mount, f"k{written + 1}.eml"), "wb") as file:
-                                file.write(letter(written + 1))
-                        except OSError:
-                            return
-                        written += 1
-                        time.sleep(dice.uniform(0, 0.03))
-
-                writer = threading.Thread(target=write)
-                writer.start()
-                time.sleep(dice.uniform(0.05, 0.6))
-                os.kill(pid, signal.SIGKILL)
-                stop.set()
-                writer.join()
-                assert wait_for(lambda: not processes(mount), 10)
-                subprocess.run(["umount", "-l", mount], check=False, stderr=subprocess.DEVNULL)
-        with setting.mount() as mount:
-            wait_for(lambda: all(status(out(mount, name)).startswith("refused") for name in listed(out(mount))), 60)
-            left = {name: status(out(mount, name)) for name in listed(out(mount))}
-            assert all("while it was being written" in text for text in left.values()), left
-            perhaps = [name for name in listed(out(mount, "failed")) if not name.endswith(".why")]
-            for name in perhaps:
-                assert b"may have been delivered" in read(out(mount, "failed", name + ".why")), name
-            doubtful = {f"letter {name[1:-4]}" for name in perhaps}
-            certain = {f"letter {n + 1}" for n in range(written)} - doubtful
-            wait_for(lambda: certain <= set(subjects(setting.relay.delivered("bob"))), 20)
-            got = subjects(setting.relay.delivered("bob"))
-        assert len(got) == len(set(got)), "delivered twice"
-        assert certain <= set(got), (written, certain - set(got), left, perhaps)
-        print(f"# {written} messages, {len(perhaps)} in doubt")
 
 
 main()
