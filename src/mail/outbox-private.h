@@ -68,8 +68,9 @@ struct Outbox {
 
 	/* The sending thread's alone: */
 	gpointer line;
-	gint64 line_used;    /* monotonic */
-	GQueue taken;	     /* of Upload, references: SENDING, to go next */
+	gint64 line_used; /* monotonic */
+	GQueue taken;	  /* of Upload, references: SENDING, to go next */
+	gboolean told_no_sent;
 	guint64 next_size;   /* octets of the letter that was given last */
 	guint in_flight;     /* letters given to the line, without a verdict */
 	guint in_session;    /* messages that this session has brought to an end well */

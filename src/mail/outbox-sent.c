@@ -144,9 +144,11 @@ outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean l
 	g_autofree char *filed = NULL;
 	g_autoptr(GError) error = NULL;
 
-	if (wanted && sent == NULL)
+	if (wanted && sent == NULL && !outbox->told_no_sent)
 		uploads_log(uploads, upload,
-			    "sent; no copy is kept, for there is no Sent mailbox to put it into");
+			    "sent; no copies are kept, for there is no Sent mailbox to put them "
+			    "into (save-sent=no does not miss it)");
+	outbox->told_no_sent = outbox->told_no_sent || (wanted && sent == NULL);
 	if (sent != NULL && (composed == NULL || !composed->is_sent) &&
 	    !strip_envelope(outbox, upload, &error)) {
 		uploads_log(uploads, upload, error->message);
@@ -318,7 +320,7 @@ doubtful_ones(Outbox *outbox, gint64 *since)
 		Upload *upload = g_tree_node_value(node);
 		gboolean suspect = g_hash_table_contains(outbox->suspects, upload_key(upload->id));
 
-		if (upload->over || upload->under_way)
+		if (upload->over || upload->under_way || upload->writers > 0)
 			continue;
 		if (!(upload->state == SPOOL_DOT && upload->not_before <= now) && !suspect)
 			continue;

@@ -225,7 +225,7 @@ def _():
             assert wait_for(lambda: "retry" in status(out(mount, "y.eml")), 20), status(out(mount, "y.eml"))
         setting.relay.start()
         with setting.mount() as mount:
-            assert setting.arrived(2) == ["letter 1", "letter 2"]
+            assert setting.arrived(2) == ["letter 1", "letter 2"], subjects(setting.relay.delivered("bob"))
             assert is_empty(mount)
 
 
