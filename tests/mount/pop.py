@@ -23,7 +23,7 @@ def letter(number, size=600):
         f"Received: from a.example by b.example; {email.utils.formatdate(date)}\r\n"
         f"Received: from c.example by a.example; {email.utils.formatdate(date - 900)}\r\n"
         f"Message-ID: <{number}@pop.example>\r\nDate: {email.utils.formatdate(date - 1800)}\r\n"
-        f"From: Bob <bob@example.org>\r\nTo: alice@example.org\r\nSubject: Letter {number}\r\n\r\n").encode() + text
+        f"From: Alice <alice@example.org>\r\nTo: bob@example.org\r\nSubject: Letter {number}\r\n\r\n").encode() + text
         + b".\r\n..two dots\r\n", date=date)
 
 

@@ -3,10 +3,11 @@
 """POP3 accounts, on Dovecot's pop3: the same tree, news, deleting."""
 import errno
 import os
+import re
 import shutil
 import signal
 
-from common import (Place, compare_folder, fails, fetch_mailbox, listed, main, processes, read, rsync, run, test,
+from common import (Exim, Place, compare_folder, fails, fetch_mailbox, listed, main, processes, read, rsync, run, test,
                     uid_of, wait_for)
 from pop import deliver, file_of, filled, letter, log_of, look_again, on_server, phone_in, pop, shown
 
@@ -126,6 +127,21 @@ def killed_after_removal():
         with pop(place, server) as mount:
             assert shown(mount + "/INBOX") == ["Letter 0", "Letter 1"]
         assert on_server(server) == ["Letter 0", "Letter 1"]
+
+
+@test("what is copied or moved into Outbox is sent, what was moved leaves INBOX, and no copy is filed")
+def outbox():
+    with filled(4) as server, Exim(server) as relay, Place() as place:
+        relay.start()
+        with pop(place, server, f"smtp={relay.url()}", "hold=0") as mount:
+            inbox = mount + "/INBOX"
+            for number, how in ((1, "cp"), (2, "mv")):
+                run(how, file_of(inbox, number), mount + f"/Outbox/{number}.eml")
+            sent = wait_for(lambda: relay.delivered("bob")[1:] and relay.delivered("bob"))
+            assert sorted(re.search(rb"Subject: (.*)\n", data).group(1) for data in sent) == [b"Letter 1", b"Letter 2"]
+            assert wait_for(lambda: shown(inbox) == ["Letter 0", "Letter 1", "Letter 3"] == on_server(server), 20)
+            assert listed(mount + "/Outbox") == []
+            assert log_of(mount).count("no copy is kept") == 2, log_of(mount)
 
 
 @test("rm -rf stops at the guard")
