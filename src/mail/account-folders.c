@@ -225,6 +225,78 @@ account_ensure(Account *account, const IndexMailbox *row, GHashTable *seen)
 	return mailbox;
 }
 
+/* --- what the index knows: in the order in which it came, but what lies below another after that
+ * one, wherever it came from --- */
+
+typedef struct {
+	IndexMailbox row; /* its texts are owned */
+	gboolean placed;
+} StoredMailbox;
+
+static void
+stored_free(gpointer data)
+{
+	StoredMailbox *stored = data;
+
+	g_free((char *)stored->row.name);
+	g_free((char *)stored->row.prefix);
+	g_free(stored);
+}
+
+static gboolean
+keep_row(gpointer user, const IndexMailbox *row)
+{
+	StoredMailbox *stored = g_new0(StoredMailbox, 1);
+
+	stored->row = *row;
+	stored->row.name = g_strdup(row->name);
+	stored->row.prefix = g_strdup(row->prefix);
+	g_ptr_array_add(user, stored);
+	return TRUE;
+}
+
+static void
+place_stored(Account *account, GHashTable *by_name, StoredMailbox *stored)
+{
+	const IndexMailbox *row = &stored->row;
+	const char *end = row->name;
+
+	if (stored->placed)
+		return;
+	stored->placed = TRUE;
+	while (row->separator != '\0' && (end = strchr(end, row->separator)) != NULL) {
+		g_autofree char *above = g_strndup(row->name, (gsize)(end++ - row->name));
+		StoredMailbox *parent = g_hash_table_lookup(by_name, above);
+
+		if (parent != NULL)
+			place_stored(account, by_name, parent);
+	}
+	if ((row->attributes & MAILBOX_LOCAL) != 0)
+		account_note_local(account, row);
+	else if (row->directory != ACCOUNT_ROOT_DIRECTORY)
+		account_ensure(account, row, NULL);
+}
+
+gboolean
+account_load(Account *account, GError **error)
+{
+	g_autoptr(GPtrArray) rows = g_ptr_array_new_with_free_func(stored_free);
+	g_autoptr(GHashTable) by_name = g_hash_table_new(g_str_hash, g_str_equal);
+
+	if (!index_each_mailbox(account->index, keep_row, rows, error))
+		return FALSE;
+	for (guint i = 0; i < rows->len; i++) {
+		StoredMailbox *stored = rows->pdata[i];
+
+		g_hash_table_insert(by_name, (char *)stored->row.name, stored);
+	}
+	for (guint i = 0; i < rows->len; i++)
+		place_stored(account, by_name, rows->pdata[i]);
+	return TRUE;
+}
+
+/* --- what the server lists --- */
+
 static gint
 by_depth(gconstpointer a, gconstpointer b)
 {

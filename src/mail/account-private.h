@@ -63,6 +63,7 @@ void account_put_root(Account *account);
 /* Finds or makes the mailbox and the directories above it, adding each to @seen (nullable). @row:
  * as stored, or with serial 0 for one just listed. NULL when the numbers are used up. */
 Mailbox *account_ensure(Account *account, const IndexMailbox *row, GHashTable *seen);
+gboolean account_load(Account *account, GError **error);      /* what the index knows */
 void account_tree_remove(Account *account, Mailbox *mailbox); /* and from the index */
 /* A mailbox under its unique file name. */
 Mailbox *account_tree_add(Account *account, const IndexMailbox *row, guint32 parent,

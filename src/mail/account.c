@@ -213,16 +213,6 @@ open_maildrop(Account *account, const char *keep_dir, GError **error)
 	return TRUE;
 }
 
-static gboolean
-load_row(gpointer user, const IndexMailbox *row)
-{
-	if ((row->attributes & MAILBOX_LOCAL) != 0)
-		account_note_local(user, row);
-	else if (row->directory != ACCOUNT_ROOT_DIRECTORY)
-		account_ensure(user, row, NULL);
-	return TRUE;
-}
-
 Account *
 account_new(const AccountConfig *config, const AccountNews *news, gpointer user, GError **error)
 {
@@ -274,7 +264,7 @@ account_new(const AccountConfig *config, const AccountNews *news, gpointer user,
 		.news = &house_news,
 		.user = account,
 	};
-	if (!index_each_mailbox(account->index, load_row, account, error)) {
+	if (!account_load(account, error)) {
 		account_stop(account);
 		account_free(account);
 		return NULL;

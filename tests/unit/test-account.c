@@ -303,6 +303,25 @@ test_a_folder_that_is_called_inbox_too_is_not_lost(Fixture *fixture, gconstpoint
 	assert_tree(fixture, "INBOX INBOX~2 inbox* inbox/x ");
 }
 
+/* What was moved below it was there first. */
+static void
+test_a_mailbox_is_known_again_whatever_was_moved_into_it(Fixture *fixture, gconstpointer data)
+{
+	Mailbox *top;
+	guint32 serial;
+
+	server_has(fixture, "INBOX", "Old", "Top", NULL);
+	start(fixture);
+	top = by_path(fixture, "Top");
+	serial = mailbox_directory(top);
+	account_move_mailbox(fixture->account, by_path(fixture, "Old"), "Top/Old", top, "Old");
+	fake_server_remove_mailbox(fixture->server, "Old");
+	fake_server_mailbox(fixture->server, "Top/Old");
+	restart(fixture);
+	assert_tree(fixture, "INBOX Top Top/Old ");
+	g_assert_cmpuint(mailbox_directory(by_path(fixture, "Top")), ==, serial);
+}
+
 static void
 test_the_inbox_is_inbox_however_it_is_spelled(Fixture *fixture, gconstpointer data)
 {
@@ -720,6 +739,8 @@ main(int argc, char **argv)
 	     test_the_prefix_of_the_personal_namespace_is_not_shown);
 	TEST("a-folder-that-is-called-inbox-too-is-not-lost",
 	     test_a_folder_that_is_called_inbox_too_is_not_lost);
+	TEST("a-mailbox-is-known-again-whatever-was-moved-into-it",
+	     test_a_mailbox_is_known_again_whatever_was_moved_into_it);
 	TEST("the-inbox-is-inbox-however-it-is-spelled",
 	     test_the_inbox_is_inbox_however_it_is_spelled);
 	TEST("any-separator-is-a-level-and-none-is-none",
