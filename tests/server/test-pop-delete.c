@@ -212,6 +212,36 @@ test_does_not_end_a_session_with_quit_where_that_deletes(PopFixture *f, gconstpo
 	g_assert_nonnull(strstr(f->client->news->str, "EXPIRE 0"));
 }
 
+/* Wherever the line is cut: what was not said to be done can be asked for again, and in the end
+ * just that is gone. */
+static void
+test_can_be_asked_again_wherever_the_line_was_cut(PopFixture *f, gconstpointer data)
+{
+	gboolean done = FALSE;
+	guint unknown = 0;
+
+	begin(f);
+	for (gsize at = 1; !done; at++) {
+		g_autoptr(GError) error = NULL;
+
+		f->drop->cut_after = at;
+		pop_client_leave(f->client);
+		imap_client_renew(f->client);
+		g_string_truncate(f->client->log, 0);
+		if (!imap_client_login(f->client, &error))
+			continue;
+		pop_client_expunge(f->client, "1,3");
+		done = strcmp(f->client->log->str, "vanished 1,3\ndone\n") == 0;
+		unknown += strcmp(f->client->log->str, "done UNKNOWN_OUTCOME\n") == 0;
+		g_assert_true(done || g_str_has_prefix(f->client->log->str, "done "));
+		if (!done && unknown < 2 * 12 + 1)
+			assert_left(f, "message-1 message-2 message-3");
+	}
+	/* "+OK marked" twice, and none of "+OK bye": after that they are gone, and seen to be. */
+	g_assert_cmpuint(unknown, ==, 2 * 12 + 1);
+	assert_left(f, "message-2");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -230,6 +260,7 @@ main(int argc, char **argv)
 	TEST(finds_messages_that_have_another_name_now);
 	TEST(deletes_nothing_of_a_read_only_account);
 	TEST(gives_a_line_to_deleting_alone);
+	TEST(can_be_asked_again_wherever_the_line_was_cut);
 	TEST(does_not_end_a_session_with_quit_where_that_deletes);
 	return g_test_run();
 }

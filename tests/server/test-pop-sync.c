@@ -286,6 +286,69 @@ test_lists_all_anew_when_the_numbers_were_lost(PopFixture *f, gconstpointer data
 }
 
 static void
+assert_listing_fails(const char *const *dialog, MailfsError code)
+{
+	g_autoptr(PopMemory) memory = pop_memory_new();
+	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
+	g_autoptr(ImapClient) client = pop_client_new(peer, TLS_NONE, memory);
+
+	imap_client_must_login(client);
+	pop_client_sync(client);
+	g_assert_error(client->error, MAILFS_ERROR, (int)code);
+	g_assert_cmpuint(memory->given, ==, 0);
+}
+
+#define LOGIN                                                                                      \
+	">+OK", "=CAPA", ">+OK", ">UIDL", ">PIPELINING", ">.", "=USER u", ">+OK", "=PASS secret",  \
+		">+OK", "=UIDL", "=LIST"
+
+static void
+test_believes_no_server_everything(void)
+{
+	static const char *const too_many[] = {LOGIN,  ">+OK",	">1 a", ">500001 b", ">.",
+					       ">+OK", ">1 10", ">.",	"!end",	     NULL};
+	static const char *const no_reply[] = {LOGIN, ">1 a", "!end", NULL};
+	static const char *const challenge[] = {LOGIN, ">+ go on", "!end", NULL};
+
+	assert_listing_fails(too_many, MAILFS_ERROR_TOO_BIG);
+	assert_listing_fails(no_reply, MAILFS_ERROR_PROTOCOL);
+	assert_listing_fails(challenge, MAILFS_ERROR_PROTOCOL);
+}
+
+static void
+test_leaves_out_lines_that_make_no_sense(void)
+{
+	static const char *const dialog[] = {LOGIN,
+					     ">+OK",
+					     ">1 a",
+					     ">0 z",
+					     ">-1 y",
+					     ">4294967297 x",
+					     ">1x w",
+					     "> v",
+					     ">.",
+					     ">+OK",
+					     ">1 10",
+					     ">1e3 5",
+					     ">18446744073709551617 5",
+					     ">.",
+					     "=TOP 1 0",
+					     ">+OK",
+					     ">Subject: one",
+					     ">",
+					     ">.",
+					     NULL};
+	g_autoptr(PopMemory) memory = pop_memory_new();
+	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
+	g_autoptr(ImapClient) client = pop_client_new(peer, TLS_NONE, memory);
+
+	imap_client_must_login(client);
+	pop_client_sync(client);
+	g_assert_no_error(client->error);
+	g_assert_cmpuint(client->state.count, ==, 1);
+}
+
+static void
 test_has_one_mailbox(PopFixture *f, gconstpointer data)
 {
 	pop_client_again(f->client);
@@ -325,5 +388,9 @@ main(int argc, char **argv)
 	TEST(takes_up_again_where_a_listing_was_cut_off);
 	TEST(lists_all_anew_when_the_numbers_were_lost);
 	TEST(has_one_mailbox);
+	g_test_add_func("/pop-sync/believes_no_server_everything",
+			test_believes_no_server_everything);
+	g_test_add_func("/pop-sync/leaves_out_lines_that_make_no_sense",
+			test_leaves_out_lines_that_make_no_sense);
 	return g_test_run();
 }
