@@ -96,6 +96,18 @@ pool_linger_logged_in(Pool *pool, const Backend *backend)
 	pool->not_before = g_get_monotonic_time() + backend->login_delay_s * G_TIME_SPAN_SECOND;
 }
 
+gboolean
+pool_linger_is_new(Pool *pool, const char *alert)
+{
+	if (!pool_lingers(pool))
+		return TRUE;
+	if (g_strcmp0(pool->alert, alert) == 0)
+		return FALSE;
+	g_free(pool->alert);
+	pool->alert = g_strdup(alert);
+	return TRUE;
+}
+
 GError *
 pool_linger_refuses(const Pool *pool, gint64 deadline)
 {

@@ -39,6 +39,7 @@ struct Pool {
 	/* pool-linger.c */
 	gint64 busy_since, busy_at; /* monotonic µs: the server says "later"; 0: it does not */
 	guint busy_times;
+	char *alert;	   /* the last one: each line tells it again */
 	gint64 not_before; /* monotonic µs: the server wants no login until then */
 
 	/* pool-watch.c */
@@ -69,6 +70,8 @@ gint64 pool_linger_retry_at(const Pool *pool); /* when the next login is due */
 /* A login failed with @error: is it worth while to go on asking? Then retry_at is set. */
 gboolean pool_linger_waits(Pool *pool, const GError *error, gint64 now);
 void pool_linger_logged_in(Pool *pool, const Backend *backend);
+/* Takes note of what the server says; FALSE: it has said so before. */
+gboolean pool_linger_is_new(Pool *pool, const char *alert);
 /* Why nothing can come of a request that has to be on its way by @deadline; NULL: it can. (transfer
  * full) */
 GError *pool_linger_refuses(const Pool *pool, gint64 deadline);

@@ -438,8 +438,12 @@ static void
 on_alert(gpointer user, const char *text)
 {
 	Pool *pool = user;
+	gboolean is_new;
 
-	if (pool->news->alert != NULL)
+	g_mutex_lock(&pool->lock);
+	is_new = pool_linger_is_new(pool, text);
+	g_mutex_unlock(&pool->lock);
+	if (is_new && pool->news->alert != NULL)
 		pool->news->alert(pool->user, text);
 }
 
@@ -763,6 +767,7 @@ pool_free(Pool *pool)
 	g_clear_error(&pool->error);
 	g_free(pool->capabilities);
 	g_free(pool->line);
+	g_free(pool->alert);
 	g_mutex_clear(&pool->lock);
 	g_cond_clear(&pool->changed);
 	g_free(pool);

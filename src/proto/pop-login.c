@@ -456,8 +456,8 @@ pop_backend_login(Backend *base, GCancellable *cancel, GError **error)
 	if (self->capabilities_known && !self->pipelining && !ask_capabilities(self, cancel, error))
 		return FALSE;
 	if (self->keeps_nothing)
-		self->news->alert(self->user, "this POP3 server says that it deletes what was read "
-					      "(EXPIRE 0)");
+		self->news->alert(self->user, "EXPIRE 0: what was read is deleted when a session "
+					      "ends as it should; ours do not");
 	base->selected = g_strdup(POP_MAILBOX);
 	self->logged_in = TRUE;
 	self->last_byte = self->quiet_since = g_get_monotonic_time();

@@ -95,7 +95,17 @@ static const RequestEvents events = {
 	.done = on_done,
 };
 
-static const PoolNews no_news = {0};
+static void
+on_alert(gpointer user, const char *text)
+{
+	Fixture *f = user;
+
+	g_mutex_lock(&f->lock);
+	g_string_append(f->log, "alert\n");
+	g_mutex_unlock(&f->lock);
+}
+
+static const PoolNews news = {.alert = on_alert};
 
 static void
 begin(Fixture *f, guint linger_ms, guint timeout_ms)
@@ -111,7 +121,7 @@ begin(Fixture *f, guint linger_ms, guint timeout_ms)
 	config->read_only = FALSE;
 	f->log = g_string_new(NULL);
 	g_mutex_init(&f->lock);
-	f->pool = pool_new(pop_backend_new, config, 4, &no_news, NULL);
+	f->pool = pool_new(pop_backend_new, config, 4, &news, f);
 }
 
 static void
@@ -305,6 +315,22 @@ test_stays_online_when_a_line_is_lost(void)
 }
 
 static void
+test_tells_once_what_the_server_says_in_each_session(void)
+{
+	Fixture f = {0};
+
+	begin(&f, 20, 10000);
+	f.pop.drop->keeps_nothing = TRUE;
+	must_start(&f);
+	WAIT(pop_maildrop_open(f.pop.drop) == 0);
+	submit(&f, REQUEST_SYNC, NULL);
+	wait_done(&f, 1);
+	g_assert_cmpuint(f.pop.drop->sessions, ==, 2);
+	g_assert_cmpstr(f.log->str, ==, "alert\n");
+	end(&f);
+}
+
+static void
 test_leaves_a_server_alone_that_wants_to_be(void)
 {
 	g_autofree char *expected =
@@ -338,6 +364,7 @@ main(int argc, char **argv)
 	TEST(does_not_wait_for_ever_for_the_maildrop);
 	TEST(says_busy_where_it_was_online);
 	TEST(stays_online_when_a_line_is_lost);
+	TEST(tells_once_what_the_server_says_in_each_session);
 	TEST(leaves_a_server_alone_that_wants_to_be);
 	return g_test_run();
 }
