@@ -370,6 +370,14 @@ new_exchange(PopBackend *self, const char *secret, GError **error)
 				 config->auth_token, config->user, secret, self->secured, error);
 }
 
+static gboolean
+is_about_login(const PopBackend *self, const PopAnswer *answer)
+{
+	g_autoptr(GError) error = answer_error(self, answer, "APOP", MAILFS_ERROR_LOGIN);
+
+	return error->code == MAILFS_ERROR_LOGIN;
+}
+
 /* TRUE: the server answered, with -ERR perhaps. */
 static gboolean
 try_login(PopBackend *self, const char *secret, PopAnswer *answer, GCancellable *cancel,
@@ -382,9 +390,16 @@ try_login(PopBackend *self, const char *secret, PopAnswer *answer, GCancellable 
 	g_autoptr(GError) none = NULL;
 	g_autoptr(SaslExchange) exchange = NULL;
 
-	/* In the clear a digest is better than the password, if not by much. */
-	if (plain && config->auth == AUTH_AUTO && !self->secured && self->timestamp != NULL)
-		return apop(self, secret, answer, cancel, error);
+	/* In the clear a digest is better than the password, if not by much. Servers greet with a
+	 * timestamp whether they keep what a digest can be proved by or not. */
+	if (plain && config->auth == AUTH_AUTO && !self->secured && self->timestamp != NULL) {
+		if (!apop(self, secret, answer, cancel, error))
+			return FALSE;
+		if (answer->status == POP_REPLY_OK || !user || !is_about_login(self, answer))
+			return TRUE;
+		answer->done = FALSE;
+		return is_silent(self, error) && user_pass(self, secret, answer, cancel, error);
+	}
 	if (user && config->auth == AUTH_LOGIN)
 		return user_pass(self, secret, answer, cancel, error);
 	exchange = new_exchange(self, secret, &none);

@@ -196,7 +196,30 @@ test_digests_the_password_in_the_clear(void)
 				"!end",
 				NULL};
 
+	/* Where the server knows no digest of the password … */
+	static Dialog again = {">+OK ready <1896.697170952@dbc.mtview.ca.us>",
+			       "=CAPA",
+			       ">-ERR",
+			       "=APOP u *",
+			       ">-ERR [AUTH] no such thing",
+			       "=USER u",
+			       ">+OK",
+			       "=PASS tanstaaf",
+			       ">+OK",
+			       "!end",
+			       NULL};
+	/* … and where the maildrop is what it does not have. */
+	static Dialog busy = {">+OK ready <1896.697170952@dbc.mtview.ca.us>",
+			      "=CAPA",
+			      ">-ERR",
+			      "=APOP u *",
+			      ">-ERR [IN-USE] no",
+			      "!end",
+			      NULL};
+
 	assert_logs_in(dialog, (How){.tls = TLS_NONE, .password = "tanstaaf"});
+	assert_logs_in(again, (How){.tls = TLS_NONE, .password = "tanstaaf"});
+	assert_refused(busy, (How){.tls = TLS_NONE}, MAILFS_ERROR_BUSY, NULL);
 }
 
 static void
