@@ -181,6 +181,14 @@ wait_for_coming(gpointer wait_for, MailboxWake wake, gpointer user)
 	return changes_await(coming->changes, coming->mailbox, wake, user);
 }
 
+/* Is there anything to wait for? What waits for the line itself, or stays hidden where it cannot be
+ * removed, brings no news. */
+static gboolean
+is_awaited(const Tree *tree, Mailbox *mailbox, gboolean patient)
+{
+	return patient && tree->changes != NULL && changes_busy(tree->changes, mailbox);
+}
+
 static TreeAnswer
 later_coming(Tree *tree, Mailbox *mailbox)
 {
@@ -210,7 +218,7 @@ tree_moved(Tree *tree, guint64 ino, gboolean patient)
 	mailbox = tree_mailbox_of_message(tree, ino, &node);
 	if (mailbox == NULL || mailbox_get(mailbox, node.serial, node.uid, &message))
 		return answer_ok;
-	if (patient && tree->changes != NULL && mailbox_has(mailbox, node.serial, node.uid))
+	if (is_awaited(tree, mailbox, patient) && mailbox_has(mailbox, node.serial, node.uid))
 		return later_coming(tree, mailbox);
 	return view_error(MAILFS_ERROR_STALE, "the message has moved");
 }
@@ -240,7 +248,7 @@ tree_find_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patie
 	mailbox_view(mailbox, &view);
 	if (mailbox_find(mailbox, name, out))
 		return answer_ok;
-	if (patient && tree->changes != NULL && changes_coming(tree->changes, mailbox, name))
+	if (is_awaited(tree, mailbox, patient) && changes_coming(tree->changes, mailbox, name))
 		return later_coming(tree, mailbox);
 	if (view.syncing && patient &&
 	    (!view.listed || (!view.late && !is_being_changed(tree, mailbox))))
@@ -360,7 +368,7 @@ tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *ve
 	mailbox = account_mailbox(tree->account, node.serial);
 	if (mailbox == NULL)
 		return view_error(MAILFS_ERROR_STALE, "the mailbox is no more");
-	if (patient && tree->changes != NULL && changes_coming(tree->changes, mailbox, NULL))
+	if (is_awaited(tree, mailbox, patient) && changes_coming(tree->changes, mailbox, NULL))
 		return later_coming(tree, mailbox);
 	answer = view_open(&tree->house, mailbox, patient, &known);
 	*version_out += known.version + tree_touch_of(tree, mailbox).version;

@@ -483,6 +483,15 @@ changes_wait(Changes *changes, Mailbox *mailbox, ChangeDone done, gpointer user)
 }
 
 gboolean
+changes_busy(Changes *changes, Mailbox *mailbox)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&changes->lock);
+	gboolean stuck;
+
+	return is_busy(changes, mailbox, &stuck);
+}
+
+gboolean
 changes_await(Changes *changes, Mailbox *mailbox, void (*wake)(gpointer user), gpointer user)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&changes->lock);

@@ -106,6 +106,8 @@ gboolean changes_coming(Changes *changes, Mailbox *target, const char *name);
 /* The message itself, as it is, or was, in the mailbox it comes from: what stat() may tell of it
  * without waiting. */
 gboolean changes_find_coming(Changes *changes, Mailbox *target, const char *name, MessageView *out);
+/* FALSE: nothing of @mailbox is on its way, or all of it waits for the line to come back. */
+gboolean changes_busy(Changes *changes, Mailbox *mailbox);
 /* Calls back once, on some thread, when nothing of @mailbox is on its way any more, or the line is
  * lost; FALSE (no call) when that is so now. Errors stay for changes_wait(). */
 gboolean changes_await(Changes *changes, Mailbox *mailbox, void (*wake)(gpointer user),
