@@ -72,6 +72,17 @@ on_way_ended(gpointer user, const GError *error)
 	fs_wake(user);
 }
 
+/* Soon it is a message, or it is one since just now, and can be treated as one. */
+static gboolean
+is_to_be_found_anew(Upload *upload, const GError *error)
+{
+	UploadView view;
+
+	upload_view(upload, &view);
+	return g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY) ||
+	       (view.over && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND));
+}
+
 static void
 upload_errand(gpointer data)
 {
@@ -81,10 +92,7 @@ upload_errand(gpointer data)
 	gboolean done = task->mailbox != NULL ? upload_task_rename(task, &error)
 					      : upload_remove(task->upload, &error);
 
-	/* Soon it is a message, or it is one since just now, and can be treated as one. */
-	if (!done && pending->call.patient &&
-	    (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY) ||
-	     g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND)))
+	if (!done && pending->call.patient && is_to_be_found_anew(task->upload, error))
 		upload_wait(task->upload, on_way_ended, task->wait);
 	else
 		fs_on_change(task->wait, error);
