@@ -410,6 +410,13 @@ put_back(Outbox *outbox, Letter *letter, const char *why)
 	outbox_tell(outbox, upload->id, OUTBOX_LATER, 0, NULL, why);
 }
 
+/* Many servers take only so many over one line, and end it by 421. */
+static gboolean
+has_served_long(const Outbox *outbox)
+{
+	return outbox->in_session >= CALM;
+}
+
 /* The server wants it slower. */
 static void
 slow_down(Outbox *outbox)
@@ -512,6 +519,10 @@ on_later(Outbox *outbox, Letter *letter, const SmtpReply *reply)
 {
 	gboolean general = reply->stage != SMTP_STAGE_RCPT;
 
+	if (reply->code == 421 && has_served_long(outbox)) {
+		put_back(outbox, letter, reply->text);
+		return;
+	}
 	try_later(outbox, letter, reply->code, reply->enhanced, reply->text);
 	if (reply->code == 421 ||
 	    (reply->enhanced != NULL &&
@@ -735,9 +746,8 @@ on_lost_line(Outbox *outbox, const GError *error)
 	outbox_close_line(outbox);
 	if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
 		return;
-	/* After so many a server may well want a new line. */
 	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT) && outbox->progress &&
-	    outbox->in_session < CALM)
+	    !has_served_long(outbox))
 		slow_down(outbox);
 	if (outbox->progress)
 		return;

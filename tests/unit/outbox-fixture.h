@@ -141,6 +141,11 @@ relay_one(OutboxFixture *fixture, const SmtpEvents *events, gpointer user,
 		g_propagate_error(error, g_steal_pointer(&why));
 		return FALSE;
 	}
+	if (g_str_has_prefix(answer, "421")) {
+		answer_reply(events, user, message, answer, SMTP_STAGE_MAIL);
+		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_LIMIT, answer);
+		return FALSE;
+	}
 	if (strcmp(answer, "big") == 0) {
 		g_autoptr(GError) big =
 			g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_TOO_BIG, "too big");

@@ -45,6 +45,27 @@ test_many_go_in_one_session(OutboxFixture *fixture, gconstpointer data)
 	g_assert_cmpuint(fixture->opened, <=, 2);
 }
 
+/* Exim does so after a thousand. */
+static void
+test_a_line_that_has_served_long_is_replaced_at_once(OutboxFixture *fixture, gconstpointer data)
+{
+	fixture->config.save = OUTBOX_SAVE_NO;
+	fixture->config.hold = 3600;
+	leave(&fixture->base);
+	enter(&fixture->base);
+	for (guint i = 0; i < 45; i++)
+		g_queue_push_tail(
+			&fixture->answers,
+			(gpointer)(i % 22 == 21 ? "421 4.7.0 enough for one line" : "250 ok"));
+	for (guint i = 0; i < 43; i++) {
+		g_autofree char *name = g_strdup_printf("%03u.txt", i);
+
+		write_letter(fixture, name, LETTER);
+	}
+	outbox_hurry(fixture->outbox);
+	FAKE_WAIT(n_delivered(fixture) == 43 && holds(fixture, outbox_of(fixture), ""));
+}
+
 /* No UID has them here. */
 static void
 test_names_that_are_numbers_are_names(OutboxFixture *fixture, gconstpointer data)
@@ -432,6 +453,8 @@ main(int argc, char **argv)
 	TEST("a-file-written-is-sent-and-a-copy-is-filed",
 	     a_file_written_is_sent_and_a_copy_is_filed);
 	TEST("many-go-in-one-session", many_go_in_one_session);
+	TEST("a-line-that-has-served-long-is-replaced-at-once",
+	     a_line_that_has_served_long_is_replaced_at_once);
 	TEST("names-that-are-numbers-are-names", names_that_are_numbers_are_names);
 	TEST("what-is-held-can-be-taken-back", what_is_held_can_be_taken_back);
 	TEST("what-is-moved-out-is-an-upload-like-any-other",
