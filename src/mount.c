@@ -29,10 +29,12 @@
 #include "secrets.h"
 #include "writing.h"
 
-#define LOCK_WAIT_US (5 * G_USEC_PER_SEC)
-#define LOCK_POLL_MS 50
-#define SETTLE_S     20
-#define LOCK_PLACE   " on "
+#define LOCK_WAIT_US   (5 * G_USEC_PER_SEC)
+#define LOCK_POLL_MS   50
+#define ERRAND	       "an errand"
+#define ERRAND_WAIT_US (60 * G_USEC_PER_SEC)
+#define SETTLE_S       20
+#define LOCK_PLACE     " on "
 
 typedef struct {
 	const MountArguments *arguments;
@@ -298,12 +300,25 @@ has_place(const Mount *mount)
 	return mount->arguments->mountpoint != NULL;
 }
 
-/* Whoever was unmounted a moment ago still says goodbye to its server: that is waited for. One that
- * is mounted is not. */
+/* Is it worth while to wait for whoever has the lock? Who was unmounted a moment ago still says
+ * goodbye to its server, and an errand is soon over; one that is mounted is not waited for. @place
+ * NULL: who it is will be written in a moment. */
+static gboolean
+will_end(const char *place, gint64 since)
+{
+	gint64 waited = g_get_monotonic_time() - since;
+
+	if (place == NULL)
+		return waited < LOCK_WAIT_US;
+	if (strcmp(place, ERRAND) == 0)
+		return waited < ERRAND_WAIT_US;
+	return waited < LOCK_WAIT_US && (!control_is_mounted(place) || control_end_orphan(place));
+}
+
 static gboolean
 take_lock(Mount *mount, char *owner, gsize size)
 {
-	gint64 give_up = g_get_monotonic_time() + LOCK_WAIT_US;
+	gint64 since = g_get_monotonic_time();
 
 	while (flock(mount->lock_fd, LOCK_EX | LOCK_NB) != 0) {
 		GPollFD cancel;
@@ -313,9 +328,7 @@ take_lock(Mount *mount, char *owner, gsize size)
 		owner[MAX(n, 0)] = '\0';
 		g_strchomp(owner);
 		place = strstr(owner, LOCK_PLACE);
-		if (place == NULL || g_get_monotonic_time() > give_up ||
-		    (control_is_mounted(place + strlen(LOCK_PLACE)) &&
-		     !control_end_orphan(place + strlen(LOCK_PLACE))))
+		if (!will_end(place != NULL ? place + strlen(LOCK_PLACE) : NULL, since))
 			return FALSE;
 		if (g_cancellable_make_pollfd(mount->cancel, &cancel)) {
 			gboolean cancelled = g_poll(&cancel, 1, LOCK_POLL_MS) != 0;
@@ -358,7 +371,7 @@ lock_cache(Mount *mount, GError **error)
 		return FALSE;
 	}
 	text = g_strdup_printf("process %d" LOCK_PLACE "%s\n", (int)getpid(),
-			       has_place(mount) ? mount->mountpoint : "an errand");
+			       has_place(mount) ? mount->mountpoint : ERRAND);
 	if (ftruncate(mount->lock_fd, 0) != 0 || pwrite(mount->lock_fd, text, strlen(text), 0) < 0)
 		g_debug("lock: %s", g_strerror(errno));
 	return TRUE;
