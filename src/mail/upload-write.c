@@ -320,6 +320,15 @@ prove_local(Upload *upload, UploadProof *out, GError **error)
 	       spool_sync(uploads->spool, upload->id, fd, error);
 }
 
+/* A time may still be set after the close. A copy does not wait for that: its message may go from
+ * the server meanwhile, and is nowhere then. Under the lock. */
+static void
+set_ready(Upload *upload)
+{
+	upload->ready_at =
+		g_get_monotonic_time() + (upload->source_raw == NULL ? UPLOAD_PAUSE_US : 0);
+}
+
 /* Under the lock: to be sent as it is. */
 static void
 enqueue(Upload *upload, Mailbox *target)
@@ -339,9 +348,9 @@ enqueue(Upload *upload, Mailbox *target)
 	upload->dirty = upload->again = FALSE;
 	upload->tries = 0;
 	upload->retry_at = 0;
-	upload->ready_at = g_get_monotonic_time() + UPLOAD_PAUSE_US;
+	set_ready(upload);
 	upload_set_reason(upload, "");
-	upload_stir(upload, FALSE);
+	upload_stir(upload, upload->source_raw != NULL);
 }
 
 static void
@@ -513,7 +522,7 @@ upload_close(Upload *upload)
 	unfinished = upload->writers == 0 && !upload->over && upload->dirty &&
 		     upload->state == SPOOL_OPEN && upload->size > 0;
 	if (upload->writers == 0 && upload->state == SPOOL_QUEUED)
-		upload->ready_at = g_get_monotonic_time() + UPLOAD_PAUSE_US;
+		set_ready(upload);
 	mailbox = upload->folder->mailbox;
 	local = upload->folder->local && uploads->outlet != NULL;
 	upload_stir_outlet(upload, FALSE);

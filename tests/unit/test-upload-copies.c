@@ -274,6 +274,8 @@ test_copies_are_made_by_the_server(Fixture *fixture, gconstpointer data)
 	settle(fixture, fixture->archive);
 	mailbox_view(fixture->inbox, &view);
 	FAKE_SET(fixture->server, no_copyuid, GPOINTER_TO_INT(data));
+	/* While the first of them is made the others come. */
+	FAKE_SET(fixture->server, mute, TRUE);
 	for (guint uid = 1; uid <= 50; uid++) {
 		g_autoptr(GError) error = NULL;
 		g_autofree char *name = mailbox_name_of(fixture->inbox, uid);
@@ -289,10 +291,11 @@ test_copies_are_made_by_the_server(Fixture *fixture, gconstpointer data)
 		upload_close(upload);
 		g_ptr_array_add(list, upload);
 	}
+	FAKE_SET(fixture->server, mute, FALSE);
 	wait_idle(fixture);
 	g_assert_cmpuint(on_server(fixture, "Archive"), ==, 50);
 	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_APPEND], ==, 0);
-	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_COPY], <=, 10);
+	g_assert_cmpuint(fake_server_counts(fixture->server).requests[REQUEST_COPY], <=, 4);
 	g_assert_cmpuint(fake_server_counts(fixture->server).bodies, ==, 0);
 	for (guint i = 0; i < 50; i++) {
 		g_autofree char *name = upload_name(list->pdata[i]);
