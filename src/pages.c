@@ -189,6 +189,12 @@ add_writing(GString *out, const PagesSource *source)
 		g_string_append_printf(out,
 				       "changes     %u message%s moved or removed, not confirmed\n",
 				       changes.on_the_way, plural(changes.on_the_way));
+	if (changes.given_up > 0)
+		g_string_append_printf(out,
+				       "given up    %u move%s or removal%s that could not be done; "
+				       ".mailfs/log says which\n",
+				       changes.given_up, plural(changes.given_up),
+				       plural(changes.given_up));
 	add_guard(out, &changes);
 }
 
@@ -328,6 +334,7 @@ add_writing_json(GString *out, const PagesSource *source)
 	json_number(out, "uploads_refused", uploads.refused);
 	json_number(out, "uploads_done", uploads.uploaded);
 	json_number(out, "changes_on_the_way", changes_status(source->changes).on_the_way);
+	json_number(out, "changes_given_up", changes_status(source->changes).given_up);
 	add_outbox_json(out, source);
 }
 

@@ -76,6 +76,7 @@ struct Changes {
 	GError *error;	     /* the first of them all */
 	GArray *waiters;     /* of ChangeWaiter */
 	guint early;
+	guint given_up; /* of those */
 	struct {
 		gint64 second;
 		guint n;

@@ -339,6 +339,7 @@ change_finish(Changes *changes, Change *change, const GError *error)
 	change_has_come(changes, change);
 	if (change->early) {
 		changes->early--;
+		changes->given_up += error != NULL;
 		if (error != NULL && !g_hash_table_contains(changes->errors, change->mailbox))
 			g_hash_table_insert(changes->errors, change->mailbox, g_error_copy(error));
 		if (error != NULL && changes->error == NULL)
@@ -509,7 +510,8 @@ changes_status(Changes *changes)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&changes->lock);
 	gint64 now = g_get_monotonic_time();
-	ChangesStatus status = {.on_the_way = changes->early + changes->unplaced->len};
+	ChangesStatus status = {.on_the_way = changes->early + changes->unplaced->len,
+				.given_up = changes->given_up};
 
 	for (guint i = 0; i < GUARD_SECONDS; i++)
 		if (changes->removals[i].second > now / G_USEC_PER_SEC - GUARD_SECONDS)

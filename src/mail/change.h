@@ -115,6 +115,7 @@ gboolean changes_await(Changes *changes, Mailbox *mailbox, void (*wake)(gpointer
 
 typedef struct {
 	guint on_the_way;     /* messages answered for and not yet confirmed */
+	guint given_up;	      /* and refused, or no more to be found, since the start */
 	guint removals;	      /* in the last minute */
 	gint64 allowed_until; /* wall clock, seconds; 0: the guard is up */
 } ChangesStatus;
