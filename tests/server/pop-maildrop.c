@@ -118,17 +118,15 @@ pop_maildrop_subjects(PopMaildrop *drop)
 typedef struct {
 	PopMaildrop *drop;
 	PeerLine *line;
-	gsize sent, heard;
+	gsize limit, sent, heard;
 	gboolean over, has_it;
 } Session;
 
 static void
 send_bytes(Session *session, const char *bytes, gsize len)
 {
-	gsize limit = session->drop->cut_after;
-
-	if (limit != 0 && session->sent + len > limit) {
-		peer_send_bytes(session->line, bytes, limit - session->sent);
+	if (session->limit != 0 && session->sent + len > session->limit) {
+		peer_send_bytes(session->line, bytes, session->limit - session->sent);
 		peer_cut(session->line);
 		session->over = TRUE;
 		return;
@@ -324,7 +322,8 @@ handle(Session *session, const char *command)
 void
 pop_maildrop_serve(PeerLine *line, gpointer user)
 {
-	Session session = {.drop = user, .line = line};
+	PopMaildrop *drop = user;
+	Session session = {.drop = drop, .line = line, .limit = drop->cut_after};
 	gsize before = peer_received(peer_line_peer(line));
 
 	g_mutex_lock(&session.drop->lock);

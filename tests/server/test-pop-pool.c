@@ -280,7 +280,7 @@ test_says_busy_where_it_was_online(void)
 	g_autofree char *expected = g_strdup_printf("error %d\n", MAILFS_ERROR_BUSY);
 	Fixture f = {0};
 
-	begin(&f, 20, 1200);
+	begin(&f, 20, 2000);
 	must_start(&f);
 	WAIT(pop_maildrop_open(f.pop.drop) == 0);
 	g_mutex_lock(&f.pop.drop->lock);
