@@ -181,7 +181,8 @@ def _():
         line = server.client()
         line.delete("Work")
         assert wait_for(lambda: "Work" not in os.listdir(mount)), os.listdir(mount)
-        assert b"(Work)/x.tmp  local" in read(os.path.join(mount, ".mailfs", "status"))
+        # Those who wait in it hear of it last.
+        assert wait_for(lambda: b"(Work)/x.tmp  local" in read(os.path.join(mount, ".mailfs", "status")))
         line.create("Work")
         line.logout()
         assert wait_for(lambda: "Work" in os.listdir(mount))
