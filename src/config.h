@@ -3,8 +3,7 @@
  * as one checked value. One table in config.c names every option; parsing, --help and the check of
  * the man page all read it. Options are the same words after -o, as --long-options and in the file;
  * `_` and `-` in a name are the same. The command line wins over the file's [account NAME] group,
- * which wins over the defaults. Options of parts that this version lacks (SMTP, deleting) are
- * checked and kept, so that one file serves all versions. */
+ * which wins over the defaults. */
 #pragma once
 
 #include <gio/gio.h>

@@ -39,15 +39,20 @@ fail_directory(const char *path, GError **error)
 	return FALSE;
 }
 
+static char *
+directory_path(const char *account, guint i)
+{
+	g_autofree char *name = i == 1 ? g_strdup(account) : g_strdup_printf("%s.%u", account, i);
+
+	return g_build_filename(g_get_user_state_dir(), "mailfs", name, NULL);
+}
+
 /* A mount of the account with another cache has the first one: this one takes the next. */
 static gboolean
 take_directory(Writing *writing, const char *account, GError **error)
 {
 	for (guint i = 1; i <= MOUNTS_MAX; i++) {
-		g_autofree char *name =
-			i == 1 ? g_strdup(account) : g_strdup_printf("%s.%u", account, i);
-		g_autofree char *path =
-			g_build_filename(g_get_user_state_dir(), "mailfs", name, NULL);
+		g_autofree char *path = directory_path(account, i);
 		g_autofree char *lock = g_build_filename(path, "lock", NULL);
 
 		if (g_mkdir_with_parents(path, 0700) != 0 || chmod(path, 0700) != 0)
@@ -64,6 +69,31 @@ take_directory(Writing *writing, const char *account, GError **error)
 	g_set_error(error, MAILFS_ERROR, MAILFS_ERROR_BUSY, "%s is mounted too many times",
 		    account);
 	return FALSE;
+}
+
+/* What a second mount of the account had not brought to the server when it ended is in its own
+ * directory: who mounts once has to hear of it. */
+static void
+tell_of_others(const char *account, const UploadsNews *news, gpointer user)
+{
+	for (guint i = 2; i <= MOUNTS_MAX; i++) {
+		g_autofree char *path = directory_path(account, i);
+		g_autofree char *lock = g_build_filename(path, "lock", NULL);
+		g_autofree char *files = g_build_filename(path, "spool", NULL);
+		g_auto(UtilFd) fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		g_autoptr(GDir) spool = NULL;
+		g_autofree char *text = NULL;
+
+		if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0)
+			continue;
+		spool = g_dir_open(files, 0, NULL);
+		if (spool == NULL || g_dir_read_name(spool) == NULL)
+			continue;
+		text = g_strdup_printf("files of another mount of %s wait in %s: mount it a second "
+				       "time, with another cache-dir, and they go on",
+				       account, path);
+		news->log(user, text);
+	}
 }
 
 static gboolean
@@ -148,6 +178,7 @@ writing_new(const Config *config, Secrets *secrets, Account *account, const Uplo
 		return NULL;
 	}
 	make_expiry(writing, config, news, user);
+	tell_of_others(config->account, news, user);
 	return writing;
 }
 

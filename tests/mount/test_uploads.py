@@ -6,7 +6,7 @@ import re
 import signal
 
 from common import (Dovecot, Place, bodies, empty_server, fails, fetch_mailbox, flags_of, is_uploaded, listed, main, on_server, processes, read,
-                    rsync, run, samples, test, text, uid_of, wait_for)
+                    rsync, run, run_umount, samples, test, text, uid_of, wait_for)
 
 
 def log_of(mount):
@@ -190,6 +190,20 @@ def _():
         os.rename(path, os.path.join(mount, "Work", "x.eml"))
         assert bodies(on_server(server, "Work", 1)) == [text(1)]
         assert wait_for(lambda: is_uploaded(os.path.join(mount, "Work", "x.eml")))
+
+
+@test("what a second mount leaves behind is told to those who mount once")
+def _():
+    with empty_server() as server, Place() as place:
+        second = place.mount(server, "cache-dir=" + place.path("second"), name="two", unmount=False)
+        with place.mount(server), second as mount:
+            with open(os.path.join(mount, "Work", "x.tmp"), "wb") as file:
+                file.write(text(1))
+            os.kill(processes(mount)[0], signal.SIGKILL)
+            assert wait_for(lambda: not processes(mount))
+            run_umount(mount, lazy=True)
+        with place.mount(server) as mount:
+            assert "wait in " + place.path("state") in log_of(mount), log_of(mount)
 
 
 @test("rsync restores awkward mail: names, bytes, dates; the next run is idle, also after a remount")
