@@ -73,7 +73,7 @@ def _():
         write(mount, "m0000")
         postman.wait(lambda: len(postman.delivered) == 1)
         size = postman.size
-        content = size - len(MESSAGE.format(name="m0000"))
+        content = size - len(postman.delivered[0][2])
         places = [*range(1, size, 11), *range(size - 3, size + 1)]
         unknown = []
         for number, at in enumerate(places, 1):

@@ -141,7 +141,7 @@ def outbox():
             assert sorted(re.search(rb"Subject: (.*)\n", data).group(1) for data in sent) == [b"Letter 1", b"Letter 2"]
             assert wait_for(lambda: shown(inbox) == ["Letter 0", "Letter 1", "Letter 3"] == on_server(server), 20)
             assert listed(mount + "/Outbox") == []
-            assert log_of(mount).count("no copy is kept") == 2, log_of(mount)
+            assert "copies" not in log_of(mount), "a maildrop has no place for them: nothing to complain of"
 
 
 @test("rm -rf stops at the guard")

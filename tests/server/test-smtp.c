@@ -302,14 +302,14 @@ test_whatever_a_server_says_each_message_has_one_true_verdict(void)
 {
 	static const char *const commands[] = {"MAIL *", "RCPT *", "RCPT TO:<b@x>", "DATA", ".",
 					       "BDAT",	 "RSET",   "RCPT TO:<a@x>"};
-	static const char *const replies[] = {"250 ok",		"250-a\r\n250 b",
-					      "354 go on",	"450 4.2.1 later",
-					      "421 4.3.2 bye",	"421 4.3.2 bye !cut",
-					      "550 5.1.1 no",	"554-5.7.1 a\r\n554 5.7.1 b",
-					      "503 5.5.1 what", "250-a\r\n550 b",
-					      "nonsense",	"!cut",
-					      "!reset",		"250 ok !cut",
-					      "550 no !reset",	"250 ok\r\n250 again"};
+	static const char *const replies[] = {
+		"250 ok", "250-a\r\n250 b", "354 go on", "450 4.2.1 later", "421 4.3.2 bye",
+		"421 4.3.2 bye !cut", "550 5.1.1 no", "554-5.7.1 a\r\n554 5.7.1 b",
+		"503 5.5.1 what", "250-a\r\n550 b", "nonsense", "!cut", "!reset", "250 ok !cut",
+		"550 no !reset",
+		/* Last: where commands go in one write, nobody can
+		 * tell whose the second one is. */
+		"250 ok\r\n250 again"};
 
 	for (guint round = 0; round < 400; round++) {
 		SmtpAnswer answers[3] = {0};
@@ -317,16 +317,18 @@ test_whatever_a_server_says_each_message_has_one_true_verdict(void)
 		g_autoptr(Peer) peer = NULL;
 		g_autoptr(SmtpClient) client = NULL;
 		g_autoptr(GString) shown = g_string_new(NULL);
+		const char *mode = any_of(modes, N_MODES);
+		gsize n_replies = G_N_ELEMENTS(replies) - (strstr(mode, "PIPELINING") != NULL);
 
 		for (gint i = 0; i < g_test_rand_int_range(0, 3); i++) {
 			g_autofree char *reply = NULL;
 
 			answers[i].command = any_of(commands, G_N_ELEMENTS(commands));
-			answers[i].reply = any_of(replies, G_N_ELEMENTS(replies));
+			answers[i].reply = any_of(replies, n_replies);
 			reply = g_strescape(answers[i].reply, NULL);
 			g_string_append_printf(shown, "; %s: %s", answers[i].command, reply);
 		}
-		client = smtp_client_at_sink(&sink, any_of(modes, N_MODES), answers, &peer);
+		client = smtp_client_at_sink(&sink, mode, answers, &peer);
 		g_test_message("%s%s", sink.offers, shown->str);
 		smtp_client_add(client, "first", "a@x", "first\r\n");
 		smtp_client_add(client, "second", "a@x b@x", "second\r\n");
