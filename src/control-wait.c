@@ -73,7 +73,7 @@ control_wait_for_writes(char *(*ask)(gpointer user), gpointer user)
 
 		if (left == 0)
 			break;
-		if (!online || interrupted) {
+		if (!online || interrupted || control_wait_number(json, "spool_failed") != 0) {
 			if (shown && terminal)
 				fputc('\n', stderr);
 			shown = FALSE;

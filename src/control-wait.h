@@ -10,7 +10,7 @@ G_BEGIN_DECLS
 gint64 control_wait_number(const char *json, const char *key);
 
 /* @ask: the text of status.json (transfer full), or NULL: the mount does not answer. Prints to
- * stderr; ends when nothing is left, no line can be had, or SIGINT came. */
+ * stderr; ends when nothing is left, no line can be had, the disk has failed, or SIGINT came. */
 void control_wait_for_writes(char *(*ask)(gpointer user), gpointer user);
 
 G_END_DECLS

@@ -333,6 +333,7 @@ add_writing_json(GString *out, const PagesSource *source)
 	json_number(out, "uploads_waiting_bytes", uploads.bytes);
 	json_number(out, "uploads_refused", uploads.refused);
 	json_number(out, "uploads_done", uploads.uploaded);
+	json_number(out, "spool_failed", uploads.failed);
 	json_number(out, "changes_on_the_way", changes_status(source->changes).on_the_way);
 	json_number(out, "changes_given_up", changes_status(source->changes).given_up);
 	add_outbox_json(out, source);

@@ -269,9 +269,12 @@ writing_settle(Writing *writing, guint seconds)
 	gint64 end = g_get_monotonic_time() + seconds * (gint64)G_USEC_PER_SEC;
 	UploadsStatus uploads;
 	gboolean in_time = TRUE;
-	/* What is sent may leave a copy for the server. */
-	gboolean sent = writing->outbox == NULL || outbox_settle(writing->outbox, end);
+	gboolean sent;
 
+	if (uploads_status(writing->uploads).failed)
+		return FALSE;
+	/* What is sent may leave a copy for the server. */
+	sent = writing->outbox == NULL || outbox_settle(writing->outbox, end);
 	g_mutex_lock(&writing->lock);
 	writing->offline = writing->uploaded = writing->changed = FALSE;
 	g_mutex_unlock(&writing->lock);

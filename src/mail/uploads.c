@@ -486,8 +486,9 @@ uploads_tell_changed(Upload *upload)
 UploadsStatus
 uploads_status(Uploads *uploads)
 {
+	gboolean failed = spool_has_failed(uploads->spool);
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
-	UploadsStatus status = {.uploaded = uploads->uploaded};
+	UploadsStatus status = {.uploaded = uploads->uploaded, .failed = failed};
 	GHashTableIter iter;
 	gpointer value;
 

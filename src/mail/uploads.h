@@ -185,6 +185,7 @@ typedef struct {
 	guint open, queued, started, refused;
 	guint64 bytes;	  /* of queued and started */
 	guint64 uploaded; /* messages since the start */
+	gboolean failed;  /* the disk has: what waits goes on after the next start */
 } UploadsStatus;
 UploadsStatus uploads_status(Uploads *uploads);
 /* One line each, printable, for status pages: "INBOX/x.eml  queued, 4 kB". (transfer full) */

@@ -76,6 +76,14 @@ is_sound(const Spool *spool, GError **error)
 	return FALSE;
 }
 
+gboolean
+spool_has_failed(Spool *spool)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&spool->lock);
+
+	return spool->broken;
+}
+
 static void
 place_of(guint32 id, gboolean rewritten, SpoolPlace out)
 {

@@ -96,6 +96,10 @@ gboolean spool_remove(Spool *spool, const guint32 *ids, guint n, GError **error)
 gboolean spool_change(Spool *spool, const SpoolEntry *entries, guint n, const guint32 *removed,
 		      guint n_removed, GError **error);
 
+/* TRUE: an fsync has failed, and it promises nothing any more. What it holds is as it was, and
+ * waits for the next start. */
+gboolean spool_has_failed(Spool *spool);
+
 /* Other contents: an empty file beside that of @id (read and write, owned by the caller; -1 with an
  * error), which takes its place, durably, with spool_rewritten() and is void otherwise. */
 int spool_rewrite(Spool *spool, guint32 id, GError **error);

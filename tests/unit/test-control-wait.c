@@ -20,6 +20,7 @@ typedef struct {
 	guint asked;
 	guint until;
 	const char *connection;
+	guint failed;
 } Mount;
 
 static char *
@@ -29,9 +30,10 @@ answer(gpointer user)
 
 	if (++mount->asked > mount->until)
 		return NULL;
-	return g_strdup_printf("{\"connection\": \"%s\",\n\"uploads_waiting\": %u,\n"
-			       "\"changes_on_the_way\": %u}",
-			       mount->connection, mount->until - mount->asked > 1 ? 2u : 0u,
+	return g_strdup_printf("{\"connection\": \"%s\",\n\"spool_failed\": %u,\n"
+			       "\"uploads_waiting\": %u,\n\"changes_on_the_way\": %u}",
+			       mount->connection, mount->failed,
+			       mount->until - mount->asked > 1 ? 2u : 0u,
 			       mount->until - mount->asked == 1 ? 1u : 0u);
 }
 
@@ -44,10 +46,11 @@ test_it_ends_when_nothing_is_left(void)
 	g_assert_cmpuint(mount.asked, ==, 4);
 }
 
+/* @data: a Mount. */
 static void
-test_it_does_not_wait_for_a_server_that_is_away(void)
+test_it_does_not_wait_in_vain(gconstpointer data)
 {
-	Mount mount = {.until = 4, .connection = "offline"};
+	Mount mount = *(const Mount *)data;
 
 	if (g_test_subprocess()) {
 		control_wait_for_writes(answer, &mount);
@@ -62,11 +65,16 @@ test_it_does_not_wait_for_a_server_that_is_away(void)
 int
 main(int argc, char **argv)
 {
+	static const Mount away = {.until = 4, .connection = "offline"};
+	static const Mount broken = {.until = 4, .connection = "online", .failed = 1};
+
 	g_test_init(&argc, &argv, NULL);
 #define ADD(name, function) g_test_add_func("/control-wait/" name, function)
 	ADD("numbers-are-found-by-their-key", test_numbers_are_found_by_their_key);
 	ADD("it-ends-when-nothing-is-left", test_it_ends_when_nothing_is_left);
-	ADD("it-does-not-wait-for-a-server-that-is-away",
-	    test_it_does_not_wait_for_a_server_that_is_away);
+	g_test_add_data_func("/control-wait/it-does-not-wait-for-a-server-that-is-away", &away,
+			     test_it_does_not_wait_in_vain);
+	g_test_add_data_func("/control-wait/it-does-not-wait-for-a-disk-that-has-failed", &broken,
+			     test_it_does_not_wait_in_vain);
 	return g_test_run();
 }
