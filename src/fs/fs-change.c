@@ -118,16 +118,9 @@ push_upload_task(Fs *fs, const FsCall *call, const UploadTask *task)
 static gboolean
 is_being_copied(Fs *fs, const FsCall *call, const TreeName *name, TreeAnswer *later)
 {
-	Upload *upload;
-
-	if (!call->patient || name->kind != TREE_NAME_MESSAGE)
-		return FALSE;
-	upload = uploads_copying(fs->uploads, name->directory, name->message.serial,
-				 name->message.uid);
-	if (upload == NULL)
-		return FALSE;
-	fs_wait_for_upload(upload, later);
-	return TRUE;
+	return name->kind == TREE_NAME_MESSAGE &&
+	       fs_await_copy(fs, call, name->directory, name->message.serial, name->message.uid,
+			     later);
 }
 
 /* The server may have it already. */
@@ -139,7 +132,7 @@ is_started(const FsCall *call, TreeName *name, TreeAnswer *later)
 	if (!call->patient || name->kind != TREE_NAME_UPLOAD)
 		return FALSE;
 	upload_view(name->upload, &view);
-	if (view.state != SPOOL_STARTED)
+	if (view.state != SPOOL_STARTED || !view.awaited)
 		return FALSE;
 	fs_wait_for_upload(g_steal_pointer(&name->upload), later);
 	return TRUE;
@@ -154,7 +147,8 @@ is_replacing(const FsCall *call, TreeName *name, TreeAnswer *later)
 	if (!call->patient || name->kind != TREE_NAME_UPLOAD)
 		return FALSE;
 	upload_view(name->upload, &view);
-	if (!view.replaces || (view.state != SPOOL_QUEUED && view.state != SPOOL_STARTED))
+	if (!view.replaces || !view.awaited ||
+	    (view.state != SPOOL_QUEUED && view.state != SPOOL_STARTED))
 		return FALSE;
 	fs_wait_for_upload(g_steal_pointer(&name->upload), later);
 	return TRUE;

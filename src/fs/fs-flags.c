@@ -7,6 +7,23 @@
 
 #define XATTR_FLAGS "user.mailfs.flags"
 
+gboolean
+fs_await_copy(Fs *fs, const FsCall *call, Mailbox *mailbox, guint32 serial, guint32 uid,
+	      TreeAnswer *later)
+{
+	g_autoptr(Upload) upload =
+		call->patient ? uploads_copying(fs->uploads, mailbox, serial, uid) : NULL;
+	UploadView view;
+
+	if (upload == NULL)
+		return FALSE;
+	upload_view(upload, &view);
+	if (!view.awaited)
+		return FALSE;
+	fs_wait_for_upload(g_steal_pointer(&upload), later);
+	return TRUE;
+}
+
 static gboolean
 answer_set_flags(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
@@ -43,6 +60,9 @@ answer_set_flags(Fs *fs, const FsCall *call, TreeAnswer *later)
 	moved = tree_moved(fs->tree, ino, call->patient);
 	if (moved.result != TREE_OK)
 		return fs_settle(fs, call, &moved, later);
+	/* The copy has the flags of when it was asked for. */
+	if (fs_await_copy(fs, call, mailbox, node.serial, node.uid, later))
+		return FALSE;
 	uids = uidset_new();
 	uidset_add(uids, node.uid, node.uid);
 	changes_set_flags(fs->changes, mailbox, node.serial, uids, call->name, fs_on_change,

@@ -375,6 +375,17 @@ upload_tell_waiters(Upload *upload, const GError *error)
 	}
 }
 
+gboolean
+upload_is_awaited(const Upload *upload)
+{
+	gboolean busy = upload_is_busy(upload);
+
+	return upload->uploads->worker != NULL && !(busy && upload_is_orphan(upload)) &&
+	       ((busy &&
+		 (upload->writers == 0 || upload->under_way || upload->source_raw != NULL)) ||
+		(upload->over && upload_is_listed(upload)));
+}
+
 void
 upload_wait(Upload *upload, UploadDone done, gpointer user)
 {
@@ -386,10 +397,7 @@ upload_wait(Upload *upload, UploadDone done, gpointer user)
 
 	g_mutex_lock(&uploads->lock);
 	orphan = upload_is_busy(upload) && upload_is_orphan(upload);
-	waits = uploads->worker != NULL && !orphan &&
-		((upload_is_busy(upload) &&
-		  (upload->writers == 0 || upload->under_way || upload->source_raw != NULL)) ||
-		 (upload->over && upload_is_listed(upload)));
+	waits = upload_is_awaited(upload);
 	if (waits) {
 		g_array_append_val(upload->waiters, waiter);
 		upload->hurry = TRUE;

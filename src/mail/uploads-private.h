@@ -210,8 +210,9 @@ void upload_place(Upload *upload); /* the same, when the worker need not hear */
 void upload_leave_agenda(Upload *upload);
 void uploads_place_all(Uploads *uploads);
 GTree *upload_agenda_new(gboolean of_folder);
-gboolean upload_is_busy(const Upload *upload);	 /* on its way, or to be */
-gboolean upload_is_orphan(const Upload *upload); /* its mailbox is not there */
+gboolean upload_is_busy(const Upload *upload);	  /* on its way, or to be */
+gboolean upload_is_awaited(const Upload *upload); /* under the lock: upload_wait() waits */
+gboolean upload_is_orphan(const Upload *upload);  /* its mailbox is not there */
 /* One that is to become a copy of that message, and is not yet. NULL: none */
 Upload *uploads_find_copying(Uploads *uploads, const char *raw, guint32 validity, guint32 uid);
 gboolean upload_lies_in(const Upload *upload, Mailbox *mailbox);

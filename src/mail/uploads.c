@@ -194,6 +194,7 @@ upload_view(Upload *upload, UploadView *out)
 		.over = upload->over,
 		.settled = upload->settled,
 		.replaces = upload->replaces_uid != 0,
+		.awaited = upload_is_awaited(upload),
 	};
 }
 

@@ -34,6 +34,7 @@ typedef struct {
 	gboolean over;	   /* the message is in the mailbox, or the file was removed */
 	gboolean settled;  /* the message is there, and takes its place in a moment */
 	gboolean replaces; /* a message goes once this one is on the server */
+	gboolean awaited;  /* on its way: upload_wait() waits. Not so without its mailbox */
 } UploadView;
 
 /* What becomes of uploads, on any thread, with no lock held. Must not block. */
