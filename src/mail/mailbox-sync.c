@@ -502,6 +502,15 @@ on_batch(gpointer user)
 	publish(user);
 }
 
+/* What was told of as new; and of what is older than was asked for, who is still there. */
+static void
+remove_heard(const Sync *sync, UidSet *uids)
+{
+	uidset_remove_all(uids, sync->delivered);
+	if (sync->below > 1)
+		uidset_remove(uids, 1, sync->below - 1);
+}
+
 /* We have made a message, and somebody has removed it before this line of the server's looked: no
  * VANISHED tells of what it never knew. But it was there before we asked, and was not told of as
  * new, where younger ones were, or twice. */
@@ -511,7 +520,7 @@ remove_unheard(Sync *sync, const MailboxState *state)
 	g_autoptr(UidSet) lost = uidset_copy(sync->ahead);
 	g_autoptr(UidSet) once = NULL;
 
-	uidset_remove_all(lost, sync->delivered);
+	remove_heard(sync, lost);
 	g_rw_lock_reader_lock(&sync->mailbox->lock);
 	once = uidset_copy(lost);
 	uidset_remove_all(once, sync->mailbox->missed);
@@ -533,7 +542,7 @@ settle_ahead(Sync *sync)
 	g_autoptr(UidSet) open = uidset_copy(mailbox->ahead);
 	guint32 first, last;
 
-	uidset_remove_all(open, sync->delivered);
+	remove_heard(sync, open);
 	uidset_free(mailbox->missed);
 	mailbox->missed = uidset_intersect(open, sync->ahead);
 	if (!uidset_is_empty(open)) {
