@@ -7,7 +7,7 @@ import re
 
 from common import Dovecot, Place, fetch_mailbox, listed, main, samples, test
 
-SEED = int(os.environ.get("MARKED_SEED") or random.SystemRandom().randrange(10 ** 6))
+SEED = int(os.environ.get("MARKED_SEED") or 1)
 SEQUENCES = 1000
 REMOUNT_EVERY = 125
 # In Always some are marked at any time; in Sometimes only now and then.
