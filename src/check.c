@@ -93,6 +93,7 @@ config_text(const Check *check)
 		[TLS_NONE] = "no TLS",
 	};
 	const ConfigServer *server = &check->config->server;
+	gboolean pop = check->config->kind == CONFIG_POP3;
 	g_autofree char *usual =
 		g_build_filename(g_get_user_config_dir(), "mailfs", "config", NULL);
 	g_autoptr(ConfigFile) file = NULL;
@@ -105,7 +106,7 @@ config_text(const Check *check)
 		file = config_file_read(path, FALSE, NULL);
 	return g_strdup_printf("%s at %s%s, port %u, %s; %s%s", server->user, server->host,
 			       check->config->discovered ? " (named by DNS)" : "", server->port,
-			       tls_words[server->tls],
+			       pop && server->tls == TLS_STARTTLS ? "STLS" : tls_words[server->tls],
 			       file == NULL				    ? "there is no "
 			       : config_file_find(file, check->source) >= 0 ? "an account of "
 									    : "no account of ",
