@@ -23,6 +23,6 @@ typedef struct {
 Expiry *expiry_new(Account *account, const ExpiryConfig *config);
 void expiry_hurry(Expiry *expiry); /* the line is back: look now */
 void expiry_stop(Expiry *expiry);  /* begins nothing new. Before account_stop() */
-void expiry_free(Expiry *expiry);  /* after account_stop(). NULL is fine */
+void expiry_free(Expiry *expiry);  /* between account_stop() and account_free(). NULL is fine */
 
 G_END_DECLS

@@ -299,8 +299,11 @@ test_what_came_long_ago_is_deleted_there(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(count_in(fixture, "INBOX"), ==, data == kept ? 4 : 2);
 	expiry_hurry(expiry);
 	expiry_stop(expiry);
-	leave(fixture);
+	changes_stop(fixture->changes);
+	account_stop(fixture->account);
 	expiry_free(expiry);
+	changes_free(fixture->changes);
+	account_free(fixture->account);
 	enter(fixture);
 	g_assert_cmpuint(expunges(fixture), ==, 1);
 }
