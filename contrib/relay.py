@@ -246,15 +246,19 @@ class Exim:
 
     def delivered(self, name):
         """What this user got, as bytes in the order of arrival: Exim's own fields on top, LF line ends."""
-        found = []
-        for folder in ("new", "cur"):
-            path = self.server.path("home", name, "mail", "INBOX", folder)
-            if os.path.isdir(path):
-                for file_name in os.listdir(path):
-                    if ".sample" not in file_name:
-                        found.append(os.path.join(path, file_name))
-        messages = []
-        for path in sorted(found, key=lambda path: (os.stat(path).st_mtime_ns, path)):
-            with open(path, "rb") as file:
-                messages.append(file.read())
-        return messages
+        while True:
+            found = {}  # a message may go from new to cur meanwhile, and be seen in both
+            for folder in ("new", "cur"):
+                path = self.server.path("home", name, "mail", "INBOX", folder)
+                if os.path.isdir(path):
+                    for file_name in os.listdir(path):
+                        if ".sample" not in file_name:
+                            found[file_name.split(":")[0]] = os.path.join(path, file_name)
+            messages = []
+            try:
+                for path in sorted(found.values(), key=lambda path: (os.stat(path).st_mtime_ns, path)):
+                    with open(path, "rb") as file:
+                        messages.append(file.read())
+            except FileNotFoundError:
+                continue
+            return messages

@@ -234,13 +234,17 @@ gboolean
 mailbox_add_message(Mailbox *mailbox, IndexBatch *batch, IndexMessage *row, const char *name)
 {
 	g_autofree char *given = NULL;
-	const MessageEntry *entry;
+	const MessageEntry *entry, *holder;
 
 	if (messages_get(mailbox->messages, row->info.uid) != NULL)
 		return FALSE;
 	given = take_given_name(mailbox, &row->info);
+	/* One that is marked and hidden needs its name no more. */
+	holder = *name != '\0' ? messages_find(mailbox->messages, name, strlen(name)) : NULL;
 	if (given != NULL)
 		make_room(mailbox, batch, given);
+	else if (holder != NULL && uidset_contains(mailbox->deleted, holder->uid))
+		make_room(mailbox, batch, name);
 	entry = messages_add(mailbox->messages, &row->info, given != NULL ? given : name);
 	if (entry == NULL)
 		return FALSE;
