@@ -4,11 +4,12 @@
  * belongs to one thread at a time. */
 #pragma once
 
-#include <sqlite3.h>
-
 #include "store/index.h"
 
 G_BEGIN_DECLS
+
+typedef struct sqlite3 sqlite3;
+typedef struct sqlite3_stmt sqlite3_stmt;
 
 #define INDEX_ROOT_SERIAL  1
 #define INDEX_FIRST_SERIAL 2

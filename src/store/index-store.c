@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/index-store.h"
 
+#include <sqlite3.h>
 #include <string.h>
 
 #include "store/index-db.h"

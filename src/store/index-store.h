@@ -7,11 +7,11 @@
  * "nothing known": the next mount lists anew. */
 #pragma once
 
-#include <sqlite3.h>
-
 #include "store/index.h"
 
 G_BEGIN_DECLS
+
+typedef struct sqlite3 sqlite3;
 
 typedef struct IndexStore IndexStore;
 

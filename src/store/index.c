@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <sqlite3.h>
 
 #include "store/index-db.h"
 #include "store/index-store.h"

@@ -3,8 +3,6 @@
  * returns. Return codes are SQLite's. Not thread-safe. */
 #pragma once
 
-#include <sqlite3.h>
-
 #include "store/spool.h"
 
 G_BEGIN_DECLS
