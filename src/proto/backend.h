@@ -145,4 +145,9 @@ struct Backend {
 	guint login_delay_s; /* the server wants so long between two logins; 0: it does not say */
 };
 
+/* How every line begins: connects, and with TLS_IMPLICIT secures. Plain text is refused where it
+ * would leave this machine, unless the user has said insecure_plaintext. Blocks, at most timeout_ms
+ * a step. Errors: those of tls-stream.h. NULL with an error. (transfer full) */
+Wire *backend_open_wire(const BackendConfig *config, GCancellable *cancel, GError **error);
+
 G_END_DECLS

@@ -130,26 +130,9 @@ answer_error(const ImapBackend *self, const ImapAnswer *answer, const char *verb
 static gboolean
 open_stream(ImapBackend *self, GCancellable *cancel, GError **error)
 {
-	const BackendConfig *config = self->config;
-	g_autoptr(TlsStream) stream =
-		tls_stream_connect(config->host, config->port, config->timeout_ms, cancel, error);
-
-	if (stream == NULL)
-		return FALSE;
-	if (config->tls == TLS_NONE && !config->insecure_plaintext &&
-	    !tls_stream_is_loopback(stream))
-		return fail(error, MAILFS_ERROR_TLS, self,
-			    "is not this machine, and tls=none would send the password in clear "
-			    "text: use TLS, or set "
-			    "insecure-plaintext if you know that the line is safe");
-	if (config->tls == TLS_IMPLICIT) {
-		if (!tls_stream_handshake(stream, config->tls_context, config->host, config->port,
-					  config->timeout_ms, cancel, error))
-			return FALSE;
-		self->secured = TRUE;
-	}
-	self->base.wire = wire_new(g_steal_pointer(&stream));
-	return TRUE;
+	self->base.wire = backend_open_wire(self->config, cancel, error);
+	self->secured = self->base.wire != NULL && self->config->tls == TLS_IMPLICIT;
+	return self->base.wire != NULL;
 }
 
 static gboolean

@@ -120,26 +120,9 @@ answer_error(const PopBackend *self, const PopAnswer *answer, const char *verb,
 static gboolean
 open_stream(PopBackend *self, GCancellable *cancel, GError **error)
 {
-	const BackendConfig *config = self->config;
-	g_autoptr(TlsStream) stream =
-		tls_stream_connect(config->host, config->port, config->timeout_ms, cancel, error);
-
-	if (stream == NULL)
-		return FALSE;
-	if (config->tls == TLS_NONE && !config->insecure_plaintext &&
-	    !tls_stream_is_loopback(stream))
-		return fail(error, MAILFS_ERROR_TLS, self,
-			    "is not this machine, and tls=none would send the password in clear "
-			    "text: use TLS, or set "
-			    "insecure-plaintext if you know that the line is safe");
-	if (config->tls == TLS_IMPLICIT) {
-		if (!tls_stream_handshake(stream, config->tls_context, config->host, config->port,
-					  config->timeout_ms, cancel, error))
-			return FALSE;
-		self->secured = TRUE;
-	}
-	self->base.wire = wire_new(g_steal_pointer(&stream));
-	return TRUE;
+	self->base.wire = backend_open_wire(self->config, cancel, error);
+	self->secured = self->base.wire != NULL && self->config->tls == TLS_IMPLICIT;
+	return self->base.wire != NULL;
 }
 
 /* RFC 1939 7: "+OK POP3 server ready <1896.697170952@dbc.mtview.ca.us>" */

@@ -47,26 +47,9 @@ refuse(const Opening *opening, SmtpReply *reply, SmtpStage stage, MailfsError co
 static gboolean
 open_stream(SmtpLine *line, GError **error)
 {
-	const BackendConfig *config = line->config;
-	g_autoptr(TlsStream) stream = tls_stream_connect(config->host, config->port,
-							 config->timeout_ms, line->cancel, error);
-
-	if (stream == NULL)
-		return FALSE;
-	if (config->tls == TLS_NONE && !config->insecure_plaintext &&
-	    !tls_stream_is_loopback(stream))
-		return fail(error, MAILFS_ERROR_TLS, line,
-			    "is not this machine, and tls=none would send the password in clear "
-			    "text: use TLS, or set insecure-plaintext if you know that the line is "
-			    "safe");
-	if (config->tls == TLS_IMPLICIT) {
-		if (!tls_stream_handshake(stream, config->tls_context, config->host, config->port,
-					  config->timeout_ms, line->cancel, error))
-			return FALSE;
-		line->secured = TRUE;
-	}
-	line->wire = wire_new(g_steal_pointer(&stream));
-	return TRUE;
+	line->wire = backend_open_wire(line->config, line->cancel, error);
+	line->secured = line->wire != NULL && line->config->tls == TLS_IMPLICIT;
+	return line->wire != NULL;
 }
 
 static gboolean
