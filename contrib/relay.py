@@ -78,11 +78,12 @@ here:
   local_parts = dsearch,filter=dir;{dir}/home
   transport = lda
 
-# Dovecot's own, which tells those who wait for news.
+# Dovecot's own, which tells those who wait for news; one at a time for each user: two that make a new user's files at
+# once can crash each other.
 begin transports
 lda:
   driver = pipe
-  command = {lda} -c {dir}/dovecot.conf -o postmaster_address=root@localhost -o mail_home={dir}/home/$local_part_data
+  command = {flock} {dir}/home/$local_part_data {lda} -c {dir}/dovecot.conf -o postmaster_address=root@localhost -o mail_home={dir}/home/$local_part_data
   delivery_date_add
   envelope_to_add
   return_path_add
@@ -152,6 +153,7 @@ class Exim:
         if self.exim is None:
             raise RuntimeError("exim4 is not installed: run contrib/install")
         self.lda = "/usr/lib/dovecot/dovecot-lda"
+        self.flock = shutil.which("flock")
         self.port, self.tls_port = free_ports(2)
         for name in people:
             os.makedirs(server.path("home", name, "mail"), exist_ok=True)
@@ -169,8 +171,8 @@ class Exim:
             "  accept\n" for stage, (key, rules) in STAGES.items())
         with open(server.path("relay.conf"), "w", encoding="utf-8") as file:
             file.write(CONFIG.format(
-                dir=server.directory, exim=self.exim, lda=self.lda, user=server.account.pw_name, group=group.stdout.strip(),
-                port=self.port, tls_port=self.tls_port, name=server.user, password=server.password, acls=acls,
+                dir=server.directory, exim=self.exim, lda=self.lda, flock=self.flock, user=server.account.pw_name,
+                group=group.stdout.strip(), port=self.port, tls_port=self.tls_port, name=server.user, password=server.password, acls=acls,
                 chunking=hosts(chunking), pipelining=hosts(pipelining), utf8=hosts(utf8),
                 eight_bit="true" if eight_bit else "false", size_limit=size_limit,
                 queue="true" if queue else "false", domains=" : ".join(DOMAINS)))

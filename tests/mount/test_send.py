@@ -46,7 +46,7 @@ class World:
     def got(self, name, n, timeout=10):
         """What @name got, once it is @n messages."""
         found = wait_for(lambda: (lambda all: all if len(all) >= n else None)(self.relay.delivered(name)), timeout)
-        assert found is not None and len(found) == n, f"{name}: {self.relay.delivered(name)}"
+        assert found is not None and len(found) == n, f"{name}: {self.relay.delivered(name)}\n{self.relay.tail()}"
         return found
 
     def mount(self):
