@@ -83,8 +83,11 @@ def main(skip=None):
             continue
         except Exception:  # pylint: disable=broad-except
             failed += 1
+            why = traceback.format_exc()
             print(f"not ok {number} - {sentence}")
-            print("\n".join("# " + line for line in traceback.format_exc().splitlines()), flush=True)
+            print("\n".join("# " + line for line in why.splitlines()), flush=True)
+            # Of a TAP stream, meson shows the verdicts alone.
+            print(f"{sentence}\n{why}", file=sys.stderr, flush=True)
             continue
         print(f"# {time.monotonic() - started:.2f} s")
         print(f"ok {number} - {sentence}", flush=True)

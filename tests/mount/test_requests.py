@@ -43,6 +43,19 @@ def most(found, **bounds):
         assert found[name] <= bound, f"{found[name]} × {name}, {bound} at most: {found}"
 
 
+def cached(mount, command, **bounds):
+    """Asserts that @command, whose answers are in the page cache, asks no more than @bounds. A kernel may take pages
+    back at any moment; what it never keeps is asked for every time."""
+    for attempt in range(16):
+        with counted(mount) as found:
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        try:
+            return most(found, **bounds)
+        except AssertionError:
+            if attempt == 15:
+                raise
+
+
 @test("a large listing takes few requests, a second one none")
 def _():
     with Dovecot() as server, Place() as place:
@@ -57,9 +70,7 @@ def _():
             # A READDIR brings 32 KB, an entry takes 152 bytes and its name.
             most(found, readdir=MESSAGES * (152 + 80) // 32768, getxattr=4, lookup=5, getattr=5, opendir=1)
             for command in (["ls", "-l"], ["find"], ["du", "-s"], ["ls", "-U"]):
-                with counted(mount) as found:
-                    subprocess.run([*command, folder], check=True, stdout=subprocess.DEVNULL)
-                most(found, readdir=0, getxattr=4, lookup=5, getattr=5, opendir=1)
+                cached(mount, [*command, folder], readdir=0, getxattr=4, lookup=5, getattr=5, opendir=1)
 
 
 @test("an open message is in the page cache: nothing is read twice, small ones not even once")
@@ -73,18 +84,15 @@ def _():
             direct = b"passthrough" in read(os.path.join(mount, ".mailfs", "status"))
             small = [os.path.join(mount, "Bulk", name) for name in listed(os.path.join(mount, "Bulk"))]
             large = [os.path.join(mount, "Large", name) for name in listed(os.path.join(mount, "Large"))]
-            for time in ("first", "second"):
-                with counted(mount) as found:
-                    subprocess.run(["cat", *small], check=True, stdout=subprocess.DEVNULL)
-                assert found["open"] == 100, f"{time}: {found}"
-                # The warmer may be at a message when it is opened, and a kernel may take a page back.
-                most(found, read=20, lookup=0)
+            with counted(mount) as found:
+                subprocess.run(["cat", *small], check=True, stdout=subprocess.DEVNULL)
+            # The warmer may be at a message when it is opened.
+            most(found, open=100, read=20, lookup=0)
+            cached(mount, ["cat", *small], open=100, read=0, lookup=0)
             with counted(mount) as found:
                 subprocess.run(["cat", *large], check=True, stdout=subprocess.DEVNULL)
             assert found["open"] == 3 and (found["read"] == 0) == direct, found
-            with counted(mount) as found:
-                subprocess.run(["cat", *large], check=True, stdout=subprocess.DEVNULL)
-            most(found, read=0, lookup=0)
+            cached(mount, ["cat", *large], read=0, lookup=0)
 
 
 @test("a large message that many open, read, map and close at once is right for all of them")
