@@ -12,7 +12,9 @@
 #define FIRST_PART (256 * 1024)
 #define REST_AFTER (4 * 1024 * 1024)   /* read in order: then the rest in one go */
 #define PART_MAX   (128 * 1024 * 1024) /* at once */
-#define TRIES	   2		       /* a line lost under a part is not the reader's fault */
+/* A line lost under a part is not the reader's fault; lines fall together, and each may be given
+ * the part before it is known to be dead. Without an octet more each time. */
+#define TRIES 4
 
 typedef enum {
 	STAGE_PROOF, /* the beginning, and the end probed */
@@ -386,6 +388,8 @@ judge(Growth *growth, const GError *error)
 	if (is_code(error, MAILFS_ERROR_OFFLINE)) {
 		gboolean all = growth->sized && growth->written == growth->size;
 
+		if (growth->written > growth->before)
+			growth->tries = 0;
 		return all || ++growth->tries < TRIES ? NULL : g_error_copy(error);
 	}
 	if (is_code(error, MAILFS_ERROR_TIMEOUT) || is_code(error, MAILFS_ERROR_STALE) ||

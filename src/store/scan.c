@@ -17,7 +17,10 @@
 #define TREND_MAX    4
 #define RUNS	     64	  /* readers remembered */
 #define LATE	     1024 /* bodies remembered that came last */
-#define TRIES	     2	  /* a line lost under a fetch is not the reader's fault */
+#define TRIES	     2	  /* of what a server left out */
+/* A line lost under a fetch is not the reader's fault; lines fall together, and each may be given
+ * the message before it is known to be dead. */
+#define TRIES_LOST 4
 
 typedef struct {
 	ScanDone done;
@@ -353,13 +356,21 @@ note_void(Fetch *fetch, guint32 uid, const GError *error)
 	job->error = g_error_copy(error);
 }
 
+/* Under the lock. */
+static gboolean
+has_waiters(Scan *scan, guint64 key)
+{
+	const Job *job = g_hash_table_lookup(scan->jobs, &key);
+
+	return job != NULL && job->waiters->len > 0;
+}
+
 static gboolean
 is_awaited(Scan *scan, guint64 key)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
-	const Job *job = g_hash_table_lookup(scan->jobs, &key);
 
-	return job != NULL && job->waiters->len > 0;
+	return has_waiters(scan, key);
 }
 
 /* TRUE: the body is in the cache; @fd is for those who wait for it. */
@@ -404,7 +415,7 @@ on_body_done(gpointer user, guint32 uid, const GError *error)
 	Scan *scan = fetch->scan;
 	guint64 key = key_of(fetch->place.serial, uid);
 	g_auto(UtilFd) fd = -1;
-	gboolean kept;
+	gboolean kept, came;
 	Job *job;
 
 	if (error != NULL) {
@@ -414,25 +425,29 @@ on_body_done(gpointer user, guint32 uid, const GError *error)
 		return;
 	}
 	kept = keep_body(fetch, uid, is_awaited(scan, key), &fd);
-	uidset_remove(fetch->wanted, uid, uid);
 	g_mutex_lock(&scan->lock);
 	if (kept)
 		note_late(scan, key, fetch->size, fetch->crc);
 	scan->n_fetched++;
-	job = job_steal(scan, key);
+	came = kept && fd < 0 && has_waiters(scan, key);
+	job = came ? NULL : job_steal(scan, key);
 	g_mutex_unlock(&scan->lock);
-	/* Somebody came meanwhile. */
-	if (kept && fd < 0 && job != NULL && job->waiters->len > 0)
+	if (came) {
 		fd = bodies_get(scan->bodies, fetch->place.serial, uid, fetch->size, fetch->crc);
-	if (fd < 0 && fetch->disk_error == NULL)
-		fetch->disk_error = g_error_new(G_FILE_ERROR, G_FILE_ERROR_IO,
-						"the cache has lost the message at once");
+		/* Evicted at once: the end of the request asks again, for those who wait. */
+		if (fd < 0)
+			return;
+		g_mutex_lock(&scan->lock);
+		job = job_steal(scan, key);
+		g_mutex_unlock(&scan->lock);
+	}
+	uidset_remove(fetch->wanted, uid, uid);
 	if (job != NULL)
 		job_end(job, fd, fetch->size, fd >= 0 ? NULL : fetch->disk_error);
 }
 
 /* The line went, or the server left some out: those without waiters are dropped, the others asked
- * for once more. */
+ * for again. */
 static void
 on_fetch_done(gpointer user, const MailboxState *state, const GError *error)
 {
@@ -456,7 +471,7 @@ on_fetch_done(gpointer user, const MailboxState *state, const GError *error)
 			g_mutex_lock(&scan->lock);
 			job = g_hash_table_lookup(scan->jobs, &key);
 			if (job != NULL && job->waiters->len > 0 && transient &&
-			    ++job->tries < TRIES) {
+			    ++job->tries < (error == NULL ? TRIES : TRIES_LOST)) {
 				uidset_add(again, uid, uid);
 				job = NULL;
 			} else {

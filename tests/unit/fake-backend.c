@@ -495,3 +495,15 @@ fake_backend_new(const BackendConfig *config, const BackendNews *news, gpointer 
 	self->peer_fd = -1;
 	return &self->base;
 }
+
+PoolHealth
+fake_health(Pool *pool)
+{
+	PoolStatus status;
+	PoolHealth health;
+
+	pool_get_status(pool, &status);
+	health = status.health;
+	pool_status_clear(&status);
+	return health;
+}

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "proto/backend.h"
+#include "proto/pool.h"
 
 G_BEGIN_DECLS
 
@@ -135,6 +136,7 @@ guint fake_server_asked(FakeServer *server, const char *mailbox,
 char *fake_directory(void);		     /* an empty temporary one. (transfer full) */
 char *fake_directory_copy(const char *path); /* another with the same in it. (transfer full) */
 void fake_directory_remove(char *path);	     /* with all that is in it; frees the text */
+PoolHealth fake_health(Pool *pool);
 
 /* Polls until @condition holds; fails the test after 10 s. */
 #define FAKE_WAIT(condition)                                                                       \

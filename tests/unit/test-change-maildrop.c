@@ -27,18 +27,6 @@ begin(Fixture *fixture, guint n)
 	listed(fixture, "INBOX");
 }
 
-static PoolHealth
-health_of(Fixture *fixture)
-{
-	PoolStatus status;
-	PoolHealth health;
-
-	pool_get_status(account_pool(fixture->account), &status);
-	health = status.health;
-	pool_status_clear(&status);
-	return health;
-}
-
 static guint
 expunges(Fixture *fixture)
 {
@@ -90,9 +78,9 @@ test_what_found_no_line_is_done_by_the_next_one(Fixture *fixture, gconstpointer 
 	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_BUSY);
 	fake_server_drop_lines(fixture->server);
 	FAKE_WAIT(fake_server_counts(fixture->server).lines == 0);
-	FAKE_WAIT(health_of(fixture) == POOL_ONLINE);
+	FAKE_WAIT(fake_health(account_pool(fixture->account)) == POOL_ONLINE);
 	g_assert_cmpint(rm(fixture, "INBOX", 1), ==, -1);
-	FAKE_WAIT(health_of(fixture) == POOL_OFFLINE);
+	FAKE_WAIT(fake_health(account_pool(fixture->account)) == POOL_OFFLINE);
 	g_assert_cmpuint(count_in(fixture, "INBOX"), ==, 1);
 	FAKE_SET(fixture->server, login_code, -1);
 	pool_retry(account_pool(fixture->account));
@@ -108,7 +96,7 @@ test_nothing_is_removed_while_offline(Fixture *fixture, gconstpointer data)
 	begin(fixture, 1);
 	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_OFFLINE);
 	fake_server_drop_lines(fixture->server);
-	FAKE_WAIT(health_of(fixture) == POOL_OFFLINE);
+	FAKE_WAIT(fake_health(account_pool(fixture->account)) == POOL_OFFLINE);
 	g_assert_cmpint(rm(fixture, "INBOX", 1), ==, MAILFS_ERROR_OFFLINE);
 	g_assert_cmpuint(count_in(fixture, "INBOX"), ==, 1);
 }

@@ -377,9 +377,10 @@ test_numbers(void)
 	};
 
 	for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autofree char *shown = g_strescape(cases[i].text, NULL);
 		guint64 value = 12345;
 
-		g_test_message("\"%s\" up to %" G_GUINT64_FORMAT, cases[i].text, cases[i].max);
+		g_test_message("\"%s\" up to %" G_GUINT64_FORMAT, shown, cases[i].max);
 		g_assert_cmpint(imap_parse_number(cases[i].text, strlen(cases[i].text),
 						  cases[i].max, &value),
 				==, cases[i].good);

@@ -138,6 +138,7 @@ test_a_changed_messages_serial_deletes_the_old_rows(Fixture *fixture, gconstpoin
 	put(index, 4, 5, "INBOX", 4);
 	fill(index, 6, 1, 2);
 	put(index, 4, 6, "INBOX", 3);
+	index_flush(index);
 	old = listing(index, 5);
 	new = listing(index, 6);
 	g_assert_cmpstr(old, ==, "");

@@ -183,12 +183,6 @@ status_of(Pool *pool)
 	return status;
 }
 
-static PoolHealth
-health_of(Pool *pool)
-{
-	return status_of(pool).health;
-}
-
 /* --- logging in --- */
 
 static void
@@ -210,10 +204,10 @@ test_the_first_login_failure_is_that_of_start(Fixture *fixture, gconstpointer da
 	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_TLS);
 	g_assert_false(pool_start(fixture->pool, NULL, &error));
 	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_TLS);
-	g_assert_cmpint(health_of(fixture->pool), ==, POOL_OFFLINE);
+	g_assert_cmpint(fake_health(fixture->pool), ==, POOL_OFFLINE);
 	/* All the same it may be used, and finds its way by itself. */
 	FAKE_SET(fixture->server, login_code, -1);
-	FAKE_WAIT(health_of(fixture->pool) == POOL_ONLINE);
+	FAKE_WAIT(fake_health(fixture->pool) == POOL_ONLINE);
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, -1);
 }
 
@@ -250,7 +244,7 @@ test_a_refused_login_is_not_repeated(Fixture *fixture, gconstpointer data)
 		g_usleep(100 * 1000);
 	}
 	g_assert_cmpuint(fake_server_counts(fixture->server).logins, ==, 1);
-	g_assert_cmpint(health_of(fixture->pool), ==, POOL_REFUSED);
+	g_assert_cmpint(fake_health(fixture->pool), ==, POOL_REFUSED);
 }
 
 static void
@@ -262,11 +256,11 @@ test_retry_tries_a_refused_login_once_more(Fixture *fixture, gconstpointer data)
 	FAKE_WAIT(fake_server_counts(fixture->server).logins == 2);
 	g_usleep(300 * 1000);
 	g_assert_cmpuint(fake_server_counts(fixture->server).logins, ==, 2);
-	g_assert_cmpint(health_of(fixture->pool), ==, POOL_REFUSED);
+	g_assert_cmpint(fake_health(fixture->pool), ==, POOL_REFUSED);
 
 	FAKE_SET(fixture->server, login_code, -1);
 	pool_retry(fixture->pool);
-	FAKE_WAIT(health_of(fixture->pool) == POOL_ONLINE);
+	FAKE_WAIT(fake_health(fixture->pool) == POOL_ONLINE);
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, -1);
 	g_assert_cmpuint(fake_server_counts(fixture->server).logins, ==, 3);
 }
@@ -277,7 +271,7 @@ test_a_password_that_is_refused_later_stops_the_pool_too(Fixture *fixture, gcons
 	start(fixture);
 	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_LOGIN);
 	fake_server_drop_lines(fixture->server);
-	FAKE_WAIT(health_of(fixture->pool) == POOL_REFUSED);
+	FAKE_WAIT(fake_health(fixture->pool) == POOL_REFUSED);
 	g_usleep(1500 * 1000);
 	g_assert_cmpuint(fake_server_counts(fixture->server).logins, ==, 2);
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, MAILFS_ERROR_LOGIN);
@@ -299,7 +293,7 @@ test_a_lost_line_fails_what_is_under_way_and_is_opened_again(Fixture *fixture, g
 	FAKE_WAIT(is_done(&wish));
 	g_assert_cmpint(wish.code, ==, MAILFS_ERROR_OFFLINE);
 	FAKE_SET(fixture->server, mute, FALSE);
-	FAKE_WAIT(health_of(fixture->pool) == POOL_ONLINE &&
+	FAKE_WAIT(fake_health(fixture->pool) == POOL_ONLINE &&
 		  status_of(fixture->pool).sessions == 1);
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, -1);
 	g_assert_cmpuint(fake_server_counts(fixture->server).logins, ==, 2);
@@ -364,7 +358,7 @@ test_offline_requests_fail_at_once(Fixture *fixture, gconstpointer data)
 	start(fixture);
 	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_OFFLINE);
 	fake_server_drop_lines(fixture->server);
-	FAKE_WAIT(health_of(fixture->pool) == POOL_OFFLINE);
+	FAKE_WAIT(fake_health(fixture->pool) == POOL_OFFLINE);
 	for (guint i = 0; i < 20; i++) {
 		Wish wish = {.mailbox = "INBOX"};
 
@@ -374,7 +368,7 @@ test_offline_requests_fail_at_once(Fixture *fixture, gconstpointer data)
 		g_assert_cmpint(wish.ended - wish.began, <, 10 * 1000);
 	}
 	FAKE_SET(fixture->server, login_code, -1);
-	FAKE_WAIT(health_of(fixture->pool) == POOL_ONLINE);
+	FAKE_WAIT(fake_health(fixture->pool) == POOL_ONLINE);
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, -1);
 	g_assert_cmpint(fixture->healths[POOL_OFFLINE], ==, 1);
 	g_assert_cmpint(fixture->healths[POOL_ONLINE], ==, 2);
@@ -405,7 +399,7 @@ test_lines_that_do_not_last_come_at_growing_intervals_too(Fixture *fixture, gcon
 	g_assert_cmpuint(fake_server_counts(fixture->server).logins, <=, 8);
 	FAKE_SET(fixture->server, drop_at_login, FALSE);
 	pool_retry(fixture->pool);
-	FAKE_WAIT(health_of(fixture->pool) == POOL_ONLINE);
+	FAKE_WAIT(fake_health(fixture->pool) == POOL_ONLINE);
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, -1);
 }
 
@@ -504,7 +498,7 @@ test_the_limit_of_the_server_is_learnt(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(fake_server_counts(fixture->server).most_lines, ==, 2);
 	g_assert_cmpuint(fake_server_counts(fixture->server).logins, ==, 3);
 	g_assert_cmpuint(status_of(fixture->pool).limit, ==, 2);
-	g_assert_cmpint(health_of(fixture->pool), ==, POOL_ONLINE);
+	g_assert_cmpint(fake_health(fixture->pool), ==, POOL_ONLINE);
 }
 
 static void
@@ -661,7 +655,7 @@ test_the_status_tells_what_is_going_on(Fixture *fixture, gconstpointer data)
 
 	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_OFFLINE);
 	fake_server_drop_lines(fixture->server);
-	FAKE_WAIT(health_of(fixture->pool) == POOL_OFFLINE);
+	FAKE_WAIT(fake_health(fixture->pool) == POOL_OFFLINE);
 	pool_get_status(fixture->pool, &status);
 	g_assert_cmpuint(status.sessions, ==, 0);
 	g_assert_cmpuint(status.waiting, ==, 0);
