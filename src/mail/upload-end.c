@@ -18,7 +18,8 @@ remember(const Upload *upload)
 	gboolean sent = upload->settled && upload->sent_uid != 0;
 	Became *became;
 
-	if (upload->folder->mailbox == NULL || (!sent && upload->replaces_uid == 0))
+	if (upload->folder->mailbox == NULL || (!sent && upload->replaces_uid == 0) ||
+	    g_hash_table_contains(uploads->became, upload_key(upload->id)))
 		return;
 	became = g_new0(Became, 1);
 	*became = (Became){upload->folder->mailbox,
@@ -28,6 +29,13 @@ remember(const Upload *upload)
 	g_queue_push_tail(&uploads->became_ids, upload_key(upload->id));
 	if (uploads->became_ids.length > REMEMBERED)
 		g_hash_table_remove(uploads->became, g_queue_pop_head(&uploads->became_ids));
+}
+
+void
+upload_mark_removed(Upload *upload)
+{
+	remember(upload);
+	upload_mark_over(upload);
 }
 
 gboolean
@@ -91,7 +99,7 @@ uploads_end(Uploads *uploads, GPtrArray *list, const GError *reason, GError **er
 		Upload *upload = list->pdata[i];
 
 		if (!upload->settled)
-			upload_mark_over(upload);
+			upload_mark_removed(upload);
 		else if (upload->refs > 1)
 			upload_open(upload);
 	}

@@ -518,7 +518,7 @@ upload_close(Upload *upload)
 	/* In the same moment in which nobody writes to it any more nobody can begin to. */
 	untouched = upload->writers == 0 && upload->untouched && !upload->over;
 	if (untouched)
-		upload_mark_over(upload);
+		upload_mark_removed(upload);
 	unfinished = upload->writers == 0 && !upload->over && upload->dirty &&
 		     upload->state == SPOOL_OPEN && upload->size > 0;
 	if (upload->writers == 0 && upload->state == SPOOL_QUEUED)

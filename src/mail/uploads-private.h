@@ -227,6 +227,8 @@ gboolean upload_waits_for_room(const Upload *upload); /* refused, and tried agai
 void uploads_hold_full(Uploads *uploads, gint64 seconds);
 int upload_open(Upload *upload);       /* its descriptor, opened when need be; -1 */
 void upload_mark_over(Upload *upload); /* nobody begins anything with it any more */
+/* The same, and its inode number leads from here on to what it was to replace. */
+void upload_mark_removed(Upload *upload);
 /* Nobody knows whether the server has @former, whose place @upload takes. */
 void upload_note_doubt(Upload *upload, const Upload *former);
 void upload_look_if_in_doubt(Upload *upload);

@@ -189,6 +189,7 @@ class Model:
         self.mailboxes = {moved(path) for path in self.mailboxes}
         for copy in self.copies:
             copy.places = [moved(path) for path in copy.places]
+        self.undecided = [(moved(one), moved(other)) for one, other in self.undecided]
 
     def loosen_names(self, given=False):
         """An index that was cut short may have forgotten names, and gives those of names v1. `given`: also names that
@@ -215,14 +216,14 @@ class Model:
     # Comparing
 
     def decide_mailboxes(self, present):
-        for old, new in self.undecided:
+        while self.undecided:
+            old, new = self.undecided.pop(0)
             if old is None and new in present:
                 self.mailboxes.add(new)
             elif new is None and old not in present:
                 self.mailboxes.discard(old)
             elif old is not None and new is not None and new in present:
                 self.rename_mailbox(old, new)
-        self.undecided = []
 
     def compare_server(self, snapshot):
         """Complaints about {mailbox: [Held]}. When there are none, what was undecided is decided."""

@@ -256,10 +256,11 @@ def _():
             assert wait_for(lambda: is_uploaded(path) and os.listdir(drafts) == ["draft.eml"]), (word, os.listdir(drafts))
             assert word.encode() in read(path)
         before = uid_of(path)
-        run("touch", path)
         # Also one right after the other, while the name still leads to the file of the one before.
         for _ in range(20):
-            os.close(os.open(path, os.O_RDWR))
+            run("touch", path)
+            for _ in range(5):
+                os.close(os.open(path, os.O_RDWR))
         time.sleep(1.5)
         assert uid_of(path) == before
 
