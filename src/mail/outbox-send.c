@@ -20,6 +20,27 @@
 #define CALM	    20	 /* messages taken without complaint, and it may go faster */
 #define GOODBYE_MS  1000
 
+static void
+log_pause(Outbox *outbox, const char *what)
+{
+	Uploads *uploads = outbox->uploads;
+	g_autofree char *line = NULL;
+	g_autoptr(GDateTime) time = NULL;
+	g_autofree char *clock = NULL;
+
+	g_mutex_lock(&uploads->lock);
+	time = g_date_time_new_from_unix_local(outbox->pause_until);
+	clock = g_date_time_format(time, "%H:%M");
+	if (outbox->shut)
+		line = g_strdup_printf("outbox: %s; nothing is sent until this is put right, then: "
+				       "kill -HUP, or `touch` a file in the outbox",
+				       what);
+	else
+		line = g_strdup_printf("outbox: %s; next try at %s", what, clock);
+	g_mutex_unlock(&uploads->lock);
+	uploads->news->log(uploads->user, line);
+}
+
 /* --- taking --- */
 
 /* How many may be begun. Under the lock. */
@@ -99,6 +120,7 @@ outbox_take(Outbox *outbox)
 		return TRUE;
 	give_back_taken(outbox);
 	outbox_pause(outbox, 60, error->message);
+	log_pause(outbox, error->message);
 	return FALSE;
 }
 
@@ -456,27 +478,6 @@ shut(Outbox *outbox, const char *reason)
 	g_free(outbox->pause_reason);
 	outbox->pause_reason = util_printable(reason, -1, 300);
 	g_mutex_unlock(&outbox->uploads->lock);
-}
-
-static void
-log_pause(Outbox *outbox, const char *what)
-{
-	Uploads *uploads = outbox->uploads;
-	g_autofree char *line = NULL;
-	g_autoptr(GDateTime) time = NULL;
-	g_autofree char *clock = NULL;
-
-	g_mutex_lock(&uploads->lock);
-	time = g_date_time_new_from_unix_local(outbox->pause_until);
-	clock = g_date_time_format(time, "%H:%M");
-	if (outbox->shut)
-		line = g_strdup_printf("outbox: %s; nothing is sent until this is put right, then: "
-				       "kill -HUP, or `touch` a file in the outbox",
-				       what);
-	else
-		line = g_strdup_printf("outbox: %s; next try at %s", what, clock);
-	g_mutex_unlock(&uploads->lock);
-	uploads->news->log(uploads->user, line);
 }
 
 static void
