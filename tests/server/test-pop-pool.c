@@ -315,6 +315,32 @@ test_stays_online_when_a_line_is_lost(void)
 }
 
 static void
+test_goes_when_the_server_goes_or_the_machine_has_slept(void)
+{
+	static const char *const dialog[] = {">+OK",	     "=CAPA", ">-ERR",	"=USER u", ">+OK",
+					     "=PASS secret", ">+OK",  "!pause", "!close",  NULL};
+	g_autoptr(PopMemory) memory = pop_memory_new();
+	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
+	g_autoptr(ImapClient) client = pop_client_new(peer, TLS_NONE, memory);
+	g_autoptr(GError) error = NULL;
+	Backend *backend = client->backend;
+
+	client->config.linger_ms = 60000;
+	imap_client_must_login(client);
+	g_assert_cmpint(backend->ops->tick(backend, g_get_monotonic_time(), &error), >, 0);
+	g_assert_false(backend->leave);
+	peer_go(peer);
+	g_assert_true(imap_client_pump(client, 10000, &backend->leave, &error));
+	g_assert_no_error(error);
+	g_assert_true(backend->leave);
+
+	backend->leave = FALSE;
+	backend->probe = TRUE;
+	backend->ops->tick(backend, g_get_monotonic_time(), &error);
+	g_assert_true(backend->leave);
+}
+
+static void
 test_tells_once_what_the_server_says_in_each_session(void)
 {
 	Fixture f = {0};
@@ -364,6 +390,7 @@ main(int argc, char **argv)
 	TEST(does_not_wait_for_ever_for_the_maildrop);
 	TEST(says_busy_where_it_was_online);
 	TEST(stays_online_when_a_line_is_lost);
+	TEST(goes_when_the_server_goes_or_the_machine_has_slept);
 	TEST(tells_once_what_the_server_says_in_each_session);
 	TEST(leaves_a_server_alone_that_wants_to_be);
 	return g_test_run();
