@@ -11,7 +11,7 @@
 
 #define PROVIDER_US (3 * G_USEC_PER_SEC) /* a provider that files it needs a moment */
 #define LISTING_US  (30 * G_USEC_PER_SEC)
-#define DAY_S	    86400
+#define CLOCK_S	    600 /* the server's clock may be so far behind ours */
 
 /* --- where --- */
 
@@ -249,7 +249,12 @@ list(Outbox *outbox, Mailbox *sent)
 }
 
 typedef struct {
-	GArray *uids; /* of guint32 */
+	guint32 uid;
+	gint64 date;
+} Filed;
+
+typedef struct {
+	GArray *filed; /* of Filed */
 	gint64 since;
 } Recent;
 
@@ -257,26 +262,36 @@ static gboolean
 note_recent(gpointer user, const MessageView *message, const char *file_name)
 {
 	Recent *recent = user;
+	Filed filed = {message->uid, message->date};
 
 	if (message->date >= recent->since)
-		g_array_append_val(recent->uids, message->uid);
+		g_array_append_val(recent->filed, filed);
 	return TRUE;
 }
 
-/* (element-type utf8): the Message-IDs of what was filed since then */
+static void
+note_id(GHashTable *ids, const char *id, gint64 date)
+{
+	const gint64 *known = g_hash_table_lookup(ids, id);
+
+	if (known == NULL || *known < date)
+		g_hash_table_insert(ids, g_strdup(id), g_memdup2(&date, sizeof date));
+}
+
+/* The Message-IDs of what was filed since then → gint64: when the last one of it was */
 static GHashTable *
 ids_since(Mailbox *sent, gint64 since)
 {
-	g_autoptr(GArray) uids = g_array_new(FALSE, FALSE, sizeof(guint32));
-	GHashTable *ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	Recent recent = {uids, since};
+	g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Filed));
+	GHashTable *ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+	Recent recent = {all, since};
 	MailboxView view;
 
 	mailbox_view(sent, &view);
 	mailbox_each(sent, 1, note_recent, &recent);
-	for (guint i = 0; i < uids->len; i++) {
-		g_autoptr(GBytes) header =
-			mailbox_stored_header(sent, view.messages, g_array_index(uids, guint32, i));
+	for (guint i = 0; i < all->len; i++) {
+		const Filed *filed = &g_array_index(all, Filed, i);
+		g_autoptr(GBytes) header = mailbox_stored_header(sent, view.messages, filed->uid);
 		NameHeaders headers;
 
 		if (header == NULL)
@@ -284,7 +299,7 @@ ids_since(Mailbox *sent, gint64 since)
 		name_headers_parse(g_bytes_get_data(header, NULL), g_bytes_get_size(header),
 				   &headers);
 		if (headers.message_id != NULL)
-			g_hash_table_add(ids, g_strdup(headers.message_id));
+			note_id(ids, headers.message_id, filed->date);
 		name_headers_clear(&headers);
 	}
 	return ids;
@@ -304,6 +319,17 @@ message_id_of(Outbox *outbox, Upload *upload)
 	if (composed != NULL && composed->message_id != NULL)
 		return g_strdup(composed->message_id);
 	return g_strdup_printf("<%s%s>", unique, at != NULL ? at : "");
+}
+
+/* Is it in Sent since it was queued? What was filed before is an earlier sending of the same
+ * message, which somebody sends once more. */
+static gboolean
+is_filed(Outbox *outbox, Upload *upload, GHashTable *ids)
+{
+	g_autofree char *id = message_id_of(outbox, upload);
+	const gint64 *date = ids != NULL ? g_hash_table_lookup(ids, id) : NULL;
+
+	return date != NULL && *date >= upload->since - CLOCK_S;
 }
 
 /* Under the lock. (transfer full): references */
@@ -405,12 +431,11 @@ outbox_look_up(Outbox *outbox)
 	doubtful = doubtful_ones(outbox, &since);
 	g_mutex_unlock(&outbox->uploads->lock);
 	if (doubtful->len > 0 && sent != NULL && list(outbox, sent))
-		ids = ids_since(sent, since - DAY_S);
+		ids = ids_since(sent, since - CLOCK_S);
 	for (guint i = 0; i < doubtful->len; i++) {
 		Upload *upload = doubtful->pdata[i];
-		g_autofree char *id = message_id_of(outbox, upload);
 
-		if (ids != NULL && g_hash_table_contains(ids, id))
+		if (is_filed(outbox, upload, ids))
 			was_sent(outbox, upload);
 		else
 			was_not_found(outbox, upload);

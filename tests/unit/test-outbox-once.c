@@ -123,6 +123,17 @@ test_what_is_in_sent_was_delivered_after_all(OutboxFixture *fixture, gconstpoint
 }
 
 static void
+test_an_earlier_copy_in_sent_does_not_prove_a_later_sending(OutboxFixture *fixture,
+							    gconstpointer data)
+{
+	fake_server_add_raw(fixture->base.server, "Sent", IN_SENT, now() - 3600);
+	g_queue_push_tail(&fixture->answers, (gpointer) "lost");
+	write_letter(fixture, "x.eml", LETTER);
+	FAKE_WAIT(holds(fixture, outbox_of(fixture), ""));
+	g_assert_true(holds(fixture, failed_of(fixture), "x.eml x.eml.why"));
+}
+
+static void
 test_a_copy_that_the_provider_has_filed_is_not_filed_again(OutboxFixture *fixture,
 							   gconstpointer data)
 {
@@ -233,6 +244,8 @@ main(int argc, char **argv)
 	TEST("a-lost-line-leaves-it-unsent-before-the-end-and-in-doubt-behind",
 	     a_lost_line_leaves_it_unsent_before_the_end_and_in_doubt_behind);
 	TEST("what-is-in-sent-was-delivered-after-all", what_is_in_sent_was_delivered_after_all);
+	TEST("an-earlier-copy-in-sent-does-not-prove-a-later-sending",
+	     an_earlier_copy_in_sent_does_not_prove_a_later_sending);
 	TEST("a-copy-that-the-provider-has-filed-is-not-filed-again",
 	     a_copy_that_the_provider_has_filed_is_not_filed_again);
 	TEST("a-copy-that-cannot-be-filed-sends-nothing-again",
