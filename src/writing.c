@@ -274,7 +274,7 @@ writing_settle(Writing *writing, guint seconds)
 	if (uploads_status(writing->uploads).failed)
 		return FALSE;
 	/* What is sent may leave a copy for the server. */
-	sent = writing->outbox == NULL || outbox_settle(writing->outbox, end);
+	sent = writing->outbox == NULL || outbox_settle(writing->outbox, end, NULL);
 	g_mutex_lock(&writing->lock);
 	writing->offline = writing->uploaded = writing->changed = FALSE;
 	g_mutex_unlock(&writing->lock);

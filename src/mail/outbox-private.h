@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of an Outbox, for outbox.c (life, when what goes, what is told), outbox-send.c (one
- * session of the line), outbox-sent.c (the Sent mailbox) and outbox-fail.c (failed/).
+ * session of the line), outbox-sent.c (the Sent mailbox), outbox-fail.c (failed/) and outbox-wait.c
+ * (those who wait).
  *
  * All of it is guarded by the lock of Uploads, but for what the sending thread alone has. An upload
  * that is taken for sending is under_way: nobody writes, moves or removes it then. */
@@ -99,8 +100,9 @@ gint64 outbox_wait_of(Outbox *outbox, const Upload *upload);
 gint64 outbox_free_at(Outbox *outbox, const char **why_out);
 /* The whole outbox waits: for the next of 1, 5, 15, 60 minutes, or @seconds. Not under the lock. */
 void outbox_pause(Outbox *outbox, gint64 seconds, const char *reason);
-void outbox_tell(Outbox *outbox, guint32 id, OutboxOutcome outcome, int code, const char *enhanced,
-		 const char *text); /* waiters. Not under the lock */
+/* Adds one file of the Outbox to the numbers of @out. @free_at: of outbox_free_at(). Under the
+ * lock. */
+void outbox_count(Outbox *outbox, const Upload *upload, gint64 free_at, OutboxStatus *out);
 /* Of what is taken for sending: it stays in the Outbox, for another try. Under the lock. */
 void outbox_give_back(Outbox *outbox, Upload *upload);
 /* "mailfs.1f2e@example.org" for the Message-ID of a file without one: the same for all its tries.
@@ -115,6 +117,14 @@ void outbox_close_line(Outbox *outbox);
 void outbox_commit(Outbox *outbox); /* `unsaved` and `dropped`: one commit */
 gboolean outbox_allows(Outbox *outbox, const Composed *composed, GError **error); /* send-to */
 Composed *outbox_read(Outbox *outbox, int fd, guint64 ticket, GError **error);
+
+/* --- outbox-wait.c: not under the lock --- */
+
+/* Those who wait for that file. 0: for any. */
+void outbox_tell(Outbox *outbox, guint32 id, OutboxOutcome outcome, int code, const char *enhanced,
+		 const char *text);
+/* Those whose file was taken away, or stays because the whole outbox waits. */
+void outbox_tell_in_vain(Outbox *outbox);
 
 /* --- outbox-fail.c: not under the lock --- */
 

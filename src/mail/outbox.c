@@ -345,9 +345,8 @@ static const UploadsOutlet outlet = {
 	.hurry = on_hurry,
 };
 
-/* Under the lock. */
-static void
-count(Outbox *outbox, const Upload *upload, gint64 free_at, OutboxStatus *out)
+void
+outbox_count(Outbox *outbox, const Upload *upload, gint64 free_at, OutboxStatus *out)
 {
 	gint64 wait = outbox_wait_of(outbox, upload);
 	gint64 at;
@@ -380,7 +379,7 @@ outbox_get_status(Outbox *outbox, OutboxStatus *out)
 	*out = (OutboxStatus){.sent = outbox->sent, .line = g_strdup(outbox->line_text)};
 	for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
 	     node = g_tree_node_next(node))
-		count(outbox, g_tree_node_value(node), free_at, out);
+		outbox_count(outbox, g_tree_node_value(node), free_at, out);
 	folder = uploads_folder(outbox->uploads, outbox->failed);
 	for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
 	     node = g_tree_node_next(node)) {
@@ -401,108 +400,6 @@ outbox_status_clear(OutboxStatus *status)
 	g_free(status->reason);
 	g_free(status->line);
 	*status = (OutboxStatus){0};
-}
-
-/* Under the lock. */
-static gboolean
-is_leaving(Outbox *outbox)
-{
-	Folder *folder = uploads_folder(outbox->uploads, outbox->directory);
-	gint64 free_at = outbox_free_at(outbox, NULL);
-	OutboxStatus status = {0};
-
-	for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
-	     node = g_tree_node_next(node))
-		count(outbox, g_tree_node_value(node), free_at, &status);
-	return status.held + status.due > 0;
-}
-
-gboolean
-outbox_settle(Outbox *outbox, gint64 end)
-{
-	gboolean in_time = TRUE;
-	gboolean leaving;
-
-	outbox_hurry(outbox);
-	g_mutex_lock(&outbox->uploads->lock);
-	while ((leaving = is_leaving(outbox)) && in_time)
-		in_time = g_cond_wait_until(&outbox->turned, &outbox->uploads->lock, end);
-	g_mutex_unlock(&outbox->uploads->lock);
-	return !leaving;
-}
-
-/* --- waiting for a verdict --- */
-
-void
-outbox_tell(Outbox *outbox, guint32 id, OutboxOutcome outcome, int code, const char *enhanced,
-	    const char *text)
-{
-	g_autoptr(GArray) told = g_array_new(FALSE, FALSE, sizeof(OutboxWaiter));
-
-	g_mutex_lock(&outbox->uploads->lock);
-	for (guint i = outbox->waiters->len; i > 0; i--) {
-		OutboxWaiter waiter = g_array_index(outbox->waiters, OutboxWaiter, i - 1);
-
-		if (id != 0 && waiter.id != id)
-			continue;
-		g_array_append_val(told, waiter);
-		g_array_remove_index(outbox->waiters, i - 1);
-	}
-	g_mutex_unlock(&outbox->uploads->lock);
-	for (guint i = 0; i < told->len; i++) {
-		const OutboxWaiter *waiter = &g_array_index(told, OutboxWaiter, i);
-
-		waiter->done(waiter->user, outcome, code, enhanced, text);
-	}
-}
-
-/* The file with that id is in the Outbox, and a try of it will come. Under the lock. */
-static Upload *
-find_coming(Outbox *outbox, guint32 id)
-{
-	Upload *upload = g_hash_table_lookup(outbox->uploads->by_id, upload_key(id));
-
-	return upload != NULL && !upload->over && upload->folder->mailbox == outbox->directory &&
-			       (upload->state == SPOOL_QUEUED || upload->state == SPOOL_SENDING ||
-				upload->state == SPOOL_DOT)
-		       ? upload
-		       : NULL;
-}
-
-void
-outbox_wait(Outbox *outbox, guint32 id, OutboxDone done, gpointer user)
-{
-	OutboxWaiter waiter = {id, done, user};
-	Upload *upload;
-
-	g_mutex_lock(&outbox->uploads->lock);
-	upload = outbox->stop ? NULL : find_coming(outbox, id);
-	if (upload != NULL) {
-		upload->hurry = outbox->stirred = TRUE;
-		g_array_append_val(outbox->waiters, waiter);
-		g_cond_signal(&outbox->wake);
-	}
-	g_mutex_unlock(&outbox->uploads->lock);
-	if (upload == NULL)
-		done(user, OUTBOX_GONE, 0, NULL, NULL);
-}
-
-/* Somebody has taken away what is waited for. */
-static void
-tell_gone(Outbox *outbox)
-{
-	g_autoptr(GArray) ids = g_array_new(FALSE, FALSE, sizeof(guint32));
-
-	g_mutex_lock(&outbox->uploads->lock);
-	for (guint i = 0; i < outbox->waiters->len; i++) {
-		guint32 id = g_array_index(outbox->waiters, OutboxWaiter, i).id;
-
-		if (find_coming(outbox, id) == NULL)
-			g_array_append_val(ids, id);
-	}
-	g_mutex_unlock(&outbox->uploads->lock);
-	for (guint i = 0; i < ids->len; i++)
-		outbox_tell(outbox, g_array_index(ids, guint32, i), OUTBOX_GONE, 0, NULL, NULL);
 }
 
 /* --- the thread --- */
@@ -573,7 +470,7 @@ work(gpointer data)
 		else if (outbox->line != NULL &&
 			 outbox->line_used + IDLE_US <= g_get_monotonic_time())
 			outbox_close_line(outbox);
-		tell_gone(outbox);
+		outbox_tell_in_vain(outbox);
 		g_mutex_lock(lock);
 		g_cond_broadcast(&outbox->turned);
 	}

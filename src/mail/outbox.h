@@ -87,9 +87,9 @@ void outbox_retry(Outbox *outbox);
 void outbox_online(Outbox *outbox);
 /* What is queued now is not held any longer. */
 void outbox_hurry(Outbox *outbox);
-/* umount: hurries, and waits until nothing can be sent now, or @end (monotonic, µs). FALSE: there
- * was no time for all. */
-gboolean outbox_settle(Outbox *outbox, gint64 end);
+/* umount: hurries, and waits until nothing can be sent now and nothing is in doubt, for @cancel
+ * (nullable), or @end (monotonic, µs). FALSE: it was not waited for all. */
+gboolean outbox_settle(Outbox *outbox, gint64 end, GCancellable *cancel);
 
 /* What became of a try. */
 typedef enum {
@@ -104,7 +104,8 @@ typedef enum {
 typedef void (*OutboxDone)(gpointer user, OutboxOutcome outcome, int code, const char *enhanced,
 			   const char *text);
 /* Calls back once, after the next try of the complete file @id, which is not held any longer. At
- * once when there is no such file in the Outbox. */
+ * once when there is no such file in the Outbox, and without a try (LATER) when the whole outbox
+ * waits: a limit, a login that was refused, a server that is left alone for a while. */
 void outbox_wait(Outbox *outbox, guint32 id, OutboxDone done, gpointer user);
 
 typedef struct {

@@ -430,6 +430,64 @@ test_who_waits_is_told_once_and_nothing_is_held_for_him(OutboxFixture *fixture, 
 	}
 }
 
+/* What becomes of x.eml, written now, is @outcome. */
+static void
+must_hear(OutboxFixture *fixture, OutboxOutcome outcome)
+{
+	Upload *upload = put(&fixture->base, outbox_of(fixture), "x.eml", LETTER);
+	Heard heard = {0};
+	UploadView view;
+
+	upload_view(upload, &view);
+	outbox_wait(fixture->outbox, view.id, on_heard, &heard);
+	FAKE_WAIT(g_atomic_int_get(&heard.times) == 1);
+	g_assert_cmpint(heard.outcome, ==, outcome);
+	g_assert_true(outcome == OUTBOX_SENT || upload_remove(upload, NULL));
+	upload_unref(upload);
+}
+
+static void
+test_who_waits_is_told_where_nothing_is_to_be_tried(OutboxFixture *fixture, gconstpointer data)
+{
+	fixture->config.limit = 1;
+	leave(&fixture->base);
+	enter(&fixture->base);
+	must_hear(fixture, OUTBOX_SENT);
+	must_hear(fixture, OUTBOX_LATER);
+	fixture->config.limit = 0;
+	leave(&fixture->base);
+	enter(&fixture->base);
+	fixture->closed = "535 5.7.8 no";
+	fixture->closed_code = MAILFS_ERROR_LOGIN;
+	must_hear(fixture, OUTBOX_LATER);
+	must_hear(fixture, OUTBOX_LATER);
+	g_assert_cmpuint(fixture->opened, ==, 2);
+}
+
+static gpointer
+cancel_it(gpointer cancel)
+{
+	g_cancellable_cancel(cancel);
+	return NULL;
+}
+
+static void
+test_who_waits_for_all_can_be_called_off(OutboxFixture *fixture, gconstpointer data)
+{
+	g_autoptr(GCancellable) cancel = g_cancellable_new();
+	GThread *thread;
+
+	/* The relay does not answer. */
+	g_mutex_lock(&fixture->lock);
+	write_letter(fixture, "x.eml", LETTER);
+	thread = g_thread_new("cancel", cancel_it, cancel);
+	g_assert_false(outbox_settle(fixture->outbox, G_MAXINT64, cancel));
+	g_thread_join(thread);
+	g_mutex_unlock(&fixture->lock);
+	g_assert_true(outbox_settle(fixture->outbox, G_MAXINT64, NULL));
+	g_assert_cmpuint(n_delivered(fixture), ==, 1);
+}
+
 static void
 test_without_an_outbox_its_directory_takes_nothing(OutboxFixture *fixture, gconstpointer data)
 {
@@ -480,6 +538,9 @@ main(int argc, char **argv)
 	TEST("limits-hold-back-what-is-too-much", limits_hold_back_what_is_too_much);
 	TEST("who-waits-is-told-once-and-nothing-is-held-for-him",
 	     who_waits_is_told_once_and_nothing_is_held_for_him);
+	TEST("who-waits-is-told-where-nothing-is-to-be-tried",
+	     who_waits_is_told_where_nothing_is_to_be_tried);
+	TEST("who-waits-for-all-can-be-called-off", who_waits_for_all_can_be_called_off);
 	TEST("without-an-outbox-its-directory-takes-nothing",
 	     without_an_outbox_its_directory_takes_nothing);
 	return g_test_run();
