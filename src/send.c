@@ -24,7 +24,8 @@
 
 #define PIECE	     65536
 #define STATUS_XATTR "user.mailfs.status"
-#define POLL_US	     (50 * 1000)
+#define POLL_MIN_US  (5 * 1000) /* a look at the mount; each waits longer than the one before */
+#define POLL_MAX_US  (250 * 1000)
 #define BUSY_US	     (60 * G_USEC_PER_SEC) /* another send may have the account as long */
 #define BUSY_POLL_US (100 * 1000)
 
@@ -94,7 +95,9 @@ fail_errno(GError **error, const char *path, int err)
 				   ? MAILFS_ERROR_UNSUPPORTED
 			   : err == EACCES || err == EPERM  ? MAILFS_ERROR_DENIED
 			   : err == ENOSPC || err == EDQUOT ? MAILFS_ERROR_LIMIT
-							    : MAILFS_ERROR_OFFLINE;
+			   /* The mount has just ended: there is another way. */
+			   : err == ENOTCONN || err == ECONNABORTED ? MAILFS_ERROR_BUSY
+								    : MAILFS_ERROR_OFFLINE;
 
 	g_set_error(error, MAILFS_ERROR, code, "%s: %s (the mount's .mailfs/log says more)", path,
 		    g_strerror(err));
@@ -141,11 +144,12 @@ copy_into(Send *send, const char *path, GError **error)
 	return FALSE;
 }
 
-/* The status of a file, "" when it has none; NULL: there is no such file. (transfer full) */
+/* The status of a file, "" when it cannot be had now; NULL: there is no such file. (transfer full)
+ */
 static char *
 status_of(const char *path)
 {
-	char text[1024];
+	char text[4096];
 	ssize_t n = getxattr(path, STATUS_XATTR, text, sizeof text);
 
 	if (n >= 0)
@@ -181,23 +185,51 @@ code_of_status(const char *status)
 	return code != 0 ? verdict_exit_code(code, enhanced) : EX_UNAVAILABLE;
 }
 
-/* Until the first try is over. */
 static int
-wait_in_mount(Send *send, const char *path, const char *failed_path)
+say_later(const Send *send, const char *why)
 {
-	for (;;) {
+	fprintf(stderr,
+		"mailfs: it was not sent yet%s%s; it is kept, and goes with the next mount of the "
+		"account or the next `mailfs send`\n",
+		*why != '\0' ? ": " : "", why);
+	return send->options.wait ? EX_TEMPFAIL : EX_OK;
+}
+
+/* Nothing is tried before something changes, or somebody does something. */
+static gboolean
+is_put_off(const char *status)
+{
+	return g_str_has_prefix(status, "retry") || g_str_has_prefix(status, "waiting");
+}
+
+static gboolean
+is_mounted_at(const Send *send, const char *place)
+{
+	g_autofree char *there = mount_place(send->config);
+
+	return g_strcmp0(there, place) == 0;
+}
+
+/* Until the first try is over. Nothing that happens in the mount wakes a process outside of it. */
+static int
+wait_in_mount(const Send *send, const char *place, const char *path, const char *failed_path)
+{
+	for (gulong pause = POLL_MIN_US;; pause = MIN(pause + pause / 2, POLL_MAX_US)) {
 		g_autofree char *status = status_of(path);
 		g_autofree char *failed = status == NULL ? status_of(failed_path) : NULL;
 
 		if (failed != NULL)
 			return code_of_status(failed);
+		/* Where nothing is mounted any more there is no such file either. */
+		if ((status == NULL || *status == '\0') && !is_mounted_at(send, place))
+			return say_later(send, "the mount has ended before there was an answer");
 		if (status == NULL)
 			break;
-		if (g_str_has_prefix(status, "retry")) {
+		if (is_put_off(status)) {
 			code_of_status(status);
 			return EX_TEMPFAIL;
 		}
-		g_usleep(POLL_US);
+		g_usleep(pause);
 	}
 	say(send, "sent");
 	return EX_OK;
@@ -216,7 +248,7 @@ send_by_mount(Send *send, const char *place, GError **error)
 	if (!copy_into(send, path, error))
 		return -1;
 	say(send, "queued: %s", path);
-	return send->options.wait ? wait_in_mount(send, path, failed) : EX_OK;
+	return send->options.wait ? wait_in_mount(send, place, path, failed) : EX_OK;
 }
 
 /* --- where it is not: the spool, and a line of our own --- */
@@ -278,15 +310,6 @@ enqueue(Send *send, const MountParts *parts, GError **error)
 	return good ? view.id : 0;
 }
 
-static void
-say_later(const char *why)
-{
-	fprintf(stderr,
-		"mailfs: it was not sent yet%s%s; it is kept, and goes with the next mount of the "
-		"account or the next `mailfs send`\n",
-		*why != '\0' ? ": " : "", why);
-}
-
 /* "550 5.1.1 no such user", or what there is of it. (transfer full) */
 static char *
 answer_text(const Answer *answer)
@@ -311,8 +334,7 @@ conclude(Send *send, const Answer *answer)
 		say(send, "sent: %s", g_strchomp(text));
 		return EX_OK;
 	case OUTBOX_LATER:
-		say_later(text);
-		return send->options.wait ? EX_TEMPFAIL : EX_OK;
+		return say_later(send, text);
 	case OUTBOX_FAILED:
 		fprintf(stderr, "mailfs: %s\n", text);
 		return answer->code != 0 ? verdict_exit_code(answer->code, answer->enhanced)
@@ -324,20 +346,32 @@ conclude(Send *send, const Answer *answer)
 	return EX_SOFTWARE;
 }
 
+static void
+on_cancelled(GCancellable *cancel, gpointer user)
+{
+	Answer *answer = user;
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&answer->lock);
+
+	g_cond_signal(&answer->told);
+}
+
 static int
 wait_for_answer(Send *send, Outbox *outbox, guint32 id, GCancellable *cancel)
 {
 	Answer *answer = &send->answer;
-	g_autoptr(GMutexLocker) locker = NULL;
+	gulong handler = g_cancellable_connect(cancel, G_CALLBACK(on_cancelled), answer, NULL);
+	gboolean told;
 
 	outbox_wait(outbox, id, on_answer, answer);
-	locker = g_mutex_locker_new(&answer->lock);
+	g_mutex_lock(&answer->lock);
 	while (!answer->is_told && !g_cancellable_is_cancelled(cancel))
-		g_cond_wait_until(&answer->told, &answer->lock,
-				  g_get_monotonic_time() + BUSY_POLL_US);
-	if (answer->is_told)
+		g_cond_wait(&answer->told, &answer->lock);
+	told = answer->is_told;
+	g_mutex_unlock(&answer->lock);
+	g_cancellable_disconnect(cancel, handler);
+	if (told)
 		return conclude(send, answer);
-	say_later("interrupted");
+	say_later(send, "interrupted");
 	return EX_TEMPFAIL;
 }
 
@@ -345,14 +379,11 @@ wait_for_answer(Send *send, Outbox *outbox, guint32 id, GCancellable *cancel)
 static int
 wait_for_queue(Outbox *outbox, GCancellable *cancel)
 {
-	for (;;) {
-		g_auto(OutboxStatus) status = {0};
+	g_auto(OutboxStatus) status = {0};
 
-		outbox_get_status(outbox, &status);
-		if ((status.held == 0 && status.due == 0) || g_cancellable_is_cancelled(cancel))
-			return status.later > 0 ? EX_TEMPFAIL : EX_OK;
-		g_usleep(POLL_US);
-	}
+	outbox_settle(outbox, G_MAXINT64, cancel);
+	outbox_get_status(outbox, &status);
+	return status.held + status.due + status.later + status.doubtful > 0 ? EX_TEMPFAIL : EX_OK;
 }
 
 static int

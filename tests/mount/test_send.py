@@ -3,10 +3,13 @@
 import contextlib
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import time
 
-from common import Dovecot, Exim, fetch_mailbox, listed, MAILFS, main, Place, read, test, wait_for
+from common import (Dovecot, Exim, fetch_mailbox, listed, MAILFS, main, Place, processes, read, run_umount, test,
+                    wait_for)
 
 CONFIG = """
 [account work]
@@ -180,6 +183,27 @@ def _():
                 assert send.wait(60) == 0, send.stderr.read()
             got = w.got("bob", 4, 30)
         assert sorted(message[-2:] for message in got) == [b"0\n", b"1\n", b"2\n", b"3\n"], got
+
+
+@test("who waits is told when nothing is to be tried, and when the mount is no more")
+def _():
+    with world() as w:
+        with w.place.mount(w.server, "smtp-password-command=echo no", url="work"):
+            for _ in range(2):
+                said = w.send("--wait", "bob@example.org", message="Subject: x\n\n1\n", code=75)
+                assert "535" in said, said
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            smtp = f"smtp=smtp://alice@127.0.0.1:{silent.getsockname()[1]}"
+            with w.place.mount(w.server, smtp, url="work", unmount=False) as mount:
+                with subprocess.Popen([MAILFS, "send", "-v", "--wait", "bob@example.org"], stdin=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, env=w.place.environment()) as send:
+                    send.stdin.write(b"Subject: y\n\n2\n")
+                    send.stdin.close()
+                    assert b"queued" in send.stderr.readline()
+                    for pid in processes(mount):
+                        os.kill(pid, signal.SIGKILL)
+                    assert send.wait(20) == 75 and b"the mount has ended" in send.stderr.read()
+                run_umount(mount, lazy=True)
 
 
 @test("git send-email, mutt, mail and cron send by it")
