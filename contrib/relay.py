@@ -60,6 +60,9 @@ rfc1413_query_timeout = 0s
 dns_dnssec_ok = 0
 timeout_frozen_after = 1d
 bounce_return_body = false
+return_path_remove = false
+delivery_date_remove = false
+envelope_to_remove = false
 queue_only = {queue}
 no_local_from_check
 log_selector = +smtp_confirmation

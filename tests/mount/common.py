@@ -22,6 +22,7 @@ import traceback
 
 sys.dont_write_bytecode = True
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CORPUS = os.path.join(os.path.dirname(TOP), "shared", "corpus", "mail-samples.tar.zst")
 sys.path.insert(0, os.path.join(TOP, "contrib"))
 import samples  # noqa: E402,F401
 from relay import Exim  # noqa: E402,F401
@@ -468,3 +469,14 @@ def is_uploaded(path):
         return uid_of(path) > 0
     except OSError:
         return False
+
+
+def corpus():
+    """The corpus as Messages, one mailbox for each of its folders, with dates of their own."""
+    pack = subprocess.run(["tar", "--zstd", "-tf", CORPUS], check=True, capture_output=True, text=True)
+    names = sorted(name for name in pack.stdout.splitlines() if name.endswith(".eml"))
+    with Place() as place:
+        subprocess.run(["tar", "--zstd", "-xf", CORPUS, "-C", place.directory], check=True)
+        for number, name in enumerate(names):
+            mailbox = ("INBOX",) if "/real/" in name else (name.split("/")[-2],)
+            yield samples.Message(mailbox, read(place.path(name)), "S" if number % 2 else "", (), 1_000_000_000 + number * 61)

@@ -2,22 +2,8 @@
 """The corpus of real, foreign and malformed mail beside the project, mounted whole and compared with what the
 server FETCHes."""
 import os
-import subprocess
 
-from common import TOP, Dovecot, Place, compare_folder, fetch_mailbox, folders, listed, main, read, rsync, samples, test
-
-CORPUS = os.path.join(os.path.dirname(TOP), "shared", "corpus", "mail-samples.tar.zst")
-
-
-def corpus():
-    """The corpus as Messages, one mailbox for each of its folders, with dates of their own."""
-    pack = subprocess.run(["tar", "--zstd", "-tf", CORPUS], check=True, capture_output=True, text=True)
-    names = sorted(name for name in pack.stdout.splitlines() if name.endswith(".eml"))
-    with Place() as place:
-        subprocess.run(["tar", "--zstd", "-xf", CORPUS, "-C", place.directory], check=True)
-        for number, name in enumerate(names):
-            mailbox = ("INBOX",) if "/real/" in name else (name.split("/")[-2],)
-            yield samples.Message(mailbox, read(place.path(name)), "S" if number % 2 else "", (), 1_000_000_000 + number * 61)
+from common import CORPUS, Dovecot, Place, compare_folder, corpus, fetch_mailbox, folders, listed, main, rsync, test
 
 
 @test("every file of the corpus has the bytes, the size and the date that the server tells")
