@@ -198,6 +198,19 @@ later_coming(Tree *tree, Mailbox *mailbox)
 	return (TreeAnswer){.result = TREE_LATER, .wait = wait_for_coming, .wait_for = coming};
 }
 
+/* It is on its way, and cannot be waited for: the line is lost, or it takes too long. */
+static TreeAnswer
+out_of_reach(Tree *tree, Mailbox *mailbox)
+{
+	if (changes_busy(tree->changes, mailbox))
+		return view_error(MAILFS_ERROR_TIMEOUT,
+				  "the server has not yet said where it is now");
+	return view_error(
+		MAILFS_ERROR_OFFLINE,
+		"it was moved just before the line was lost: where it is now is seen when "
+		"the line is back");
+}
+
 /* A program is changing this mailbox through the mount. The server tells of each change, and what
  * it tells is asked for: who makes one change after the other does not wait for that. */
 static gboolean
@@ -220,6 +233,8 @@ tree_moved(Tree *tree, guint64 ino, gboolean patient)
 		return answer_ok;
 	if (is_awaited(tree, mailbox, patient) && mailbox_has(mailbox, node.serial, node.uid))
 		return later_coming(tree, mailbox);
+	if (tree->changes != NULL && changes_leaving(tree->changes, mailbox, node.serial, node.uid))
+		return out_of_reach(tree, mailbox);
 	return view_error(MAILFS_ERROR_STALE, "the message has moved");
 }
 
@@ -248,8 +263,9 @@ tree_find_message(Tree *tree, Mailbox *mailbox, const char *name, gboolean patie
 	mailbox_view(mailbox, &view);
 	if (mailbox_find(mailbox, name, out))
 		return answer_ok;
-	if (is_awaited(tree, mailbox, patient) && changes_coming(tree->changes, mailbox, name))
-		return later_coming(tree, mailbox);
+	if (tree->changes != NULL && changes_coming(tree->changes, mailbox, name))
+		return is_awaited(tree, mailbox, patient) ? later_coming(tree, mailbox)
+							  : out_of_reach(tree, mailbox);
 	if (view.syncing && patient &&
 	    (!view.listed || (!view.late && !is_being_changed(tree, mailbox))))
 		return view_later(mailbox);

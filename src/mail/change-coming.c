@@ -15,7 +15,7 @@ change_is_coming(Changes *changes, Change *change)
 	GHashTable *coming; /* name → GPtrArray of Change, the first that came first */
 	GPtrArray *namesakes;
 
-	if (change->coming_as != NULL || change->kind != DO_MOVE)
+	if (change->coming_as != NULL || change->target == NULL)
 		return;
 	change->coming_as = g_strdup(change->name != NULL ? change->name : change->copy->name);
 	coming = g_hash_table_lookup(changes->coming, change->target);
@@ -77,4 +77,22 @@ changes_find_coming(Changes *changes, Mailbox *target, const char *name, Message
 		.flags = change->copy->info.flags,
 	};
 	return TRUE;
+}
+
+gboolean
+changes_leaving(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&changes->lock);
+	GHashTableIter iter;
+	gpointer key;
+
+	g_hash_table_iter_init(&iter, changes->all);
+	while (g_hash_table_iter_next(&iter, &key, NULL)) {
+		const Change *change = key;
+
+		if (change->coming_as != NULL && change->mailbox == mailbox &&
+		    change->serial == serial && change->uid == uid)
+			return TRUE;
+	}
+	return FALSE;
 }

@@ -158,7 +158,7 @@ decide(Changes *changes, Change *change)
 		copy = 0;
 	if (copy != 0)
 		change_arrived(changes, change, view.uidvalidity, copy);
-	else if (sure && change->name != NULL)
+	else if (sure && change->name != NULL && !change->sought)
 		mailbox_expect(change->target, change->copy->message_id, change->copy->info.size,
 			       change->name);
 	if (copy == 0 && sure && !(there && moving))
@@ -186,8 +186,10 @@ give_up_for_now(Changes *changes, Change *change, const GError *error)
 {
 	g_autoptr(GError) unknown = NULL;
 
-	if (change->copied && !change->doubt) {
-		if (change->name != NULL)
+	if (change->copied && !change->doubt && change_error_is_of_line(error)) {
+		change_get_sought(changes, change);
+	} else if (change->copied && !change->doubt) {
+		if (change->name != NULL && !change->sought)
 			mailbox_expect(change->target, change->copy->message_id,
 				       change->copy->info.size, change->name);
 		change_finish(changes, change, NULL);

@@ -33,6 +33,7 @@ typedef struct {
 	gboolean early;	 /* answered for: hidden, and to be brought to an end whatever comes */
 	gboolean doubt;	 /* it may be done: to be looked for first */
 	gboolean lost;	 /* the line was lost while it was being done */
+	gboolean sought; /* done, answered for, and to be found when the line is back */
 
 	/* What a flight has learnt. */
 	gboolean copied;
@@ -100,6 +101,9 @@ void change_submit(Changes *changes, Change *change, gboolean run);
 void change_finish(Changes *changes, Change *change, const GError *error);
 /* Nothing can be done until the line is back; only for early ones. */
 void change_get_stuck(Changes *changes, Change *change);
+/* It is done, but the line went before anybody could see as which message: answered for, and looked
+ * for when the line is back. Until then its name is on its way into the target. */
+void change_get_sought(Changes *changes, Change *change);
 /* Nobody knows whether it is done, which @error says to who waits for it. It is brought to its end
  * all the same: half of it may be done. */
 void change_go_on_alone(Changes *changes, Change *change, const GError *error);

@@ -364,6 +364,30 @@ change_get_stuck(Changes *changes, Change *change)
 }
 
 void
+change_get_sought(Changes *changes, Change *change)
+{
+	ChangeDone done = g_steal_pointer(&change->done);
+	gpointer user = change->user;
+
+	if (!change->sought && change->name != NULL)
+		mailbox_expect(change->target, change->copy->message_id, change->copy->info.size,
+			       change->name);
+	change->sought = TRUE;
+	/* It is not to be done again, also when mailfs is killed meanwhile. */
+	if (change->record != 0)
+		change_journal_done(changes->journal, change->record);
+	change->record = 0;
+	g_mutex_lock(&changes->lock);
+	change_is_coming(changes, change);
+	g_queue_push_tail(&changes->stuck, change);
+	g_cond_signal(&changes->wake);
+	g_mutex_unlock(&changes->lock);
+	if (done != NULL)
+		done(user, NULL);
+	changes_check_waiters(changes);
+}
+
+void
 change_go_on_alone(Changes *changes, Change *change, const GError *error)
 {
 	ChangeDone done = g_steal_pointer(&change->done);

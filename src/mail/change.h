@@ -106,6 +106,9 @@ gboolean changes_coming(Changes *changes, Mailbox *target, const char *name);
 /* The message itself, as it is, or was, in the mailbox it comes from: what stat() may tell of it
  * without waiting. */
 gboolean changes_find_coming(Changes *changes, Mailbox *target, const char *name, MessageView *out);
+/* TRUE: this message of @mailbox is on its way to another one, or there, and nobody knows yet under
+ * which UID. */
+gboolean changes_leaving(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid);
 /* FALSE: nothing of @mailbox is on its way, or all of it waits for the line to come back. */
 gboolean changes_busy(Changes *changes, Mailbox *mailbox);
 /* Calls back once, on some thread, when nothing of @mailbox is on its way any more, or the line is

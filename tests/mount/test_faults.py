@@ -1,13 +1,85 @@
 # SPDX-License-Identifier: MIT
-"""Disks that fail: what was answered with success is done, once; what was not is done or not done, wholly; and nobody
-else's mail is touched. MODEL_SEED gives the seed (or "random")."""
+"""Lines that are cut at any byte, and disks that fail: what was answered with success is done, once; what was not is done
+or not done, wholly; and nobody else's mail is touched. MODEL_SEED gives the seed (or
+"random"), CUTS how often."""
 import contextlib
+import errno
 import os
+import random
 
-from common import fetch_mailbox, main, processes, test
+from common import Place, empty_server, fails, fetch_mailbox, listed, main, processes, read, test, wait_for
+from faults import Filter
 from model import digest_of
 from steps import START
-from victim import account, injected
+from victim import COMMANDS, SEED, account, injected
+
+CUTS = int(os.environ.get("CUTS") or 60)
+# So many a mount: a line that is lost again and again is waited for longer and longer.
+ROUND = 5
+
+
+def cut_somewhere(chance, proxy):
+    how = chance.choice(["received", "sent", "before", "after", "answer"])
+    reset = chance.random() < 0.5
+    if how == "received":
+        proxy.cut(chance.randrange(1, 3000), reset)
+    elif how == "sent":
+        proxy.cut_sent(chance.randrange(1, 3000), reset)
+    else:
+        proxy.call(COMMANDS, how, chance.randrange(1, 5), lambda: proxy.cut(0, reset))
+    return how
+
+
+def is_online(root):
+    with open(os.path.join(root, ".mailfs", "status"), encoding="utf-8") as file:
+        return "online" in file.read()
+
+
+def cut_and_step(chance, held, root, number):
+    held.walk.note(f"to be cut ({number}): {cut_somewhere(chance, held.proxy)}")
+    for _ in range(chance.randrange(2, 8)):
+        held.walk.step()
+    held.proxy.go_on()
+    assert wait_for(lambda: is_online(root), 30, 0.02), "it does not connect again"
+
+
+@test(f"cut off {CUTS} times at any byte of either direction, on servers with and without UIDPLUS, MOVE, CONDSTORE, "
+      "SPECIAL-USE: mailfs connects again, and nothing is lost, undone or doubled")
+def _():
+    chance = random.Random(SEED)
+    with account() as held:
+        for first in range(0, CUTS, ROUND):
+            held.be_poorer(first // ROUND)
+            with held.mounted() as root:
+                for number in range(first, min(first + ROUND, CUTS)):
+                    cut_and_step(chance, held, root, number)
+                held.walk.check()
+        held.check_at_last()
+
+
+@test("moved just before the line is lost, by a server that does not say what it is there: neither gone nor to be "
+      "reached, until the line is back; then there, under its name")
+def _():
+    with empty_server() as server, Place() as place, Filter(server.port, ("UIDPLUS", "MOVE")) as proxy:
+        url = server.url().replace(str(server.port), str(proxy.port))
+        with place.mount(server, "dir-time=3600", url=url, tls=False) as root:
+            name = listed(os.path.join(root, "INBOX"))[0]
+            path = os.path.join(root, "Work", "moved.eml")
+            data = read(os.path.join(root, "INBOX", name))
+            assert listed(os.path.join(root, "Work")) == []
+            proxy.call(r"(SELECT|EXAMINE) \"?Work", "before", 1, proxy.refuse)
+            os.rename(os.path.join(root, "INBOX", name), path)
+            assert wait_for(lambda: not is_online(root))
+            assert os.stat(path).st_size == len(data)
+            fails(errno.EHOSTUNREACH, lambda: read(path))
+            fails(errno.EHOSTUNREACH, lambda: os.unlink(path))
+            fails(errno.EHOSTUNREACH, lambda: os.rename(path, os.path.join(root, "INBOX", name)))
+            fails(errno.EHOSTUNREACH, lambda: os.setxattr(path, "user.mailfs.flags", b"\\Seen"))
+            fails(errno.ENOENT, lambda: os.stat(os.path.join(root, "INBOX", name)))
+            proxy.accept()
+            assert wait_for(lambda: listed(os.path.join(root, "Work")) == ["moved.eml"], 30, 0.1)
+            assert read(path) == data
+            os.rename(path, os.path.join(root, "INBOX", name))
 
 
 # A disk that fails

@@ -265,6 +265,49 @@ test_a_line_lost_before_the_move_moves_once(Fixture *fixture, gconstpointer data
 	g_assert_cmpstr(name, ==, "x.eml");
 }
 
+/* The line goes when the move was confirmed, and before it was seen as which message. */
+static void
+test_a_moved_message_that_was_not_seen_yet_is_on_its_way_until_it_is(Fixture *fixture,
+								     gconstpointer data)
+{
+	gboolean marks = data != NULL;
+	g_autofree char *names = NULL;
+	FakeKnobs *knobs;
+	guint32 serial;
+	Mailbox *inbox;
+	Mailbox *archive;
+
+	fake_server_fill(fixture->server, "INBOX", 2);
+	FAKE_SET(fixture->server, no_copyuid, TRUE);
+	FAKE_SET(fixture->server, no_uidplus, marks);
+	fixture->account_config.connections = 1;
+	enter(fixture);
+	archive = listed(fixture, "Archive");
+	inbox = listed(fixture, "INBOX");
+	serial = first_in(fixture, "INBOX").serial;
+	knobs = fake_server_lock(fixture->server);
+	knobs->drop_after = 3; /* copied, gone, done */
+	knobs->login_code = MAILFS_ERROR_OFFLINE;
+	fake_server_unlock(fixture->server);
+	g_assert_cmpint(move(fixture, "INBOX", 1, "Archive", "x.eml"), ==, -1);
+	g_assert_cmpuint(count_in(fixture, "Archive"), ==, 0);
+	g_assert_true(changes_coming(fixture->changes, archive, "x.eml"));
+	g_assert_true(changes_leaving(fixture->changes, inbox, serial, 1));
+	g_assert_false(changes_leaving(fixture->changes, inbox, serial, 2));
+	g_assert_false(changes_busy(fixture->changes, archive));
+	g_assert_cmpint(wait_for_all(fixture), ==, MAILFS_ERROR_OFFLINE);
+	g_assert_cmpuint(changes_status(fixture->changes).on_the_way, ==, 0);
+	FAKE_SET(fixture->server, login_code, -1);
+	pool_retry(account_pool(fixture->account));
+	changes_retry(fixture->changes);
+	FAKE_WAIT(!changes_coming(fixture->changes, archive, "x.eml"));
+	names = names_in(fixture, "Archive");
+	g_assert_cmpstr(names, ==, "1:x.eml ");
+	g_assert_cmpint(wait_for_all(fixture), ==, -1);
+	g_assert_cmpuint(count_on_server(fixture, "Archive"), ==, 1);
+	g_assert_cmpuint(fake_server_counts(fixture->server).changed, ==, 1);
+}
+
 static void
 test_what_is_removed_goes_to_the_trash_and_from_there_for_good(Fixture *fixture, gconstpointer data)
 {
@@ -538,6 +581,11 @@ main(int argc, char **argv)
 	    test_a_line_lost_before_the_move_moves_once);
 	ADD("a-line-lost-before-the-removal-moves-once", GINT_TO_POINTER(FAKE_LOSE_REST),
 	    test_a_line_lost_before_the_move_moves_once);
+	ADD("a-moved-message-that-was-not-seen-yet-is-on-its-way-until-it-is", NULL,
+	    test_a_moved_message_that_was_not_seen_yet_is_on_its_way_until_it_is);
+	ADD("a-moved-message-whose-old-place-is-marked-is-on-its-way-until-it-is-seen",
+	    GINT_TO_POINTER(TRUE),
+	    test_a_moved_message_that_was_not_seen_yet_is_on_its_way_until_it_is);
 	ADD("a-look-alike-is-not-taken-for-a-copy", NULL,
 	    test_a_look_alike_is_not_taken_for_a_copy);
 	ADD("what-is-removed-goes-to-the-trash-and-from-there-for-good", NULL,
