@@ -250,18 +250,6 @@ on_changed(gpointer user, const GError *error)
 	note(writing, &writing->changed);
 }
 
-static gboolean
-is_online(Writing *writing)
-{
-	PoolStatus pool;
-	PoolHealth health;
-
-	pool_get_status(account_pool(writing->account), &pool);
-	health = pool.health;
-	pool_status_clear(&pool);
-	return health == POOL_ONLINE;
-}
-
 /* Who is told late is told before writing_free(): uploads and changes end there. */
 gboolean
 writing_settle(Writing *writing, guint seconds)
@@ -280,7 +268,7 @@ writing_settle(Writing *writing, guint seconds)
 	g_mutex_unlock(&writing->lock);
 	uploads_wait(writing->uploads, NULL, on_uploaded, writing);
 	changes_wait(writing->changes, NULL, on_changed, writing);
-	if (!is_online(writing))
+	if (!account_is_online(writing->account))
 		writing_offline(writing);
 	g_mutex_lock(&writing->lock);
 	while (in_time && !writing->offline && !(writing->uploaded && writing->changed))

@@ -508,6 +508,20 @@ account_pool(Account *account)
 	return account->pool;
 }
 
+gboolean
+account_is_online(Account *account)
+{
+	PoolStatus status;
+	gboolean online;
+
+	if (account->pool == NULL)
+		return FALSE;
+	pool_get_status(account->pool, &status);
+	online = status.health == POOL_ONLINE;
+	pool_status_clear(&status);
+	return online;
+}
+
 Bodies *
 account_bodies(Account *account)
 {

@@ -101,6 +101,8 @@ typedef struct {
 } AccountQuota;
 AccountQuota account_quota(Account *account); /* from memory; asks anew now and then */
 
+gboolean account_is_online(Account *account); /* a line is up, or can be had at once */
+
 /* For status pages. */
 Pool *account_pool(Account *account);
 Bodies *account_bodies(Account *account);

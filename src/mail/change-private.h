@@ -92,7 +92,6 @@ Change *change_new(Changes *changes, ChangeKind kind, Mailbox *mailbox, guint32 
 /* May anything be changed at all? */
 gboolean changes_may(Changes *changes, GError **error);
 
-gboolean changes_are_online(Changes *changes);
 /* FALSE with UNSUPPORTED: @what cannot be done to a POP3 maildrop. */
 gboolean changes_can(Changes *changes, const char *what, GError **error);
 /* Puts it into its lane; takes it. @run: it may be answered for early. */

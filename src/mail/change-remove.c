@@ -128,7 +128,7 @@ removal_of(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid, GErr
 static gboolean
 may_mark(Changes *changes, GError **error)
 {
-	if (!account_is_maildrop(changes->account) || changes_are_online(changes))
+	if (!account_is_maildrop(changes->account) || account_is_online(changes->account))
 		return TRUE;
 	g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE,
 			    "offline: messages are removed while the server can be reached");

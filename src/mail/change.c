@@ -640,18 +640,6 @@ place_records(Changes *changes)
 	}
 }
 
-gboolean
-changes_are_online(Changes *changes)
-{
-	PoolStatus status;
-	gboolean online;
-
-	pool_get_status(changes->pool, &status);
-	online = status.health == POOL_ONLINE;
-	pool_status_clear(&status);
-	return online;
-}
-
 static void
 try_again(Changes *changes)
 {
@@ -684,7 +672,7 @@ changes_main(gpointer user)
 
 		if (stuck) {
 			g_mutex_unlock(&changes->lock);
-			if (changes_are_online(changes))
+			if (account_is_online(changes->account))
 				try_again(changes);
 			g_mutex_lock(&changes->lock);
 			stuck = has_stuck(changes);

@@ -39,6 +39,7 @@ batch_new(Uploads *uploads, Folder *folder, BatchKind kind)
 	batch->mailbox = folder->mailbox;
 	batch->kind = kind;
 	batch->fd = -1;
+	batch->line = uploads->line;
 	batch->list = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
 	return batch;
 }
@@ -123,6 +124,7 @@ take(Batch *batch, Upload *upload)
 		batch->by_source = g_hash_table_new(NULL, NULL);
 	upload->refs++;
 	upload->under_way = TRUE;
+	upload->line = batch->line;
 	upload_place(upload);
 	g_ptr_array_add(batch->list, upload);
 	if (batch->kind == BATCH_COPY)
@@ -493,6 +495,7 @@ uploads_retry(Uploads *uploads)
 			upload->retry_at = 0;
 	}
 	uploads->offline_until = uploads->offline_tries = 0;
+	uploads->line++;
 	uploads_place_all(uploads);
 	uploads_stir(uploads, FALSE);
 }

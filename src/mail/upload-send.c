@@ -81,13 +81,38 @@ refuse(Upload *upload, const GError *error)
 	upload_tell_waiters(upload, error);
 }
 
+static gboolean
+is_of_line(const GError *error)
+{
+	static const MailfsError codes[] = {MAILFS_ERROR_OFFLINE,      MAILFS_ERROR_UNKNOWN_OUTCOME,
+					    MAILFS_ERROR_HOST_UNKNOWN, MAILFS_ERROR_LOGIN,
+					    MAILFS_ERROR_TOKEN,	       MAILFS_ERROR_TLS};
+
+	for (guint i = 0; i < G_N_ELEMENTS(codes); i++)
+		if (g_error_matches(error, MAILFS_ERROR, (gint)codes[i]))
+			return TRUE;
+	return FALSE;
+}
+
+/* The line was lost that it was sent on, and another one is up: nothing is to be waited for. Under
+ * the lock. */
+static gboolean
+has_another_line(Uploads *uploads, const GError *error, guint line, guint tries)
+{
+	return is_of_line(error) &&
+	       (line != uploads->line || (tries == 0 && account_is_online(uploads->account)));
+}
+
 static void
 try_later(Upload *upload, const GError *error, SpoolState state)
 {
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&upload->uploads->lock);
+	Uploads *uploads = upload->uploads;
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
+	gboolean at_once = has_another_line(uploads, error, upload->line, upload->tries);
+	gint64 pause = pause_of(upload->tries++);
 
 	upload->state = state;
-	upload->retry_at = g_get_real_time() / G_USEC_PER_SEC + pause_of(upload->tries++);
+	upload->retry_at = at_once ? 0 : g_get_real_time() / G_USEC_PER_SEC + pause;
 	upload->unsaved = TRUE;
 	upload_set_reason(upload, error->message);
 	if (state == SPOOL_STARTED)
@@ -701,21 +726,20 @@ end_way(Upload *upload)
 
 /* The line is down for all: one batch in a while tries it. Under the lock. */
 static void
-note_line(Uploads *uploads, const GError *error)
+note_line(Uploads *uploads, const Batch *batch)
 {
-	static const MailfsError down[] = {MAILFS_ERROR_OFFLINE, MAILFS_ERROR_HOST_UNKNOWN,
-					   MAILFS_ERROR_LOGIN, MAILFS_ERROR_TOKEN,
-					   MAILFS_ERROR_TLS};
-	gboolean offline = FALSE;
+	const GError *error = batch->error;
+	gint64 pause = pause_of(uploads->offline_tries);
 
-	for (guint i = 0; error != NULL && i < G_N_ELEMENTS(down); i++)
-		offline = offline || g_error_matches(error, MAILFS_ERROR, (gint)down[i]);
-	if (offline)
-		uploads->offline_until =
-			g_get_monotonic_time() +
-			MIN(pause_of(uploads->offline_tries++), OFFLINE_S) * G_USEC_PER_SEC;
-	else
+	if (error == NULL || !is_of_line(error) ||
+	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_UNKNOWN_OUTCOME)) {
 		uploads->offline_until = uploads->offline_tries = 0;
+		return;
+	}
+	if (has_another_line(uploads, error, batch->line, uploads->offline_tries))
+		pause = 0;
+	uploads->offline_tries++;
+	uploads->offline_until = g_get_monotonic_time() + MIN(pause, OFFLINE_S) * G_USEC_PER_SEC;
 }
 
 void
@@ -750,7 +774,7 @@ batch_finish(Batch *batch)
 	if (ended->len > 0 && !uploads_end(uploads, ended, NULL, &error))
 		g_debug("uploads: %s", error->message);
 	g_mutex_lock(&uploads->lock);
-	note_line(uploads, batch->error);
+	note_line(uploads, batch);
 	for (guint i = 0; i < batch->list->len; i++)
 		end_way(member(batch, i));
 	batch->folder->batch = NULL;

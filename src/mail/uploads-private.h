@@ -89,6 +89,7 @@ struct Upload {
 	guint32 code; /* REFUSED: MailfsError, 0 INVALID */
 	gint64 mtime, retry_at, since;
 	guint64 size, ticket;
+	guint line; /* see Uploads: when it was taken up last */
 	char *keywords, *message_id, *reason;
 	guint32 replaces_validity, replaces_uid;
 	guint32 before_validity, before_uidnext;
@@ -154,6 +155,7 @@ struct Uploads {
 	GTree *agenda;		  /* set of Upload by `look_at` */
 	gint64 offline_until;	  /* monotonic: nothing is tried before; 0: everything is */
 	guint offline_tries;
+	guint line;		     /* rises when a line is back */
 	char *moved_from, *moved_to; /* raw: a mailbox that is being renamed; NULL: none */
 	char moved_separator;
 	UploadDone moved_done; /* to be told when nothing is under way there; NULL nobody */
@@ -322,6 +324,7 @@ struct Batch {
 	guint32 serial;	       /* EXPUNGE: of the mailbox's messages */
 	int fd;		       /* FETCH, owned */
 	guint64 size;	       /* FETCH */
+	guint line;	       /* see Uploads: when it was begun */
 	GError *error;
 };
 

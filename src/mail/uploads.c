@@ -221,7 +221,7 @@ status_text(const Upload *upload)
 	g_autofree char *reason = util_printable(upload->reason, -1, 500);
 	g_autoptr(GDateTime) when = g_date_time_new_from_unix_local(upload->retry_at);
 	g_autofree char *clock = when != NULL ? g_date_time_format(when, "%H:%M:%S") : NULL;
-	const char *at = clock != NULL ? clock : "soon";
+	const char *at = clock != NULL && upload->retry_at != 0 ? clock : "soon";
 
 	if (upload->folder->local && upload->uploads->outlet != NULL)
 		return upload->uploads->outlet->status(upload->uploads->outlet_user, upload);
