@@ -494,6 +494,24 @@ build_fs(Mount *mount, GError **error)
 	return fs_mount(built, error);
 }
 
+/* Asks the server for its mailboxes. An errand goes on without them: what is to be sent can be
+ * queued, and mostly be sent. */
+static gboolean
+start_account(Mount *mount, gboolean *offline_out, char **reason_out, GError **error)
+{
+	g_autoptr(GError) problem = NULL;
+
+	if (account_start(mount->account, mount->cancel, offline_out, reason_out, &problem))
+		return TRUE;
+	if (has_place(mount) || g_error_matches(problem, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+		g_propagate_error(error, g_steal_pointer(&problem));
+		return FALSE;
+	}
+	log_line(mount->log, "without the mailboxes: %s", problem->message);
+	*offline_out = TRUE;
+	return TRUE;
+}
+
 static gboolean
 mount_build(Mount *mount, GError **error)
 {
@@ -507,7 +525,7 @@ mount_build(Mount *mount, GError **error)
 	if ((has_place(mount) && !check_mountpoint(mount, error)) || !lock_cache(mount, error) ||
 	    !load_secrets(mount, error) || !build_account(mount, error))
 		return FALSE;
-	if (!account_start(mount->account, mount->cancel, &offline, &reason, error))
+	if (!start_account(mount, &offline, &reason, error))
 		return FALSE;
 	if (offline && has_place(mount)) {
 		log_line(mount->log, "mounted offline, with what the cache holds: %s", reason);

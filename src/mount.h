@@ -28,7 +28,8 @@ typedef struct {
 	GCancellable *cancel; /* by SIGINT, SIGTERM */
 } MountParts;
 
-/* Builds them, runs @errand, waits a while for what is still on its way, takes all down.
+/* Builds them, runs @errand, waits a while for what is still on its way, takes all down. Where the
+ * server of the mailboxes cannot be reached, or refuses, @errand is run all the same.
  * @mountpoint is NULL; -d tells more. Returns what @errand returned; -1 with an error when it was
  * not run: those of a mount; BUSY: the account is mounted. */
 int mount_errand(const MountArguments *arguments,

@@ -140,6 +140,9 @@ void outbox_drop_page(Outbox *outbox, const char *name); /* of failed/@name */
 /* A server has it: it becomes a copy in Sent, or ends. @look: the copy may be there already. The
  * rows are written by the next outbox_commit(). @composed: (nullable) */
 void outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean look);
+/* Copies that were made before anybody knew of the server's mailboxes go where they belong. The
+ * rows are written by the next outbox_commit(). */
+void outbox_file_waiting(Outbox *outbox);
 /* A server has it, and no copy is to be filed. Its row goes with the next outbox_commit(). */
 void outbox_end(Outbox *outbox, Upload *upload);
 /* Files of which nobody knows whether they were sent: is there one to look for now? *@next: is

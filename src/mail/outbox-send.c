@@ -636,6 +636,7 @@ on_before(gpointer user, const SmtpMessage *message)
 	upload->state = SPOOL_SENDING;
 	g_mutex_unlock(&outbox->uploads->lock);
 	outbox_pause(outbox, 60, error->message);
+	log_pause(outbox, error->message);
 	outbox->stop_batch = TRUE;
 	return FALSE;
 }

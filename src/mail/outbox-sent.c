@@ -15,16 +15,22 @@
 
 /* --- where --- */
 
+/* What it is called before anybody knows. */
+#define RAW_SENT "Sent"
+
+/* *@known_out (nullable): the server has told of its mailboxes, now or once. */
 static Mailbox *
-sent_mailbox(Outbox *outbox)
+sent_mailbox(Outbox *outbox, gboolean *known_out)
 {
 	g_autoptr(GPtrArray) all = account_mailboxes(outbox->account);
 	Mailbox *named = NULL;
 
+	if (known_out != NULL)
+		*known_out = all->len > 0;
 	for (guint i = 0; i < all->len; i++) {
 		if (mailbox_attributes(all->pdata[i]) & MAILBOX_SENT)
 			return all->pdata[i];
-		if (g_ascii_strcasecmp(mailbox_file_name(all->pdata[i]), "Sent") == 0)
+		if (g_ascii_strcasecmp(mailbox_file_name(all->pdata[i]), RAW_SENT) == 0)
 			named = all->pdata[i];
 	}
 	return named;
@@ -92,11 +98,13 @@ name_in_sent(Outbox *outbox, Upload *upload, char **message_id_out)
 	return g_strconcat(name, ".eml", NULL);
 }
 
-/* A file of the Sent mailbox, as if somebody had moved it there. Under the lock. */
+/* A file of the Sent mailbox, as if somebody had moved it there. @sent NULL: nobody knows yet which
+ * one that is. Under the lock. */
 static void
 move_to_sent(Outbox *outbox, Upload *upload, Mailbox *sent, const char *name, gboolean look)
 {
-	Folder *folder = uploads_folder(outbox->uploads, sent);
+	Folder *folder = sent != NULL ? uploads_folder(outbox->uploads, sent)
+				      : uploads_folder_called(outbox->uploads, RAW_SENT);
 	g_autofree char *free_name = uploads_free_name(folder, name, upload->id);
 
 	upload_detach(upload);
@@ -131,30 +139,72 @@ outbox_end(Outbox *outbox, Upload *upload)
 }
 
 void
-outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean look)
+outbox_file_waiting(Outbox *outbox)
 {
-	Uploads *uploads = outbox->uploads;
+	Mailbox *sent = sent_mailbox(outbox, NULL);
+	GTreeNode *node;
+	Folder *folder;
+
+	if (sent == NULL)
+		return;
+	g_mutex_lock(&outbox->uploads->lock);
+	folder = uploads_folder_called(outbox->uploads, RAW_SENT);
+	while (folder->mailbox == NULL && (node = g_tree_node_first(folder->by_id)) != NULL) {
+		Upload *upload = g_tree_node_value(node);
+		g_autofree char *name = g_strdup(upload->name);
+		gint64 mtime = upload->mtime;
+
+		move_to_sent(outbox, upload, sent, name, upload->state == SPOOL_STARTED);
+		upload->mtime = mtime;
+		upload_stir(upload, FALSE);
+	}
+	g_mutex_unlock(&outbox->uploads->lock);
+}
+
+/* Is a copy to be kept, and where? FALSE: there is none to be kept, or no place. *@sent_out NULL:
+ * the place is not known yet. */
+static gboolean
+has_place(Outbox *outbox, Upload *upload, Mailbox **sent_out)
+{
 	gboolean wanted = !account_is_maildrop(outbox->account) &&
 			  (outbox->save == OUTBOX_SAVE_YES ||
 			   (outbox->save == OUTBOX_SAVE_AUTO && !files_itself(outbox)));
-	Mailbox *sent = wanted ? sent_mailbox(outbox) : NULL;
+	gboolean known;
+
+	*sent_out = sent_mailbox(outbox, &known);
+	if (!wanted || *sent_out != NULL || !known)
+		return wanted;
+	if (!outbox->told_no_sent)
+		uploads_log(outbox->uploads, upload,
+			    "sent; no copies are kept, for there is no Sent mailbox to put them "
+			    "into (save-sent=no does not miss it)");
+	outbox->told_no_sent = TRUE;
+	return FALSE;
+}
+
+/* Without the envelope. FALSE: the disk has failed, and the log says so. */
+static gboolean
+make_copy(Outbox *outbox, Upload *upload, const Composed *composed)
+{
+	g_autoptr(GError) error = NULL;
+
+	if ((composed != NULL && composed->is_sent) || strip_envelope(outbox, upload, &error))
+		return TRUE;
+	uploads_log(outbox->uploads, upload, error->message);
+	return FALSE;
+}
+
+void
+outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean look)
+{
+	Uploads *uploads = outbox->uploads;
 	g_autofree char *former = upload_name(upload);
 	g_autofree char *message_id = NULL;
 	g_autofree char *name = NULL;
 	g_autofree char *filed = NULL;
-	g_autoptr(GError) error = NULL;
+	Mailbox *sent;
 
-	if (wanted && sent == NULL && !outbox->told_no_sent)
-		uploads_log(uploads, upload,
-			    "sent; no copies are kept, for there is no Sent mailbox to put them "
-			    "into (save-sent=no does not miss it)");
-	outbox->told_no_sent = outbox->told_no_sent || (wanted && sent == NULL);
-	if (sent != NULL && (composed == NULL || !composed->is_sent) &&
-	    !strip_envelope(outbox, upload, &error)) {
-		uploads_log(uploads, upload, error->message);
-		sent = NULL;
-	}
-	if (sent == NULL) {
+	if (!has_place(outbox, upload, &sent) || !make_copy(outbox, upload, composed)) {
 		outbox_end(outbox, upload);
 		return;
 	}
@@ -168,7 +218,8 @@ outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean l
 	g_mutex_unlock(&uploads->lock);
 	uploads->news->gone(uploads->user, outbox->directory, upload->id, former);
 	/* Somebody may have looked for this name, or listed the mailbox. */
-	uploads->news->gone(uploads->user, sent, upload->id, filed);
+	if (sent != NULL)
+		uploads->news->gone(uploads->user, sent, upload->id, filed);
 	uploads_tell_changed(upload);
 	upload_tell_waiters(upload, NULL);
 }
@@ -420,7 +471,7 @@ was_not_found(Outbox *outbox, Upload *upload)
 void
 outbox_look_up(Outbox *outbox)
 {
-	Mailbox *sent = sent_mailbox(outbox);
+	Mailbox *sent = sent_mailbox(outbox, NULL);
 	g_autoptr(GPtrArray) doubtful = NULL;
 	g_autoptr(GHashTable) ids = NULL;
 	g_autoptr(GError) error = NULL;

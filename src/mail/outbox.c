@@ -542,6 +542,7 @@ take_up_all(Outbox *outbox)
 		outbox_file(outbox, sent->pdata[i], NULL, TRUE);
 	for (guint i = 0; i < old->len; i++)
 		outbox_end(outbox, old->pdata[i]);
+	outbox_file_waiting(outbox);
 	outbox_commit(outbox);
 	for (guint i = 0; i < sent->len; i++)
 		upload_unref(sent->pdata[i]);

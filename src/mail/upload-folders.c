@@ -143,6 +143,15 @@ uploads_folder(Uploads *uploads, Mailbox *mailbox)
 			      : upload_folder_new(uploads, mailbox, mailbox_raw_name(mailbox));
 }
 
+Folder *
+uploads_folder_called(Uploads *uploads, const char *raw)
+{
+	for (guint i = 0; i < uploads->folders->len; i++)
+		if (strcmp(name_of(uploads->folders->pdata[i]), raw) == 0)
+			return uploads->folders->pdata[i];
+	return upload_folder_new(uploads, uploads_mailbox_named(uploads, raw), raw);
+}
+
 /* Those of @from lie in @to from now on. */
 static void
 merge(Folder *from, Folder *to)

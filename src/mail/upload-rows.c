@@ -148,15 +148,9 @@ load_entry(gpointer user, const SpoolEntry *entry)
 	Loading *loading = user;
 	Uploads *uploads = loading->uploads;
 	Upload *upload = upload_new(uploads, entry->id);
-	Folder *folder = NULL;
+	Folder *folder = uploads_folder_called(uploads, entry->mailbox);
 	g_autofree char *name = NULL;
 
-	for (guint i = 0; i < uploads->folders->len && folder == NULL; i++)
-		if (strcmp(((Folder *)uploads->folders->pdata[i])->raw, entry->mailbox) == 0)
-			folder = uploads->folders->pdata[i];
-	if (folder == NULL)
-		folder = upload_folder_new(uploads, uploads_mailbox_named(uploads, entry->mailbox),
-					   entry->mailbox);
 	if (folder->moves_to == NULL && *entry->moves_to != '\0')
 		folder->moves_to = g_strdup(entry->moves_to);
 	upload->state = entry->state;

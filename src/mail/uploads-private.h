@@ -192,6 +192,8 @@ Folder *upload_folder_new(Uploads *uploads, Mailbox *mailbox, const char *raw);
 void upload_folder_free(gpointer folder);
 Folder *uploads_find_folder(Uploads *uploads, Mailbox *mailbox); /* NULL: it has none */
 Folder *uploads_folder(Uploads *uploads, Mailbox *mailbox);	 /* found or made */
+/* The same by its raw name; what is put there waits until there is such a mailbox. */
+Folder *uploads_folder_called(Uploads *uploads, const char *raw);
 /* After mailboxes have come or gone, or have another name than the rows say. @renamed: takes the
  * folder's uploads, whose rows are to be written anew. */
 void uploads_bind(Uploads *uploads, Folder *folder, GPtrArray *renamed);

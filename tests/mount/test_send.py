@@ -144,6 +144,32 @@ def _():
         assert len(w.got("carol", 2)) == 2
 
 
+@test("the server of the mailboxes need not be there: the message goes, and its copy follows")
+def _():
+    with Dovecot() as server, Exim(server) as relay, Place() as place:
+        relay.start()
+        w = World(server, relay, place)
+        config = server.path("dovecot.conf")
+        text = read(config).replace(b"mailbox Sent {", b"mailbox Gesendet {")
+        with open(config, "wb") as file:
+            file.write(text)
+        assert "sent" in w.send("-v", "--save-sent=yes", "bob@example.org", message="Subject: x\n\n1\n")
+        w.got("bob", 1)
+        relay.stop()
+        assert "it is kept" in w.send("bob@example.org", message="Subject: y\n\n2\n")
+        assert "it is kept" in w.send("--wait", "bob@example.org", message="Subject: z\n\n3\n", code=75)
+        relay.start()
+        server.start()
+        line = server.client()
+        line.create("Gesendet")
+        line.logout()
+        w.send("-q", "--save-sent=yes", message="")
+        w.got("bob", 3)
+        subjects = [line for m in fetch_mailbox(server, "Gesendet").values() for line in header(m.data).splitlines()
+                    if line.startswith("Subject")]
+        assert sorted(subjects) == ["Subject: x", "Subject: y", "Subject: z"], subjects
+
+
 @test("what cannot be sent is refused before it is queued")
 def _():
     with world() as w:
