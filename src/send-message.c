@@ -198,7 +198,13 @@ send_message_compose(int fd, const SendOptions *options, const char *address, gu
 {
 	g_autoptr(GPtrArray) recipients = g_ptr_array_new_with_free_func(g_free);
 	ComposeOptions compose = {
-		.address = address, .name = options->name, .sender = sender_of(options, address)};
+		.address = address,
+		.name = options->name,
+		.sender = sender_of(options, address),
+		.notify = options->notify,
+		.return_what = options->return_what,
+		.envelope_id = options->envelope_id,
+	};
 	ComposeWritten written;
 	g_auto(UtilFd) out = -1;
 

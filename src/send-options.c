@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 
+#define ENVELOPE_ID_MAX 100
+
 typedef struct {
 	char **argv;
 	int argc, at;
@@ -48,9 +50,49 @@ field_of(SendOptions *out, char letter)
 		return &out->sender;
 	case 'F':
 		return &out->name;
+	case 'N':
+		return &out->notify;
+	case 'R':
+		return &out->return_what;
+	case 'V':
+		return &out->envelope_id;
 	default:
 		return NULL;
 	}
+}
+
+static gboolean
+is_one_of(const char *const *words, const char *list)
+{
+	g_auto(GStrv) given = g_strsplit(list, ",", -1);
+
+	for (guint i = 0; given[i] != NULL; i++)
+		if (!g_strv_contains(words, given[i]))
+			return FALSE;
+	return given[0] != NULL;
+}
+
+/* RFC 3461: what the sender wants to hear of the delivery. */
+static gboolean
+check_notify(char letter, char **value, GError **error)
+{
+	static const char *const cases[] = {"SUCCESS", "FAILURE", "DELAY", NULL};
+	char *upper = letter == 'V' ? g_strdup(*value) : g_ascii_strup(*value, -1);
+	gboolean graphic = *upper != '\0' && strlen(upper) <= ENVELOPE_ID_MAX;
+
+	g_free(*value);
+	*value = upper;
+	for (const char *p = upper; *p != '\0'; p++)
+		graphic = graphic && g_ascii_isgraph(*p);
+	if (letter == 'N' && strcmp(upper, "NEVER") != 0 && !is_one_of(cases, upper))
+		return usage(error, "-N wants never, or some of success,failure,delay, and not ",
+			     upper);
+	if (letter == 'R' && strcmp(upper, "FULL") != 0 && strcmp(upper, "HDRS") != 0)
+		return usage(error, "-R wants full or hdrs, and not ", upper);
+	if (letter == 'V' && !graphic)
+		return usage(error, "-V wants at most 100 characters without blanks, and not ",
+			     upper);
+	return TRUE;
 }
 
 /* The only modes of sendmail that have a meaning here. */
@@ -67,7 +109,7 @@ take_mode(const char *mode, GError **error)
 static gboolean
 take_letter(Words *words, const char *p, SendOptions *out, gboolean *used_out, GError **error)
 {
-	static const char ignored[] = "GUmn", ignored_with_value[] = "BCDLNORVXdhop";
+	static const char ignored[] = "GUmn", ignored_with_value[] = "BCDLOXdhop";
 	char **field = field_of(out, *p);
 	const char *value;
 
@@ -90,6 +132,8 @@ take_letter(Words *words, const char *p, SendOptions *out, gboolean *used_out, G
 		return FALSE;
 	if (field != NULL)
 		set(field, value);
+	if (strchr("NRV", *p) != NULL && !check_notify(*p, field, error))
+		return FALSE;
 	if (*p == 'o' && strcmp(value, "i") == 0)
 		out->whole = TRUE;
 	return *p != 'b' || take_mode(value, error);
@@ -155,6 +199,9 @@ send_options_clear(SendOptions *options)
 	g_free(options->account);
 	g_free(options->sender);
 	g_free(options->name);
+	g_free(options->notify);
+	g_free(options->return_what);
+	g_free(options->envelope_id);
 	g_clear_pointer(&options->recipients, g_ptr_array_unref);
 	g_clear_pointer(&options->options, g_ptr_array_unref);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The command line of `mailfs send`, which is sendmail's as programs use it (git send-email, mutt,
  * cron, mail): single letters, alone or in a heap, values attached or in the next word. What only
- * makes sense for a server that delivers by itself (-B -C -d -h -L -N -n -o -O -p -R -V -X -U -G
- * -m) is taken and means nothing. */
+ * makes sense for a server that delivers by itself (-B -C -d -h -L -n -o -O -p -X -U -G -m) is
+ * taken and means nothing. */
 #pragma once
 
 #include <glib.h>
@@ -13,6 +13,8 @@ typedef struct {
 	char *account; /* -a: SOURCE; NULL: to be found */
 	char *sender;  /* -f, -r: as it was given, "" for the null sender; NULL: the account's */
 	char *name;    /* -F; NULL */
+	/* -N, -R, -V: as SmtpMessage wants them; NULL */
+	char *notify, *return_what, *envelope_id;
 	GPtrArray *recipients; /* of char *, as they were given */
 	GPtrArray *options;    /* of char *, "name=value", for config_load() */
 	gboolean from_header;  /* -t: recipients are in the header too */

@@ -137,15 +137,22 @@ begins_older_block(const ComposeField *field, guint *seen)
 	return FALSE;
 }
 
+/* The envelope that `mailfs send` has written. */
+static gboolean
+is_ours(const ComposeField *field)
+{
+	return compose_field_is(field, COMPOSE_SENDER_FIELD) ||
+	       compose_field_is(field, COMPOSE_RECIPIENTS_FIELD) ||
+	       compose_field_is(field, COMPOSE_NOTIFY_FIELD);
+}
+
 static void
 find_marks(ComposeHeader *header)
 {
 	guint n = header->fields->len;
 	guint i = 0, seen = 0;
 
-	while (i < n &&
-	       (compose_field_is(compose_header_field(header, i), COMPOSE_SENDER_FIELD) ||
-		compose_field_is(compose_header_field(header, i), COMPOSE_RECIPIENTS_FIELD)))
+	while (i < n && is_ours(compose_header_field(header, i)))
 		i++;
 	header->n_envelope = header->resent = i;
 	for (; i < n && !is_trace(compose_header_field(header, i)); i++) {

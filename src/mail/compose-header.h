@@ -10,6 +10,7 @@ G_BEGIN_DECLS
 
 #define COMPOSE_SENDER_FIELD	 "X-Mailfs-Sender"
 #define COMPOSE_RECIPIENTS_FIELD "X-Mailfs-Recipients"
+#define COMPOSE_NOTIFY_FIELD	 "X-Mailfs-Notify" /* "NOTIFY=SUCCESS RET=HDRS ENVID=x" */
 
 /* Lines of the header, borrowed. */
 typedef struct {

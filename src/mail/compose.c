@@ -112,6 +112,42 @@ find_sender(const ComposeHeader *header, const ComposeOptions *options, GError *
 	return parse_sender(options->address, error);
 }
 
+static gboolean
+tells_notify(const ComposeOptions *options)
+{
+	return options->notify != NULL || options->return_what != NULL ||
+	       options->envelope_id != NULL;
+}
+
+static void
+take_word(char **field, const char *word, const char *key)
+{
+	if (!g_str_has_prefix(word, key))
+		return;
+	g_free(*field);
+	*field = g_strdup(word + strlen(key));
+}
+
+static void
+find_notify(const ComposeHeader *header, const ComposeOptions *options, Composed *composed)
+{
+	composed->notify = g_strdup(options->notify);
+	composed->return_what = g_strdup(options->return_what);
+	composed->envelope_id = g_strdup(options->envelope_id);
+	for (guint i = 0; i < header->n_envelope && !tells_notify(options); i++) {
+		const ComposeField *field = compose_header_field(header, i);
+		g_autofree char *value = compose_field_value(field);
+		g_auto(GStrv) words = g_strsplit(value, " ", -1);
+
+		for (guint k = 0; compose_field_is(field, COMPOSE_NOTIFY_FIELD) && words[k] != NULL;
+		     k++) {
+			take_word(&composed->notify, words[k], "NOTIFY=");
+			take_word(&composed->return_what, words[k], "RET=");
+			take_word(&composed->envelope_id, words[k], "ENVID=");
+		}
+	}
+}
+
 /* What is missing. */
 
 typedef enum {
@@ -307,11 +343,29 @@ append_charset(int fd, const ComposeHeader *header, GString *out, GError **error
 }
 
 static void
+append_notify(GString *out, const ComposeOptions *options)
+{
+	const struct {
+		const char *key, *value;
+	} words[] = {{"NOTIFY", options->notify},
+		     {"RET", options->return_what},
+		     {"ENVID", options->envelope_id}};
+
+	g_string_append(out, COMPOSE_NOTIFY_FIELD ":");
+	for (guint i = 0; i < G_N_ELEMENTS(words); i++)
+		if (words[i].value != NULL)
+			g_string_append_printf(out, " %s=%s", words[i].key, words[i].value);
+	g_string_append(out, "\r\n");
+}
+
+static void
 append_envelope(GString *out, const ComposeOptions *options, const char *sender,
 		const GPtrArray *recipients)
 {
 	if (options->sender != NULL)
 		g_string_append_printf(out, COMPOSE_SENDER_FIELD ": <%s>\r\n", sender);
+	if (tells_notify(options))
+		append_notify(out, options);
 	if (options->recipients == NULL)
 		return;
 	g_string_append(out, COMPOSE_RECIPIENTS_FIELD ":");
@@ -372,8 +426,8 @@ fill(Composed *composed, const ComposeHeader *header, const ComposeOptions *opti
 	composed->size = header->checked.size;
 	composed->crc = header->checked.crc;
 	composed->smtputf8 = needs_smtputf8(header, composed);
-	composed->is_complete =
-		options->sender == NULL && options->recipients == NULL && lacks_nothing(header);
+	composed->is_complete = options->sender == NULL && options->recipients == NULL &&
+				!tells_notify(options) && lacks_nothing(header);
 	composed->at_once = header->n_envelope > 0;
 	composed->is_sent = !composed->at_once;
 	composed->is_wire = composed->is_sent;
@@ -397,6 +451,7 @@ read_message(int fd, const ComposeOptions *options, ComposeHeader *header, GErro
 	composed->recipients = g_new0(char *, recipients->len + 1);
 	for (guint i = 0; i < recipients->len; i++)
 		composed->recipients[i] = g_strdup(g_ptr_array_index(recipients, i));
+	find_notify(header, options, composed);
 	fill(composed, header, options);
 	return g_steal_pointer(&composed);
 }
@@ -417,6 +472,9 @@ composed_free(Composed *composed)
 	g_free(composed->sender);
 	g_strfreev(composed->recipients);
 	g_free(composed->message_id);
+	g_free(composed->notify);
+	g_free(composed->return_what);
+	g_free(composed->envelope_id);
 	g_free(composed);
 }
 
@@ -444,6 +502,17 @@ write_message(int in, int out, const ComposeHeader *header, const GString *head,
 	return TRUE;
 }
 
+/* The file's own envelope counts where @options have none. */
+static gboolean
+is_kept(const ComposeField *field, const ComposeOptions *options)
+{
+	if (compose_field_is(field, COMPOSE_SENDER_FIELD))
+		return options->sender == NULL;
+	if (compose_field_is(field, COMPOSE_NOTIFY_FIELD))
+		return !tells_notify(options);
+	return options->recipients == NULL;
+}
+
 gboolean
 compose_complete(int in, int out, const ComposeOptions *options, ComposeWritten *written_out,
 		 GError **error)
@@ -463,9 +532,7 @@ compose_complete(int in, int out, const ComposeOptions *options, ComposeWritten 
 		g_ptr_array_add(recipients, composed->recipients[i]);
 	append_envelope(head, options, composed->sender, recipients);
 	for (guint i = 0; i < header.n_envelope; i++)
-		if (compose_field_is(compose_header_field(&header, i), COMPOSE_SENDER_FIELD)
-			    ? options->sender == NULL
-			    : options->recipients == NULL)
+		if (is_kept(compose_header_field(&header, i), options))
 			compose_field_append(head, compose_header_field(&header, i));
 	for (guint i = 0; i < G_N_ELEMENTS(wanted); i++) {
 		if (!is_wanted(&header, &wanted[i]) ||

@@ -11,9 +11,9 @@
  * file gives the same recipients again and finds nothing missing.
  *
  * A message that is sent to others than its header says (`mailfs send` with recipients on the
- * command line) begins with X-Mailfs-Sender and X-Mailfs-Recipients, which hold the envelope. They
- * count only in front of all other fields, where no message that came by mail has them, and leave
- * neither for the server nor for Sent. */
+ * command line) begins with X-Mailfs-Sender, X-Mailfs-Recipients and X-Mailfs-Notify, which hold
+ * the envelope. They count only in front of all other fields, where no message that came by mail
+ * has them, and leave neither for the server nor for Sent. */
 #pragma once
 
 #include <glib.h>
@@ -35,12 +35,16 @@ typedef struct {
 	 * completed file. */
 	const char *sender;	       /* "": the null sender of RFC 5321 4.5.5 */
 	const char *const *recipients; /* NULL-terminated, "local@domain" */
+	/* What the sender wants to hear of it (RFC 3461), as in SmtpMessage: all three take the
+	 * place of what the file says when one of them is not NULL. */
+	const char *notify, *return_what, *envelope_id;
 } ComposeOptions;
 
 typedef struct {
-	char *sender;	   /* of the envelope: "local@domain", "" for the null sender */
-	GStrv recipients;  /* at least one, no duplicates, in the header's order; domains in
-			      A-labels, local parts quoted as they must be: fit for RCPT TO:<…> */
+	char *sender;	  /* of the envelope: "local@domain", "" for the null sender */
+	GStrv recipients; /* at least one, no duplicates, in the header's order; domains in
+			     A-labels, local parts quoted as they must be: fit for RCPT TO:<…> */
+	char *notify, *return_what, *envelope_id; /* of ComposeOptions; NULL: nothing was said */
 	gboolean smtputf8; /* RFC 6531: an address, or the header for the wire, is not ASCII */
 	guint64 size;	   /* octets of the file that was read, whatever its line ends are */
 	guint32 crc;	   /* checksum() of it */

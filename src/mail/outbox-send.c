@@ -292,6 +292,9 @@ letter_new(Outbox *outbox, Upload *upload)
 		g_mutex_unlock(&outbox->uploads->lock);
 		letter->smtp.sender = letter->composed->sender;
 		letter->smtp.recipients = (const char *const *)letter->composed->recipients;
+		letter->smtp.notify = letter->composed->notify;
+		letter->smtp.return_what = letter->composed->return_what;
+		letter->smtp.envelope_id = letter->composed->envelope_id;
 		letter->smtp.fd = letter->fd;
 		letter->smtp.smtputf8 = letter->composed->smtputf8;
 		letter->smtp.user = letter;

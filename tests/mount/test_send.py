@@ -170,6 +170,15 @@ def _():
         assert sorted(subjects) == ["Subject: x", "Subject: y", "Subject: z"], subjects
 
 
+@test("who wants to hear of the delivery hears of it, with as much of the message as he wants")
+def _():
+    with world() as w:
+        w.send("-N", "success", "-R", "hdrs", "-V", "my+id", "bob@example.org", message="Subject: x\n\nthe text\n")
+        report = w.got("alice", 1)[0]
+        assert b"Original-Envelope-ID: my+2Bid" in report and b"Action: delivered" in report, report
+        assert b"Subject: x" in report and b"the text" not in report, report
+
+
 @test("what cannot be sent is refused before it is queued")
 def _():
     with world() as w:

@@ -286,6 +286,10 @@ static const Case cases[] = {
 	{"the null sender", FULL "To: b@x.org\n\nhi\n", "", NULL, NULL},
 	{"an envelope instead of another",
 	 "X-Mailfs-Recipients: old@x.org\nX-Mailfs-Sender: <>\n" FULL "\nhi\n", NULL, NULL, two},
+	{"an envelope with a wish for notifications",
+	 "X-Mailfs-Sender: <>\nX-Mailfs-Notify: NOTIFY=SUCCESS,DELAY RET=HDRS ENVID=x\n" FULL
+	 "To: b@x.org\n\nhi\n",
+	 NULL, NULL, NULL},
 	{"an envelope that is not in front is a field like others",
 	 FULL "X-Mailfs-Recipients: evil@x.org\nTo: b@x.org\n\n", NULL, NULL, NULL},
 	{"8-bit text without a word on it", "To: b@x.org\n\nGr\303\274\303\237e\n", NULL, NULL,
@@ -306,6 +310,49 @@ static const Case cases[] = {
 	{"lines of blanks in the header", FULL "Subject: x\n \n y\nTo: b@x.org\n\nhi\n", NULL, NULL,
 	 NULL},
 };
+
+/* What the completed file of @message, and what it is read as, say of notifications. (transfer
+ * full)
+ */
+static char *
+notify_of(const char *message, const ComposeOptions *options)
+{
+	g_auto(UtilFd) in = file_of(message, strlen(message)), complete = file_of("", 0);
+	ComposeOptions plain = {.address = options->address};
+	ComposeWritten written;
+	g_autoptr(GError) error = NULL;
+	g_autoptr(Composed) composed = NULL;
+
+	g_assert_true(compose_complete(in, complete, options, &written, &error));
+	composed = compose_read(complete, &plain, &error);
+	g_assert_no_error(error);
+	g_assert_true(composed->is_complete);
+	return g_strdup_printf("%s %s %s", composed->notify, composed->return_what,
+			       composed->envelope_id);
+}
+
+static void
+test_notifications(void)
+{
+	static const char *const fields[] = {"", "X-Mailfs-Notify: NOTIFY=NEVER ENVID=old\n",
+					     "Subject: x\n"};
+	static const char *const kept[] = {"(null) (null) (null)", "NEVER (null) old",
+					   "(null) (null) (null)"};
+
+	for (guint i = 0; i < G_N_ELEMENTS(fields); i++) {
+		g_autofree char *message = g_strconcat(
+			fields[i], "To: b@x.org\nX-Mailfs-Notify: RET=FULL\n\nhi\n", NULL);
+		ComposeOptions options = {.address = "a@x.org"};
+		g_autofree char *plain = notify_of(message, &options);
+		g_autofree char *said = NULL;
+
+		g_assert_cmpstr(plain, ==, kept[i]);
+		options.return_what = "HDRS";
+		options.envelope_id = "a+b=c";
+		said = notify_of(message, &options);
+		g_assert_cmpstr(said, ==, "(null) HDRS a+b=c");
+	}
+}
 
 static void
 test_golden(void)
@@ -429,6 +476,8 @@ main(int argc, char **argv)
 			test_nobody_has_its_own_code);
 	g_test_add_func("/compose/a-line-has-at-most-998-octets", test_long_lines);
 	g_test_add_func("/compose/what-is-sent-on-goes-to-the-latest-block", test_resent);
+	g_test_add_func("/compose/wishes-for-notifications-are-part-of-the-envelope",
+			test_notifications);
 	g_test_add_func("/compose/what-is-kept-sent-and-filed-is-as-it-should-be", test_golden);
 	g_test_add_func("/compose/what-is-added-is-added-once", test_once);
 	g_test_add_func("/compose/utf-8-is-known-across-pieces", test_charset_over_pieces);

@@ -32,6 +32,12 @@ parse(const char *line)
 		g_string_append_printf(out, "sender=%s ", options.sender);
 	if (options.name != NULL)
 		g_string_append_printf(out, "name=%s ", options.name);
+	if (options.notify != NULL)
+		g_string_append_printf(out, "notify=%s ", options.notify);
+	if (options.return_what != NULL)
+		g_string_append_printf(out, "return=%s ", options.return_what);
+	if (options.envelope_id != NULL)
+		g_string_append_printf(out, "id=%s ", options.envelope_id);
 	g_string_append(out, options.from_header ? "header " : "");
 	g_string_append(out, options.whole ? "whole " : "");
 	g_string_append(out, options.queue ? "queue " : "");
@@ -88,6 +94,9 @@ test_own(void)
 		{"-f '<>' a@x.org", "a@x.org sender=<>"},
 		{"-q", "queue"},
 		{"-q30m", "queue"},
+		{"-N success,Failure -R hdrs -V Id+1 a@x.org",
+		 "a@x.org notify=SUCCESS,FAILURE return=HDRS id=Id+1"},
+		{"-Nnever -Rfull a@x.org", "a@x.org notify=NEVER return=FULL"},
 	};
 
 	check_rows(rows, G_N_ELEMENTS(rows));
@@ -97,7 +106,7 @@ static void
 test_ignored(void)
 {
 	static const Row rows[] = {
-		{"-N success,failure -R hdrs -V id -Am -O x=y -C /f -L tag -p SMTP -X /log -h 3 "
+		{"-Am -O x=y -C /f -L tag -p SMTP -X /log -h 3 "
 		 "-d0.1 "
 		 "-n -m -U -G -bm a@x.org",
 		 "a@x.org"},
@@ -117,6 +126,14 @@ test_refused(void)
 		{"a@x.org -f", "! a value is missing after -f"},
 		{"-Z a@x.org", "! unknown option -Z"},
 		{"-bs", "! only -bm is possible here, a message from standard input, and not -bs"},
+		{"-N now a@x.org",
+		 "! -N wants never, or some of success,failure,delay, and not NOW"},
+		{"-N never,delay a@x.org",
+		 "! -N wants never, or some of success,failure,delay, and not NEVER,DELAY"},
+		{"-N '' a@x.org", "! -N wants never, or some of success,failure,delay, and not "},
+		{"-R some a@x.org", "! -R wants full or hdrs, and not SOME"},
+		{"-V 'a b' a@x.org",
+		 "! -V wants at most 100 characters without blanks, and not a b"},
 		{"--wat a@x.org", "! unknown option, or its =VALUE is missing: --wat"},
 	};
 
