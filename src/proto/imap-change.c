@@ -38,6 +38,8 @@ typedef struct {
 	gboolean told;	 /* COPYUID came */
 	gboolean odd;	 /* and could not be believed */
 	gboolean failed; /* STORE was refused */
+	guint expunged;	 /* EXPUNGE responses to UID EXPUNGE */
+	gboolean again;	 /* that was asked for twice */
 } Part;
 
 typedef struct {
@@ -48,7 +50,7 @@ typedef struct {
 	guint64 dropped;   /* responses not understood when it began */
 	gboolean searched; /* once is enough */
 	gboolean by_uid;   /* UID EXPUNGE is there */
-	guint64 vanished;  /* of our UIDs, told by VANISHED */
+	UidSet *vanished;  /* of our UIDs, told by VANISHED */
 } Change;
 
 static const ImapTaskOps change_ops;
@@ -369,7 +371,7 @@ take_vanished(ImapTask *task, const ImapResponse *response)
 	ours = uidset_intersect(uids, task->request->uids);
 	if (uidset_is_empty(ours))
 		return;
-	change->vanished += uidset_count(ours);
+	uidset_add_all(change->vanished, ours);
 	uidset_remove_all(change->marked, ours);
 	if (task->request->events->vanished != NULL)
 		task->request->events->vanished(task->request->user, ours);
@@ -473,16 +475,16 @@ refusal(const ImapBackend *self, const ImapCommand *command, const ImapResponse 
 			    TRUE);
 }
 
-/* The server says that @uids are removed. VANISHED has told which; EXPUNGE tells how many. Where
- * that does not add up, a sync has to look. */
+/* The server says that @uids are removed. VANISHED has told which; @expunges: EXPUNGE has told how
+ * many. Where that does not add up, a sync has to look. */
 static void
-tell_gone(ImapBackend *self, ImapTask *task, const UidSet *uids)
+tell_gone(ImapBackend *self, ImapTask *task, const UidSet *uids, guint expunges)
 {
 	Change *change = task->own;
 	g_autoptr(UidSet) gone = uidset_copy(uids);
 
 	uidset_remove_all(change->marked, uids);
-	if (!self->qresync && self->expunges >= uidset_count(uids) && self->expunges > 0 &&
+	if (!self->qresync && expunges >= uidset_count(uids) && expunges > 0 &&
 	    task->request->events->vanished != NULL)
 		task->request->events->vanished(task->request->user, gone);
 	self->changed = TRUE;
@@ -545,7 +547,7 @@ move_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command, gu
 {
 	Part *part = part_at(task, i);
 	const Change *change = task->own;
-	gboolean touched = self->expunges > 0 || change->vanished > 0 || part->told;
+	gboolean touched = self->expunges > 0 || !uidset_is_empty(change->vanished) || part->told;
 	g_autoptr(GError) error = NULL;
 
 	/* Offered, but not meant with UID. */
@@ -558,7 +560,7 @@ move_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command, gu
 		return;
 	}
 	if (copy_completed(self, task, command, part, tagged))
-		tell_gone(self, task, part->uids);
+		tell_gone(self, task, part->uids, self->expunges);
 	else if (touched && task->error != NULL)
 		/* Half of the set may be there, half here. */
 		task->error->code = MAILFS_ERROR_UNKNOWN_OUTCOME;
@@ -575,6 +577,35 @@ mark_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command, Pa
 	else {
 		self->changed = part->failed = TRUE;
 		imap_task_fail(task, refusal(self, command, tagged));
+	}
+}
+
+/* Dovecot now and then says OK, and has removed nothing of what it has just marked: what it did not
+ * tell of is asked for once more. What is left then is gone by another's hand, or stays marked. */
+static void
+expunge_completed(ImapBackend *self, ImapTask *task, guint i, const ImapResponse *tagged)
+{
+	Part *part = part_at(task, i);
+	const Change *change = task->own;
+	g_autoptr(UidSet) left = uidset_copy(part->uids);
+
+	part->expunged += self->expunges;
+	if (self->qresync || part->expunged >= uidset_count(left))
+		uidset_remove_all(left, self->qresync ? change->vanished : part->uids);
+	/* Offered, and refused by some. */
+	if (tagged->status != IMAP_STATUS_OK) {
+		tell_marked(task, part->uids);
+	} else if (uidset_is_empty(left) || part->failed) {
+		tell_gone(self, task, part->uids, part->expunged);
+	} else if (!part->again) {
+		part->again = TRUE;
+		ask_of(self, task, STEP_EXPUNGE, i, left, "UID EXPUNGE", NULL, NULL);
+	} else {
+		/* Those marked before may have been saved since. */
+		if (task->request->marked != NULL)
+			uidset_remove_all(left, task->request->marked);
+		tell_marked(task, left);
+		self->changed = TRUE;
 	}
 }
 
@@ -628,18 +659,14 @@ change_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command,
 		mark_completed(self, task, command, part, tagged);
 		break;
 	case STEP_EXPUNGE:
-		/* Offered, and refused by some. */
-		if (ok)
-			tell_gone(self, task, part->uids);
-		else
-			tell_marked(task, part->uids);
+		expunge_completed(self, task, i, tagged);
 		break;
 	case STEP_SEARCH:
 		search_completed(self, task, tagged);
 		break;
 	default: /* STEP_EXPUNGE_ALL */
 		if (ok)
-			tell_gone(self, task, change->found);
+			tell_gone(self, task, change->found, self->expunges);
 		else
 			tell_marked(task, change->marked);
 		break;
@@ -683,6 +710,7 @@ change_free(ImapTask *task)
 
 	g_ptr_array_unref(change->parts);
 	uidset_free(change->marked);
+	uidset_free(change->vanished);
 	uidset_free(change->found);
 	g_free(change);
 }
@@ -753,6 +781,7 @@ imap_task_start_change(ImapBackend *self, Request *request)
 
 	change->parts = g_ptr_array_new_with_free_func(part_free);
 	change->marked = uidset_new();
+	change->vanished = uidset_new();
 	change->found = uidset_new();
 	if (imap_change_check(self, request, &error) && request->uids != NULL &&
 	    !uidset_is_empty(request->uids)) {

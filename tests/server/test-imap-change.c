@@ -385,6 +385,59 @@ test_expunge_removes_exactly_what_was_asked_for(void)
 	imap_assert_change(dialog, REQUEST_EXPUNGE, "1:3,5", NULL, "vanished 1:3,5\ndone\n");
 }
 
+static void
+test_expunge_that_was_not_done_is_asked_for_once_more(void)
+{
+	static Dialog rest = {IMAP_PEER_LOGIN(" UIDPLUS"),
+			      IMAP_PEER_SELECTED,
+			      "=m3 UID STORE 1:3 +FLAGS.SILENT (\\Deleted)",
+			      "=m4 UID EXPUNGE 1:3",
+			      ">m3 OK",
+			      ">* 1 EXPUNGE",
+			      ">m4 OK",
+			      "=m5 UID EXPUNGE 1:3",
+			      ">* 1 EXPUNGE",
+			      ">* 1 EXPUNGE",
+			      ">m5 OK",
+			      "!end",
+			      NULL};
+	static Dialog never = {IMAP_PEER_LOGIN(" UIDPLUS"),
+			       IMAP_PEER_SELECTED,
+			       "=m3 UID STORE 1:3 +FLAGS.SILENT (\\Deleted)",
+			       "=m4 UID EXPUNGE 1:3",
+			       ">m3 OK",
+			       ">m4 OK",
+			       "=m5 UID EXPUNGE 1:3",
+			       ">m5 OK",
+			       "!end",
+			       NULL};
+
+	static Dialog named = {IMAP_PEER_LOGIN(" ENABLE QRESYNC CONDSTORE UIDPLUS"),
+			       "<b ENABLE QRESYNC",
+			       ">* ENABLED QRESYNC",
+			       ">b OK",
+			       "=m3 SELECT \"INBOX\"",
+			       ">* 9 EXISTS",
+			       ">* OK [UIDVALIDITY 7]",
+			       ">m3 OK",
+			       "=m4 UID STORE 1:3 +FLAGS.SILENT (\\Deleted)",
+			       "=m5 UID EXPUNGE 1:3",
+			       ">m4 OK",
+			       ">* VANISHED 2",
+			       ">m5 OK",
+			       "=m6 UID EXPUNGE 1,3",
+			       ">* VANISHED 3",
+			       ">m6 OK",
+			       "!end",
+			       NULL};
+
+	imap_assert_change(rest, REQUEST_EXPUNGE, "1:3", NULL, "vanished 1:3\ndone\n");
+	/* Hidden then, if it is still there. */
+	imap_assert_change(named, REQUEST_EXPUNGE, "1:3", NULL,
+			   "vanished 2\nvanished 3\nmarked 1\ndone\n");
+	imap_assert_change(never, REQUEST_EXPUNGE, "1:3", NULL, "marked 1:3\ndone\n");
+}
+
 /* 1 to 3 were marked before; another client has saved 2 since. */
 static void
 test_what_was_marked_before_is_not_marked_again(void)
@@ -586,6 +639,8 @@ main(int argc, char **argv)
 			test_each_step_of_a_copied_move_can_be_the_last);
 	g_test_add_func("/imap-change/expunge-removes-exactly-what-was-asked-for",
 			test_expunge_removes_exactly_what_was_asked_for);
+	g_test_add_func("/imap-change/expunge-that-was-not-done-is-asked-for-once-more",
+			test_expunge_that_was_not_done_is_asked_for_once_more);
 	g_test_add_func("/imap-change/what-was-marked-before-is-not-marked-again",
 			test_what_was_marked_before_is_not_marked_again);
 	g_test_add_func("/imap-change/without-uidplus-nobody-elses-mail-goes",
