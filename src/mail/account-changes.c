@@ -72,6 +72,25 @@ account_raw_name(Account *account, Mailbox *parent, const char *file_name, GErro
 	return g_steal_pointer(&raw);
 }
 
+void
+account_begin_change(Account *account)
+{
+	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&account->lock);
+
+	account->own++;
+	account->changing++;
+}
+
+void
+account_end_change(Account *account)
+{
+	g_rw_lock_writer_lock(&account->lock);
+	account->changing--;
+	g_rw_lock_writer_unlock(&account->lock);
+	/* What was put off meanwhile. */
+	pool_look(account->pool);
+}
+
 /* Under the lock. */
 static void
 note_own_change(Account *account)

@@ -135,7 +135,7 @@ account_tree_remove(Account *account, Mailbox *mailbox)
 		g_ptr_array_remove(siblings, mailbox);
 	g_hash_table_remove(account->by_directory, serial_key(mailbox_directory(mailbox)));
 	g_hash_table_remove(account->by_raw, mailbox_raw_name(mailbox));
-	index_delete_mailbox(account->index, mailbox_directory(mailbox));
+	mailbox_set_gone(mailbox);
 }
 
 /* Is this path shown? A parent of a shown one is made as needed. */
@@ -323,7 +323,7 @@ drop_unseen(Account *account, GHashTable *seen, GPtrArray *gone)
 }
 
 /* The whole LIST answer becomes the tree; what is not in it leaves. FALSE: it was asked before we
- * changed the tree ourselves, and is void. */
+ * changed the tree ourselves, or meanwhile, and is void. */
 static gboolean
 apply_listing(Account *account, const Listing *listing)
 {
@@ -430,6 +430,23 @@ on_list_done(gpointer user, const MailboxState *state, const GError *error)
 		account_list(account, 0);
 }
 
+/* A LIST would be void: it is made up for after the change. */
+static gboolean
+is_put_off(Account *account)
+{
+	gboolean put_off;
+
+	g_rw_lock_reader_lock(&account->lock);
+	put_off = account->changing > 0;
+	g_rw_lock_reader_unlock(&account->lock);
+	if (!put_off)
+		return FALSE;
+	g_mutex_lock(&account->list_lock);
+	account->list_wanted = TRUE;
+	g_mutex_unlock(&account->list_lock);
+	return TRUE;
+}
+
 static const RequestEvents list_events = {.mailbox = on_mailbox, .done = on_list_done};
 
 void
@@ -441,6 +458,8 @@ account_list(Account *account, gint64 max_age_us)
 	/* The one mailbox of a maildrop is always there. */
 	if (account->numbers != NULL)
 		max_age_us = G_MAXINT64;
+	if (is_put_off(account))
+		return;
 	g_mutex_lock(&account->list_lock);
 	if (!account->listing &&
 	    (account->listed_at == 0 || g_get_monotonic_time() - account->listed_at >= max_age_us))

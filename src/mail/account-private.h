@@ -34,6 +34,7 @@ struct Account {
 	GHashTable
 		*children; /* parent's directory serial → GPtrArray of Mailbox, by rising serial */
 	guint64 own;	   /* changes of the tree by our own hand */
+	guint changing;	   /* of those: under way */
 	GHashTable *local_serials; /* raw name → serial: as the index has them */
 	GPtrArray *local;	   /* of Mailbox: those of account_add_local() at the top */
 	gboolean told_hidden;
@@ -82,7 +83,8 @@ void account_tell_hidden(Account *account, const char *path); /* once. Not under
 void account_watch_news(PoolNews *news);
 void account_line_is_back(Account *account);
 
-/* Not under the lock: LIST when the last answer is older than @max_age_us. */
+/* Not under the lock: LIST when the last answer is older than @max_age_us, but not before our own
+ * changes of the tree are over. */
 void account_list(Account *account, gint64 max_age_us);
 
 G_END_DECLS

@@ -85,6 +85,11 @@ Mailbox *account_add_local(Account *account, Mailbox *parent, const char *raw_na
 
 /* --- what we changed ourselves: the tree says so before the next LIST --- */
 
+/* From before the server is asked for such a change until its answer was heard and applied: what a
+ * LIST says meanwhile is void, for nobody knows whether it was asked before or after. */
+void account_begin_change(Account *account);
+void account_end_change(Account *account);
+
 /* The raw name of what is to be called @file_name in @parent (NULL: the top). INVALID: no such name
  * can be; UNSUPPORTED: there can be no mailbox in there. (transfer full) */
 char *account_raw_name(Account *account, Mailbox *parent, const char *file_name, GError **error);

@@ -120,6 +120,7 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	else if (error == NULL && folder->kind == REQUEST_RENAME)
 		account_move_mailbox(account, folder->mailbox, folder->raw, folder->parent,
 				     folder->file_name);
+	account_end_change(account);
 	/* Whichever it is, the server's list says so. */
 	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_UNKNOWN_OUTCOME))
 		account_list(account, 0);
@@ -140,6 +141,7 @@ folder_send(Folder *folder)
 
 	if (folder->kind == REQUEST_RENAME)
 		request->target = g_strdup(folder->raw);
+	account_begin_change(folder->changes->account);
 	pool_submit(folder->changes->pool, request);
 }
 

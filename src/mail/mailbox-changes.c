@@ -323,8 +323,6 @@ mailbox_set_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name
 static void
 move_on(Mailbox *mailbox, guint32 uid, const MailboxMoment *asked)
 {
-	IndexMailbox row;
-
 	uidset_add(mailbox->ahead, uid, uid);
 	if (mailbox->syncing || (asked != NULL && asked->n_synced != mailbox->n_synced))
 		return;
@@ -333,8 +331,7 @@ move_on(Mailbox *mailbox, guint32 uid, const MailboxMoment *asked)
 		mailbox->state.uidnext++;
 		mailbox->state.count++;
 	}
-	row = mailbox_row(mailbox);
-	index_put_mailbox(mailbox->house->index, &row);
+	mailbox_store(mailbox);
 }
 
 static char *
@@ -460,7 +457,6 @@ static void
 account_for_dropped(Mailbox *mailbox, const GArray *uids)
 {
 	IndexBatch *batch = index_batch_new(mailbox->serial);
-	IndexMailbox row;
 
 	for (guint i = 0; i < uids->len; i++) {
 		guint32 uid = g_array_index(uids, guint32, i);
@@ -474,8 +470,7 @@ account_for_dropped(Mailbox *mailbox, const GArray *uids)
 	}
 	index_submit(mailbox->house->index, batch);
 	mailbox_touch(mailbox);
-	row = mailbox_row(mailbox);
-	index_put_mailbox(mailbox->house->index, &row);
+	mailbox_store(mailbox);
 }
 
 void

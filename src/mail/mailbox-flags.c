@@ -68,14 +68,11 @@ mailbox_moment(Mailbox *mailbox)
 static void
 go_back_to(Mailbox *mailbox, const MailboxMoment *asked)
 {
-	IndexMailbox row;
-
 	if (asked == NULL || asked->n_synced == mailbox->n_synced)
 		return;
 	mailbox->stale = TRUE;
 	mailbox->state.highestmodseq = MIN(mailbox->state.highestmodseq, asked->modseq);
-	row = mailbox_row(mailbox);
-	index_put_mailbox(mailbox->house->index, &row);
+	mailbox_store(mailbox);
 }
 
 void

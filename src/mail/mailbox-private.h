@@ -32,6 +32,7 @@ struct Mailbox {
 	MailboxState state;
 	guint attributes;
 	gboolean loaded, listed, syncing, again, tried;
+	gboolean gone;		      /* it has left the tree */
 	gint64 synced_at, sync_began; /* monotonic; 0 never */
 	gboolean stale;		      /* the server has told of a change since */
 	gboolean overtaken; /* we changed it under the SYNC that is under way: one more is to follow
@@ -92,8 +93,9 @@ const MessageEntry *mailbox_shown(const Mailbox *mailbox, guint32 uid);
 gboolean mailbox_add_message(Mailbox *mailbox, IndexBatch *batch, IndexMessage *row,
 			     const char *name);
 
-/* What the index keeps of this mailbox; borrows its strings. Under the lock. */
-IndexMailbox mailbox_row(const Mailbox *mailbox);
+/* Tells the index what it is to keep of this mailbox, unless that is gone: another one may have its
+ * name by now. Under the lock. */
+void mailbox_store(const Mailbox *mailbox);
 
 /* --- mailbox-keep.c: POP3, keep=yes. Not under the lock. --- */
 

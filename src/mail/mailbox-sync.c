@@ -19,7 +19,8 @@ typedef struct {
 /* One SYNC under way: its session's thread only. */
 typedef struct {
 	Mailbox *mailbox;
-	GArray *arrived; /* of Arrived */
+	const char *name; /* the mailbox's when this was asked: its own */
+	GArray *arrived;  /* of Arrived */
 	GString *text;
 	IndexBatch *batch;  /* flags and removals not yet handed to the index */
 	guint32 below;	    /* request's known.uidnext */
@@ -64,6 +65,16 @@ known_now(const Mailbox *mailbox)
 	return known;
 }
 
+/* It was renamed or removed since this was asked: another one may have the name by now. */
+static gboolean
+is_misdirected(const Sync *sync)
+{
+	Mailbox *mailbox = sync->mailbox;
+	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
+
+	return mailbox->gone || mailbox_raw_name(mailbox) != sync->name;
+}
+
 /* Whether what the server tells is about the listing that is here. The server is asked while the
  * index is still being loaded; its answer waits for that, on local disk. Where rows were lost the
  * answer is thrown away, and asked for again. */
@@ -72,13 +83,15 @@ is_founded(Sync *sync)
 {
 	Mailbox *mailbox = sync->mailbox;
 
+	sync->unfounded = sync->unfounded || is_misdirected(sync);
 	if (sync->assumed) {
 		sync->assumed = FALSE;
 		mailbox_load(mailbox);
 		g_rw_lock_reader_lock(&mailbox->lock);
 		sync->unfounded =
+			sync->unfounded ||
 			messages_count(mailbox->messages) - (guint)uidset_count(mailbox->ahead) !=
-			mailbox->state.count;
+				mailbox->state.count;
 		g_rw_lock_reader_unlock(&mailbox->lock);
 	}
 	return !sync->unfounded;
@@ -89,7 +102,8 @@ static void
 sync_submit(Mailbox *mailbox, const MailboxState *known, gboolean assumed)
 {
 	Sync *sync = g_new0(Sync, 1);
-	Request *request = request_new(REQUEST_SYNC, mailbox_raw_name(mailbox), &sync_events, sync);
+	const char *name = mailbox_raw_name(mailbox);
+	Request *request = request_new(REQUEST_SYNC, name, &sync_events, sync);
 	MailboxState anew = {.uidnext = 1};
 	guint64 told_modseq;
 
@@ -104,6 +118,7 @@ sync_submit(Mailbox *mailbox, const MailboxState *known, gboolean assumed)
 	if (anew.uidvalidity != 0)
 		known = &anew;
 	sync->mailbox = mailbox;
+	sync->name = name;
 	sync->delivered = uidset_new();
 	sync->arrived = g_array_new(FALSE, FALSE, sizeof(Arrived));
 	sync->text = g_string_new(NULL);
@@ -141,7 +156,8 @@ mailbox_refresh(Mailbox *mailbox, gint64 max_age_us)
 	if (mailbox->syncing) {
 		/* What is under way may have been answered before the news that brought us here. */
 		mailbox->again = mailbox->again || max_age_us == 0;
-	} else if (mailbox->synced_at == 0 || now - mailbox->synced_at >= max_age_us) {
+	} else if (!mailbox->gone &&
+		   (mailbox->synced_at == 0 || now - mailbox->synced_at >= max_age_us)) {
 		start = mailbox->syncing = TRUE;
 		mailbox->sync_began = now;
 		mailbox->tried = FALSE;
@@ -236,7 +252,6 @@ on_selected(gpointer user, const MailboxState *now)
 	Sync *sync = user;
 	Mailbox *mailbox = sync->mailbox;
 	guint32 old_serial, serial;
-	IndexMailbox row;
 
 	if (!is_founded(sync))
 		return;
@@ -261,8 +276,7 @@ on_selected(gpointer user, const MailboxState *now)
 	mailbox->version++;
 	if (old_serial != 0)
 		mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
-	row = mailbox_row(mailbox);
-	index_put_mailbox(mailbox->house->index, &row);
+	mailbox_store(mailbox);
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (old_serial != 0)
 		bodies_remove_serial(mailbox->house->bodies, old_serial);
@@ -565,7 +579,6 @@ static gboolean
 take_state(Sync *sync, const MailboxState *state)
 {
 	Mailbox *mailbox = sync->mailbox;
-	IndexMailbox row;
 
 	mailbox->state = *state;
 	mailbox->n_synced++;
@@ -580,10 +593,23 @@ take_state(Sync *sync, const MailboxState *state)
 	mailbox->known_at = mailbox->sync_began;
 	mailbox->stale = mailbox->again || mailbox->overtaken;
 	mailbox->failed_at = 0;
-	row = mailbox_row(mailbox);
-	index_put_mailbox(mailbox->house->index, &row);
+	mailbox_store(mailbox);
 	mailbox->due_at = mailbox->overtaken ? mailbox_pace(mailbox) : 0;
 	return mailbox->again || (mailbox->overtaken && mailbox->due_at <= mailbox->synced_at);
+}
+
+/* As above, of one that failed. Under the lock. */
+static gboolean
+take_failure(Mailbox *mailbox, const GError *error)
+{
+	gboolean first = !mailbox->tried;
+
+	mailbox->error = g_error_copy(error);
+	mailbox->failed_at = g_get_monotonic_time();
+	mailbox->tried = TRUE;
+	/* A line that was closed under us, as servers do after a long rest, deserves a second try.
+	 */
+	return first && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE);
 }
 
 static void
@@ -592,9 +618,10 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	Sync *sync = user;
 	Mailbox *mailbox = sync->mailbox;
 	MailboxState known;
-	gboolean start = FALSE, put_off;
+	gboolean start = FALSE, put_off, misdirected;
 
 	(void)is_founded(sync);
+	misdirected = is_misdirected(sync);
 	publish(sync);
 	if (error == NULL && !sync->unfounded)
 		remove_unheard(sync, state);
@@ -602,20 +629,14 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 	if (error == NULL && mailbox_list_kept(mailbox))
 		mailbox->house->news->listing(mailbox->house->user, mailbox);
 	g_rw_lock_writer_lock(&mailbox->lock);
-	g_clear_error(&mailbox->error);
-	if (error == NULL && (sync->holes || sync->unfounded)) {
-		start = TRUE;
-	} else if (error == NULL) {
+	if (!mailbox->gone)
+		g_clear_error(&mailbox->error);
+	if (misdirected || (error == NULL && (sync->holes || sync->unfounded)))
+		start = !mailbox->gone;
+	else if (error == NULL)
 		start = take_state(sync, state);
-	} else {
-		mailbox->error = g_error_copy(error);
-		mailbox->failed_at = g_get_monotonic_time();
-		/* A line that was closed under us, as servers do after a long rest, deserves a
-		 * second try. */
-		start = !mailbox->tried &&
-			g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_OFFLINE);
-		mailbox->tried = TRUE;
-	}
+	else
+		start = take_failure(mailbox, error);
 	mailbox->again = FALSE;
 	mailbox->syncing = start;
 	uidset_remove(mailbox->dropped, 1, G_MAXUINT32);

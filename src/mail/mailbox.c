@@ -106,11 +106,10 @@ mailbox_attributes(Mailbox *mailbox)
 	return mailbox->attributes;
 }
 
-/* What the index keeps of this mailbox. Under the lock. */
-IndexMailbox
-mailbox_row(const Mailbox *mailbox)
+void
+mailbox_store(const Mailbox *mailbox)
 {
-	return (IndexMailbox){
+	IndexMailbox row = {
 		.name = mailbox->raw_name,
 		.directory = mailbox->directory,
 		.messages = mailbox->serial,
@@ -120,19 +119,32 @@ mailbox_row(const Mailbox *mailbox)
 		.attributes = mailbox->attributes,
 		.prefix = mailbox->prefix,
 	};
+
+	if (!mailbox->gone)
+		index_put_mailbox(mailbox->house->index, &row);
+}
+
+void
+mailbox_set_gone(Mailbox *mailbox)
+{
+	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
+
+	mailbox->gone = TRUE;
+	g_clear_error(&mailbox->error);
+	mailbox->error = g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
+					     "the mailbox is there no more");
+	index_delete_mailbox(mailbox->house->index, mailbox->directory);
 }
 
 void
 mailbox_set_attributes(Mailbox *mailbox, guint attributes)
 {
 	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
-	IndexMailbox row;
 
 	if (mailbox->attributes == attributes)
 		return;
 	mailbox->attributes = attributes;
-	row = mailbox_row(mailbox);
-	index_put_mailbox(mailbox->house->index, &row);
+	mailbox_store(mailbox);
 }
 
 void
@@ -151,22 +163,18 @@ void
 mailbox_set_place(Mailbox *mailbox, const char *raw_name, const char *file_name, guint32 parent)
 {
 	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
-	IndexMailbox row;
 
 	mailbox_put_place(mailbox, raw_name, file_name, parent);
-	row = mailbox_row(mailbox);
-	index_put_mailbox(mailbox->house->index, &row);
+	mailbox_store(mailbox);
 }
 
 void
 mailbox_set_changed(Mailbox *mailbox, gint64 time)
 {
 	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
-	IndexMailbox row;
 
 	mailbox->changed = time;
-	row = mailbox_row(mailbox);
-	index_put_mailbox(mailbox->house->index, &row);
+	mailbox_store(mailbox);
 }
 
 /* --- telling those who wait

@@ -62,6 +62,8 @@ void mailbox_set_attributes(Mailbox *mailbox, guint attributes);
 /* It lies elsewhere now: the server has renamed it, or a mailbox above it. */
 void mailbox_set_place(Mailbox *mailbox, const char *raw_name, const char *file_name,
 		       guint32 parent);
+/* It leaves the tree, and the index for good: nothing is asked about it any more. */
+void mailbox_set_gone(Mailbox *mailbox);
 
 /* --- the listing --- */
 

@@ -100,7 +100,6 @@ def _():
         for part in range(2):
             with place.mount(server, *OPTIONS, url=server.url(), tls=False) as world.root:
                 if part:
-                    walk.model.loosen_names(given=True)
                     walk.check()
                 walk.run(STEPS // 2)
         place.forget()
@@ -122,7 +121,6 @@ def run_without(seed, without, steps=STEPS // 6):
         with place.mount(server, *OPTIONS, url=url, tls=False) as world.root:
             walk.run(steps, 50)
         # What unmounting does counts too.
-        model.loosen_names(given=True)
         with place.mount(server, *OPTIONS, url=url, tls=False) as world.root:
             walk.check()
         bare = bare_expunges(proxy.commands)

@@ -372,6 +372,16 @@ tell_news(FakeBackend *self)
 }
 
 static gboolean
+is_held(const FakeBackend *self, const FakeKnobs *knobs)
+{
+	const Request *request = g_queue_peek_head((GQueue *)&self->requests);
+
+	return knobs->hold_folders && self->answer != NULL &&
+	       (request->kind == REQUEST_CREATE || request->kind == REQUEST_DELETE ||
+		request->kind == REQUEST_RENAME);
+}
+
+static gboolean
 fake_receive(Backend *base, GError **error)
 {
 	FakeBackend *self = (FakeBackend *)base;
@@ -390,7 +400,8 @@ fake_receive(Backend *base, GError **error)
 		FakeKnobs knobs = *fake_server_lock(self->server);
 
 		g_mutex_unlock(&self->server->lock);
-		if (knobs.stall || knobs.mute || g_get_monotonic_time() < self->next_at)
+		if (knobs.stall || knobs.mute || is_held(self, &knobs) ||
+		    g_get_monotonic_time() < self->next_at)
 			break;
 		self->next_at = knobs.delay_us > 0 ? g_get_monotonic_time() + knobs.delay_us : 0;
 		if (!fake_step(self)) {
@@ -423,7 +434,7 @@ fake_tick(Backend *base, gint64 now, GError **error)
 		base->tells = TRUE;
 		return now;
 	}
-	if (base->under_way == 0 || knobs.mute)
+	if (base->under_way == 0 || knobs.mute || is_held(self, &knobs))
 		return now + 600 * G_USEC_PER_SEC;
 	if (!knobs.stall)
 		return MAX(now, self->next_at);

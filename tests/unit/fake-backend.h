@@ -26,6 +26,7 @@ void fake_server_mailbox(FakeServer *server, const char *name); /* separator '/'
 void fake_server_mailbox_full(FakeServer *server, const char *name, char separator,
 			      guint attributes, const char *prefix);
 void fake_server_remove_mailbox(FakeServer *server, const char *name);
+gboolean fake_server_has(FakeServer *server, const char *name);
 
 /* A message with the usual headers; no two have the same name. Returns its UID. */
 guint32 fake_server_add(FakeServer *server, const char *mailbox, const char *subject,
@@ -88,8 +89,9 @@ typedef struct {
 	gboolean no_copyuid; /* COPY, MOVE and APPEND do not tell the new UIDs */
 	gboolean no_uidplus; /* what is to be removed is marked and stays */
 	guint32 merged_uid;  /* APPEND stores nothing, and says it is this one; 0: it stores */
-	guint32 other_validity;		 /* what COPYUID says of the target; 0: the truth */
-	gboolean no_keywords;		 /* the mailboxes keep none */
+	guint32 other_validity; /* what COPYUID says of the target; 0: the truth */
+	gboolean no_keywords;	/* the mailboxes keep none */
+	gboolean hold_folders;	/* CREATE, DELETE and RENAME are done at once, and answered later */
 	guint64 quota_used, quota_limit; /* limit 0: no quota */
 	gboolean idle;	 /* lines made from now on tell of the mailbox they have selected */
 	gboolean notify; /* the same of all mailboxes, when they are asked to */

@@ -166,6 +166,14 @@ fake_server_mailbox(FakeServer *server, const char *name)
 	fake_server_mailbox_full(server, name, '/', 0, "");
 }
 
+gboolean
+fake_server_has(FakeServer *server, const char *name)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&server->lock);
+
+	return fake_find_mailbox(server, name) != NULL;
+}
+
 void
 fake_server_remove_mailbox(FakeServer *server, const char *name)
 {

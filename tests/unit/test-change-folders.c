@@ -180,6 +180,122 @@ test_a_listing_asked_before_a_rename_does_not_undo_it(Fixture *fixture, gconstpo
 	g_assert_null(account_mailbox_named(fixture->account, "Archive"));
 }
 
+/* Its only message was given a name. */
+static Mailbox *
+enter_with_a_given_name(Fixture *fixture)
+{
+	g_autoptr(GError) error = NULL;
+	Mailbox *mailbox;
+
+	fake_server_fill(fixture->server, "Archive", 1);
+	enter(fixture);
+	mailbox = listed(fixture, "Archive");
+	mailbox_set_name(mailbox, first_in(fixture, "Archive").serial, 1, "given.eml", &error);
+	g_assert_no_error(error);
+	return mailbox;
+}
+
+/* And is called so, now and in the next mount. */
+static void
+assert_given_name(Fixture *fixture, const char *name)
+{
+	for (guint i = 0; i < 2; i++) {
+		g_autofree char *names = NULL;
+
+		listed(fixture, name);
+		names = names_in(fixture, name);
+		g_assert_cmpstr(names, ==, "1:given.eml ");
+		leave(fixture);
+		enter(fixture);
+	}
+}
+
+/* The server renames at once, and says so later. */
+static void
+begin_rename(Fixture *fixture, Outcome *outcome)
+{
+	FAKE_SET(fixture->server, hold_folders, TRUE);
+	changes_rename_mailbox(fixture->changes, mailbox_called(fixture, "Archive"), NULL, "Old",
+			       on_outcome, outcome);
+	FAKE_WAIT(fake_server_has(fixture->server, "Old"));
+}
+
+static void
+end_rename(Fixture *fixture, Outcome *outcome)
+{
+	FAKE_SET(fixture->server, hold_folders, FALSE);
+	g_assert_cmpint(code_of(outcome), ==, -1);
+}
+
+static void
+test_a_listing_answered_during_a_rename_does_not_undo_it(Fixture *fixture, gconstpointer data)
+{
+	Outcome outcome = {0};
+	Mailbox *mailbox;
+
+	fixture->account_config.dir_time_us = 0;
+	mailbox = enter_with_a_given_name(fixture);
+	begin_rename(fixture, &outcome);
+	account_refresh_folders(fixture->account);
+	/* The other line does this after a LIST. */
+	listed(fixture, "INBOX");
+	end_rename(fixture, &outcome);
+	g_assert_true(mailbox_called(fixture, "Old") == mailbox);
+	assert_given_name(fixture, "Old");
+}
+
+static void
+test_a_listing_put_off_by_a_change_comes_after_it(Fixture *fixture, gconstpointer data)
+{
+	Outcome outcome = {0};
+
+	fixture->account_config.dir_time_us = 0;
+	enter_with_a_given_name(fixture);
+	begin_rename(fixture, &outcome);
+	fake_server_mailbox(fixture->server, "New");
+	account_refresh_folders(fixture->account);
+	end_rename(fixture, &outcome);
+	FAKE_WAIT(account_mailbox_named(fixture->account, "New") != NULL);
+}
+
+static void
+test_a_sync_asked_under_a_former_name_is_asked_again(Fixture *fixture, gconstpointer data)
+{
+	Outcome outcome = {0};
+	Mailbox *mailbox;
+
+	fixture->account_config.connections = 1;
+	mailbox = enter_with_a_given_name(fixture);
+	begin_rename(fixture, &outcome);
+	mailbox_refresh(mailbox, 0);
+	fake_server_mailbox(fixture->server, "Archive");
+	fake_server_fill(fixture->server, "Archive", 3);
+	end_rename(fixture, &outcome);
+	FAKE_WAIT(!is_syncing(mailbox));
+	assert_given_name(fixture, "Old");
+}
+
+static void
+test_what_is_gone_does_not_pass_for_what_is_made_anew(Fixture *fixture, gconstpointer data)
+{
+	Mailbox *gone, *anew;
+	guint32 directory;
+
+	enter(fixture);
+	gone = listed(fixture, "Archive");
+	g_assert_cmpint(remove_mailbox(fixture, "Archive", 0), ==, -1);
+	g_assert_cmpint(make(fixture, NULL, "Archive"), ==, -1);
+	anew = listed(fixture, "Archive");
+	directory = mailbox_directory(anew);
+	/* Somebody has it open, and touches it. */
+	mailbox_set_changed(gone, 4711);
+	mailbox_refresh(gone, 0);
+	FAKE_WAIT(!is_syncing(gone));
+	leave(fixture);
+	enter(fixture);
+	g_assert_cmpuint(mailbox_directory(mailbox_called(fixture, "Archive")), ==, directory);
+}
+
 #define ADD(path, func) g_test_add("/change-folders/" path, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -199,5 +315,13 @@ main(int argc, char **argv)
 	    test_a_renamed_mailbox_keeps_its_cache_and_those_below_it);
 	ADD("a-listing-asked-before-a-rename-does-not-undo-it",
 	    test_a_listing_asked_before_a_rename_does_not_undo_it);
+	ADD("a-listing-answered-during-a-rename-does-not-undo-it",
+	    test_a_listing_answered_during_a_rename_does_not_undo_it);
+	ADD("a-listing-put-off-by-a-change-comes-after-it",
+	    test_a_listing_put_off_by_a_change_comes_after_it);
+	ADD("a-sync-asked-under-a-former-name-is-asked-again",
+	    test_a_sync_asked_under_a_former_name_is_asked_again);
+	ADD("what-is-gone-does-not-pass-for-what-is-made-anew",
+	    test_what_is_gone_does_not_pass_for_what_is_made_anew);
 	return g_test_run();
 }
