@@ -112,6 +112,7 @@ account_tree_move(Account *account, Mailbox *mailbox, guint32 parent, const char
 	GPtrArray *siblings = account_children_of(account, parent);
 
 	g_hash_table_remove(account->by_raw, mailbox_raw_name(mailbox));
+	pool_doubt(account->pool, mailbox_raw_name(mailbox));
 	mailbox_set_place(mailbox, raw_name, file_name, parent);
 	g_hash_table_replace(account->by_raw, (char *)mailbox_raw_name(mailbox), mailbox);
 	if (old == siblings)
@@ -135,6 +136,7 @@ account_tree_remove(Account *account, Mailbox *mailbox)
 		g_ptr_array_remove(siblings, mailbox);
 	g_hash_table_remove(account->by_directory, serial_key(mailbox_directory(mailbox)));
 	g_hash_table_remove(account->by_raw, mailbox_raw_name(mailbox));
+	pool_doubt(account->pool, mailbox_raw_name(mailbox));
 	mailbox_set_gone(mailbox);
 }
 

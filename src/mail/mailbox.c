@@ -165,6 +165,8 @@ mailbox_set_place(Mailbox *mailbox, const char *raw_name, const char *file_name,
 	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
 
 	mailbox_put_place(mailbox, raw_name, file_name, parent);
+	/* What was told under the new name before nobody heard. */
+	mailbox->known_at = 0;
 	mailbox_store(mailbox);
 }
 

@@ -26,7 +26,7 @@ can_idle(const ImapBackend *self)
 gboolean
 imap_backend_pushes(const ImapBackend *self)
 {
-	return self->base.selected != NULL &&
+	return self->base.selected != NULL && !self->base.doubtful &&
 	       (can_idle(self) || self->base.notify == BACKEND_NOTIFY_ON);
 }
 

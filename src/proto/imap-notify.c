@@ -204,7 +204,8 @@ imap_task_start_status(ImapBackend *self, Request *request)
 	 * mailbox tells what this line sees of it (RFC 3501 6.3.10), which is the old one where it
 	 * was deleted and made anew: a sync that selects it anew tells more. */
 	for (guint i = 0; request->mailboxes[i] != NULL; i++) {
-		if (g_strcmp0(request->mailboxes[i], self->base.selected) == 0)
+		if (g_strcmp0(request->mailboxes[i], self->base.selected) == 0 &&
+		    !self->base.doubtful)
 			imap_backend_doubt_selection(self);
 		else
 			submit_status(self, task, request->mailboxes[i]);

@@ -113,7 +113,7 @@ imap_backend_is_selected(const ImapBackend *self, const Request *request)
 	guint32 wanted =
 		request->kind == REQUEST_SYNC ? request->known.uidvalidity : request->uidvalidity;
 
-	if (g_strcmp0(self->base.selected, request->mailbox) != 0)
+	if (g_strcmp0(self->base.selected, request->mailbox) != 0 || self->base.doubtful)
 		return FALSE;
 	if (writes(request) && !self->writable)
 		return FALSE;
@@ -149,6 +149,7 @@ open_mailbox(ImapBackend *self, ImapTask *task, guint step, const char *mailbox,
 	self->previous_changed = self->changed;
 	self->changed = FALSE;
 	self->base.selected = g_strdup(mailbox);
+	self->base.doubtful = FALSE;
 	self->writable = writable;
 	g_clear_pointer(&self->permanent_flags, g_free);
 	self->base.told = FALSE;

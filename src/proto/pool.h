@@ -91,6 +91,9 @@ void pool_submit(Pool *pool, Request *request);
 void pool_promote(Pool *pool, const char *mailbox, guint32 uid);
 /* The newest line takes REQUEST_PART. FALSE before the first login. */
 gboolean pool_parts(Pool *pool);
+/* No line has what is called @mailbox selected any more, as far as one can say: it was renamed or
+ * removed, and another one may come to its name. */
+void pool_doubt(Pool *pool, const char *mailbox);
 /* What is to be watched has changed: `watch` is asked soon. */
 void pool_look(Pool *pool);
 /* Since when the server tells of every change in @mailbox, monotonic µs; 1: whoever made the last

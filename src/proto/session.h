@@ -44,6 +44,7 @@ typedef struct {
 	gint64 notify_since;	/* monotonic µs: when it went on */
 	gboolean notify_wanted; /* the backend is to be told so */
 	guint probe;		/* the last one the backend was told of */
+	gboolean doubtful;	/* the backend is to be told so */
 } SessionView;
 SessionView *session_view(Session *session);
 guint session_number(const Session *session);

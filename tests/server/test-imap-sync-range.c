@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The range in which new messages are asked for. */
+/* The range in which new messages are asked for; and which mailbox that is about. */
 #include "imap-sync-dialog.h"
 
 /* "n:*" would bring the last known message again, which can cost the server more than all the rest.
@@ -52,11 +52,49 @@ test_new_ones_far_above_the_known_are_asked_for_too(void)
 	assert_sync(refused, &known_three, "selected 7\n" NEW("4") "done 7 5 60 4\n");
 }
 
+/* The one that was selected under that name has been renamed; the new one was never asked about, so
+ * that no numbering tells the two apart. */
+static void
+test_a_doubtful_selection_is_opened_anew(void)
+{
+	static Dialog dialog = {QRESYNC,
+				"<c EXAMINE \"INBOX\" (CONDSTORE)",
+				"<d UID FETCH 1:? *",
+				OPENED("1", "7", "4"),
+				MODSEQ("50"),
+				">c OK",
+				IS_NEW("1", "3"),
+				">d OK",
+				"<e EXAMINE \"INBOX\" (CONDSTORE)",
+				"<f UID FETCH 1:? *",
+				OPENED("1", "8", "2"),
+				MODSEQ("9"),
+				">e OK",
+				IS_NEW("1", "1"),
+				">f OK",
+				"!end",
+				NULL};
+	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
+	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
+
+	imap_client_must_login(client);
+	imap_client_run(client, sync_request(client, NULL));
+	g_assert_true(client->backend->told);
+	client->backend->doubtful = TRUE;
+	imap_client_run(client, sync_request(client, NULL));
+	g_assert_true(client->backend->told && !client->backend->doubtful);
+	imap_client_assert_log(client,
+			       "selected 7\n" NEW("3") "done 7 4 50 1\n"
+						       "selected 8\n" NEW("1") "done 8 2 9 1\n");
+}
+
 int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/imap-sync-range/new_ones_far_above_the_known_are_asked_for_too",
 			test_new_ones_far_above_the_known_are_asked_for_too);
+	g_test_add_func("/imap-sync-range/a_doubtful_selection_is_opened_anew",
+			test_a_doubtful_selection_is_opened_anew);
 	return g_test_run();
 }

@@ -248,10 +248,10 @@ fake_start(Backend *base, Request *request)
 					  ? uidset_count(request->uids)
 					  : 0;
 	if (request_kind_selects(request->kind) &&
-	    g_strcmp0(base->selected, request->mailbox) != 0) {
+	    (g_strcmp0(base->selected, request->mailbox) != 0 || base->doubtful)) {
 		g_free(base->selected);
 		base->selected = g_strdup(request->mailbox);
-		base->told = FALSE;
+		base->told = base->doubtful = FALSE;
 		server->counts.selects++;
 	}
 	g_mutex_unlock(&server->lock);

@@ -255,6 +255,25 @@ lines_of(Fixture *fixture)
 
 /* --- by IDLE --- */
 
+/* A is renamed, and another mailbox may get its name. */
+static void
+test_no_line_tells_of_what_has_got_a_former_name(Fixture *fixture, gconstpointer data)
+{
+	guint selects;
+
+	start(fixture);
+	sync_now(fixture, "A");
+	FAKE_WAIT(is_told(fixture, "A"));
+	selects = fake_server_counts(fixture->server).selects;
+	pool_doubt(fixture->pool, "B");
+	g_assert_true(is_told(fixture, "A"));
+	pool_doubt(fixture->pool, "A");
+	g_assert_false(is_told(fixture, "A"));
+	sync_now(fixture, "A");
+	FAKE_WAIT(is_told(fixture, "A"));
+	g_assert_cmpuint(fake_server_counts(fixture->server).selects, ==, selects + 1);
+}
+
 static void
 test_the_one_line_goes_back_to_inbox(Fixture *fixture, gconstpointer data)
 {
@@ -473,6 +492,8 @@ main(int argc, char **argv)
 #define TEST(sentence, connections, function)                                                      \
 	g_test_add("/pool-watch/" sentence, Fixture, GUINT_TO_POINTER(connections), setup,         \
 		   function, teardown)
+	TEST("no-line-tells-of-what-has-got-a-former-name", 1,
+	     test_no_line_tells_of_what_has_got_a_former_name);
 	TEST("the-one-line-goes-back-to-inbox", 1, test_the_one_line_goes_back_to_inbox);
 	TEST("each-mailbox-gets-a-line-while-there-are-some", 2,
 	     test_each_mailbox_gets_a_line_while_there_are_some);
