@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "mail/name.h"
+
 #define LOOK_US	   (10 * G_USEC_PER_SEC)
 #define LIST_US	   (1 * G_USEC_PER_SEC) /* between two listings, however often the server tells */
 #define USED_MAX   32			/* mailboxes that nothing was promised of */
@@ -26,13 +28,19 @@ on_changed(gpointer user, const char *raw_name)
 		mailbox_told(mailbox);
 }
 
+/* Dovecot tells its names in UTF-8 when nobody has asked (NOTIFY, 2.3). Where both can be meant
+ * both are looked at. */
 static void
 on_status(gpointer user, const char *raw_name, const MailboxStatus *status)
 {
+	g_autofree char *encoded = name_mutf7_of_utf8(raw_name);
 	Mailbox *mailbox = mailbox_by_raw(user, raw_name);
+	Mailbox *other = encoded != NULL ? mailbox_by_raw(user, encoded) : NULL;
 
 	if (mailbox != NULL)
 		mailbox_take_status(mailbox, status);
+	if (other != NULL)
+		mailbox_take_status(other, status);
 }
 
 static void

@@ -314,6 +314,17 @@ name_to_mutf7(const char *file_name, GError **error)
 	return g_steal_pointer(&encoded);
 }
 
+char *
+name_mutf7_of_utf8(const char *name)
+{
+	g_autofree char *encoded = NULL;
+
+	if (!g_utf8_validate(name, -1, NULL))
+		return NULL;
+	encoded = mutf7_encode(name, strlen(name));
+	return strcmp(encoded, name) != 0 ? g_steal_pointer(&encoded) : NULL;
+}
+
 /* --- messages: names v1 --- */
 
 void

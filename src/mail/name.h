@@ -30,6 +30,10 @@ char *name_from_mutf7(const char *component, gsize len);
  * has such a name is found by its file name, but none is made. (transfer full) */
 char *name_to_mutf7(const char *file_name, GError **error);
 
+/* The raw name of what a server calls @name in UTF-8, though it should not. NULL: it can mean
+ * nothing but the raw name @name. (transfer full) */
+char *name_mutf7_of_utf8(const char *name);
+
 /* What a message's name is made of; see name_for_message(). Raw header values may be NULL. */
 typedef struct {
 	const char *message_id, *date, *from, *subject; /* raw values, unfolded and trimmed */

@@ -285,7 +285,7 @@ count_event(FakeBackend *self, const Event *event)
 }
 
 static void
-tell_status(FakeBackend *self, const char *mailbox)
+tell_status(FakeBackend *self, const char *mailbox, const char *name)
 {
 	MailboxStatus status;
 
@@ -293,7 +293,7 @@ tell_status(FakeBackend *self, const char *mailbox)
 	fake_status(self->server, mailbox, &status);
 	g_mutex_unlock(&self->server->lock);
 	if (self->news->status != NULL)
-		self->news->status(self->user, mailbox, &status);
+		self->news->status(self->user, name, &status);
 }
 
 static void
@@ -303,7 +303,7 @@ tell_statuses(FakeBackend *self, const Request *request)
 		g_mutex_lock(&self->server->lock);
 		self->server->counts.statuses++;
 		g_mutex_unlock(&self->server->lock);
-		tell_status(self, request->mailboxes[i]);
+		tell_status(self, request->mailboxes[i], request->mailboxes[i]);
 	}
 }
 
@@ -348,7 +348,7 @@ tell_news(FakeBackend *self)
 {
 	FakeServer *server = self->server;
 	g_autoptr(GPtrArray) noticed = NULL;
-	const char *alert = NULL;
+	const char *alert = NULL, *told_name;
 	gboolean changed, folders;
 
 	g_mutex_lock(&server->lock);
@@ -356,6 +356,7 @@ tell_news(FakeBackend *self)
 	self->noticed = g_ptr_array_new_with_free_func(g_free);
 	folders = self->folders;
 	self->folders = FALSE;
+	told_name = server->knobs.told_name;
 	changed = self->changed;
 	if (self->alerted)
 		alert = server->alert;
@@ -364,7 +365,8 @@ tell_news(FakeBackend *self)
 	if (changed)
 		self->news->changed(self->user, self->base.selected);
 	for (guint i = 0; i < noticed->len; i++)
-		tell_status(self, noticed->pdata[i]);
+		tell_status(self, noticed->pdata[i],
+			    told_name != NULL ? told_name : noticed->pdata[i]);
 	if (folders)
 		self->news->folders(self->user);
 	if (alert != NULL)

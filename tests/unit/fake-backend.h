@@ -93,9 +93,11 @@ typedef struct {
 	gboolean no_keywords;	/* the mailboxes keep none */
 	gboolean hold_folders;	/* CREATE, DELETE and RENAME are done at once, and answered later */
 	guint64 quota_used, quota_limit; /* limit 0: no quota */
-	gboolean idle;	 /* lines made from now on tell of the mailbox they have selected */
-	gboolean notify; /* the same of all mailboxes, when they are asked to */
-	gboolean deaf;	 /* no sign of life is given when a line is probed */
+	gboolean idle;	       /* lines made from now on tell of the mailbox they have selected */
+	gboolean notify;       /* the same of all mailboxes, when they are asked to */
+	const char *told_name; /* what is told unasked is told of a mailbox of this name; NULL: its
+				  own */
+	gboolean deaf;	       /* no sign of life is given when a line is probed */
 } FakeKnobs;
 
 FakeKnobs *fake_server_lock(FakeServer *server);

@@ -142,6 +142,31 @@ test_what_is_told_of_is_kept_right_by_itself(Fixture *fixture, gconstpointer dat
 		  mailbox_promise(mailbox_of(fixture, "Sent")));
 }
 
+static void
+test_what_is_told_of_by_its_name_in_utf8_is_heard(Fixture *fixture, gconstpointer data)
+{
+	static const struct {
+		const char *raw, *utf8;
+	} names[] = {{"Gr&APYA3w-e/x&-y", "Größe/x&y"}, {"a&--b", "a&-b"}};
+
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++)
+		fake_server_mailbox_full(fixture->server, names[i].raw, 0, MAILBOX_PERSONAL, "");
+	start(fixture, 1, DIR_TIME_US);
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+		Mailbox *mailbox = account_mailbox_named(fixture->account, names[i].raw);
+		MailboxView view;
+
+		mailbox_refresh(mailbox, mailbox_max_age(mailbox, DIR_TIME_US));
+		look(fixture, "INBOX"); /* the line has it selected */
+		FAKE_WAIT(mailbox_promise(mailbox));
+		FAKE_SET(fixture->server, told_name, names[i].utf8);
+		fake_server_add(fixture->server, names[i].raw, "fresh", "text");
+		fake_server_notify(fixture->server, names[i].raw);
+		FAKE_WAIT((mailbox_view(mailbox, &view), view.count == 1));
+		FAKE_SET(fixture->server, told_name, NULL);
+	}
+}
+
 /* What is under way is over. */
 static guint
 settled_syncs(Fixture *fixture)
@@ -263,6 +288,8 @@ main(int argc, char **argv)
 	g_test_add("/account-watch/" sentence, Fixture, NULL, setup, function, teardown)
 	TEST("what-is-told-of-is-kept-right-by-itself",
 	     test_what_is_told_of_is_kept_right_by_itself);
+	TEST("what-is-told-of-by-its-name-in-utf8-is-heard",
+	     test_what_is_told_of_by_its_name_in_utf8_is_heard);
 	TEST("numbers-that-are-known-ask-for-nothing", test_numbers_that_are_known_ask_for_nothing);
 	TEST("what-nobody-has-looked-at-is-not-listed",
 	     test_what_nobody_has_looked_at_is_not_listed);

@@ -379,6 +379,17 @@ long_component(guint kind, guint n)
 }
 
 static void
+test_a_name_told_in_utf8_is_put_into_modified_utf7(void)
+{
+	g_autofree char *both = name_mutf7_of_utf8("Gr\xc3\xb6\xc3\x9f"
+						   "e/x&y");
+
+	g_assert_cmpstr(both, ==, "Gr&APYA3w-e/x&-y");
+	g_assert_null(name_mutf7_of_utf8("INBOX/Lists"));
+	g_assert_null(name_mutf7_of_utf8("\xff"));
+}
+
+static void
 test_long_names_are_cut_at_a_character_and_stay_distinct(void)
 {
 	g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
@@ -671,6 +682,8 @@ int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/name/a-name-told-in-utf8-is-put-into-modified-utf7",
+			test_a_name_told_in_utf8_is_put_into_modified_utf7);
 	g_test_add_func("/name/every-row-of-names-v1-comes-out",
 			test_every_row_of_names_v1_comes_out);
 	g_test_add_func("/name/a-pop3-message-has-the-time-of-its-topmost-received",
