@@ -325,9 +325,19 @@ gboolean imap_backend_is_changing(const ImapBackend *self);
 /* READ-ONLY, PERMANENTFLAGS and untagged COPYUID. @opening: of the mailbox that is being selected.
  */
 void imap_change_take_code(ImapBackend *self, const char *code, gboolean opening);
+
+/* imap-change-check.c
+ * ---------------------------------------------------------------------------------------------------
+ */
+
 /* What makes a request that changes impossible, before anything is sent: a read-only mount, text
  * that cannot be sent. */
 gboolean imap_change_check(const ImapBackend *self, const Request *request, GError **error);
+/* The same, when its mailbox is selected: this may not be changed, or cannot keep a flag. */
+gboolean imap_change_check_selected(const ImapBackend *self, const Request *request,
+				    GError **error);
+gboolean imap_change_can_mark(const ImapBackend *self, GError **error); /* \Deleted */
+gboolean imap_change_moves(const ImapBackend *self); /* MOVE is offered, and meant */
 
 /* imap-append.c
  * ---------------------------------------------------------------------------------------------------
