@@ -231,14 +231,15 @@ take_given_name(Mailbox *mailbox, const MessageInfo *info)
 }
 
 gboolean
-mailbox_add_message(Mailbox *mailbox, IndexBatch *batch, IndexMessage *row, const char *name)
+mailbox_add_message(Mailbox *mailbox, IndexBatch *batch, IndexMessage *row, const char *chosen,
+		    const char *name)
 {
 	g_autofree char *given = NULL;
 	const MessageEntry *entry, *holder;
 
 	if (messages_get(mailbox->messages, row->info.uid) != NULL)
 		return FALSE;
-	given = take_given_name(mailbox, &row->info);
+	given = chosen != NULL ? g_strdup(chosen) : take_given_name(mailbox, &row->info);
 	/* One that is marked and hidden needs its name no more. */
 	holder = *name != '\0' ? messages_find(mailbox->messages, name, strlen(name)) : NULL;
 	if (given != NULL)
@@ -361,9 +362,7 @@ adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *o
 	if (entry == NULL && uid >= mailbox->state.uidnext) {
 		IndexMessage fresh = *row;
 
-		if (stem != NULL)
-			make_room(mailbox, batch, stem);
-		if (mailbox_add_message(mailbox, batch, &fresh, stem != NULL ? stem : otherwise))
+		if (mailbox_add_message(mailbox, batch, &fresh, stem, otherwise))
 			move_on(mailbox, uid, asked);
 	} else if (entry != NULL && stem != NULL &&
 		   !messages_set_name(mailbox->messages, uid, stem)) {

@@ -140,7 +140,7 @@ list_by_header(Mailbox *mailbox, IndexMessage *row, const char *text, gsize len)
 		       : name_for_message(row->info.date, row->info.uid, &headers);
 	name_headers_clear(&headers);
 	g_rw_lock_writer_lock(&mailbox->lock);
-	mailbox_add_message(mailbox, batch, row, name);
+	mailbox_add_message(mailbox, batch, row, NULL, name);
 	messages_set_exact(mailbox->messages, row->info.uid, row->info.size, row->crc);
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	index_submit(mailbox->house->index, batch);

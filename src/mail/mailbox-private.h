@@ -88,10 +88,11 @@ void mailbox_changes_reset(Mailbox *mailbox);
 void mailbox_changes_forget(Mailbox *mailbox, guint32 uid);
 /* It is here, and not hidden. Under the lock. */
 const MessageEntry *mailbox_shown(const Mailbox *mailbox, guint32 uid);
-/* Puts a message into the listing and @batch, under the name that was given for it, else @name
- * (without ".eml"). FALSE: it was there. Under the lock. */
+/* Puts a message into the listing and @batch, under the name @chosen for it (NULL: none), else the
+ * one that was given in advance, else @name (all without ".eml"). FALSE: it was there. Under the
+ * lock. */
 gboolean mailbox_add_message(Mailbox *mailbox, IndexBatch *batch, IndexMessage *row,
-			     const char *name);
+			     const char *chosen, const char *name);
 
 /* Tells the index what it is to keep of this mailbox, unless that is gone: another one may have its
  * name by now. Under the lock. */

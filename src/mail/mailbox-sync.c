@@ -209,7 +209,7 @@ publish(Sync *sync)
 				row.info.header = sync->text->str + arrived->header;
 			if (uidset_contains(mailbox->dropped, row.info.uid))
 				continue;
-			if (mailbox_add_message(mailbox, batch, &row,
+			if (mailbox_add_message(mailbox, batch, &row, NULL,
 						sync->text->str + arrived->name))
 				sync->changed = TRUE;
 			else if (!uidset_contains(mailbox->flagged, row.info.uid) &&

@@ -122,6 +122,25 @@ test_an_expected_message_gets_its_name_by_id_and_size(Fixture *fixture, gconstpo
 	g_assert_false(mailbox_find(fixture->mailbox, "other.eml", &(MessageView){0}));
 }
 
+/* A move is said to be done, and its message never comes. Later a program copies the same. */
+static void
+test_a_name_that_is_chosen_comes_before_one_that_was_expected(Fixture *fixture, gconstpointer data)
+{
+	static const char raw[] = "Message-ID: <a@b>\r\nSubject: s\r\n\r\nbody\r\n";
+	MessageInfo info = {.size = sizeof raw - 1, .date = 1795243092, .keywords = ""};
+
+	refresh(fixture);
+	mailbox_expect(fixture->mailbox, "<a@b>", sizeof raw - 1, "expected.eml");
+	info.uid = fake_server_add_raw(fixture->server, "INBOX", raw, info.date);
+	info.header = raw;
+	info.header_len = sizeof raw - 1;
+	g_assert_true(mailbox_adopt(fixture->mailbox, view_of(fixture).uidvalidity, &info, FALSE, 0,
+				    "chosen.eml"));
+	refresh(fixture);
+	assert_mirrors(fixture);
+	assert_name(fixture, info.uid, "chosen.eml");
+}
+
 static void
 test_a_given_name_is_taken_over(Fixture *fixture, gconstpointer data)
 {
@@ -464,6 +483,8 @@ main(int argc, char **argv)
 	    test_a_name_for_a_mailbox_never_listed_is_kept_for_later);
 	ADD("an-expected-message-gets-its-name-by-id-and-size", NULL,
 	    test_an_expected_message_gets_its_name_by_id_and_size);
+	ADD("a-name-that-is-chosen-comes-before-one-that-was-expected", NULL,
+	    test_a_name_that_is_chosen_comes_before_one_that_was_expected);
 	ADD("a-given-name-is-taken-over", NULL, test_a_given_name_is_taken_over);
 	ADD("what-we-dropped-does-not-come-back-with-an-old-answer", NULL,
 	    test_what_we_dropped_does_not_come_back_with_an_old_answer);
