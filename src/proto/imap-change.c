@@ -445,6 +445,13 @@ move_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command, gu
 			fail(task, g_steal_pointer(&error));
 		return;
 	}
+	/* OK, and nothing has gone or come: it was not there. Taken for a move whose COPYUID is
+	 * missing, it would be looked for in vain. */
+	if (tagged->status == IMAP_STATUS_OK && change->by_uid && !touched &&
+	    !imap_code_is(tagged->code, "COPYUID")) {
+		self->changed = TRUE;
+		return;
+	}
 	if (copy_completed(self, task, command, part, tagged))
 		tell_gone(self, task, part->uids, self->expunges);
 	else if (touched && task->error != NULL)

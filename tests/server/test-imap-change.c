@@ -147,6 +147,15 @@ test_move_tells_where_to_and_what_left(void)
 		"!end",
 		NULL};
 
+	/* Somebody else was faster. */
+	static Dialog nothing = {IMAP_PEER_LOGIN(" MOVE UIDPLUS"),
+				 IMAP_PEER_SELECTED,
+				 "=m3 UID MOVE 1:3,5 \"Away\"",
+				 ">m3 OK done",
+				 "!end",
+				 NULL};
+
+	imap_assert_change(nothing, REQUEST_MOVE, "1:3,5", "Away", "done\n");
 	imap_assert_change(counted, REQUEST_MOVE, "1:3,5", "Away",
 			   "copied 1:3,5 to 14 7:10\nvanished 1:3,5\ndone\n");
 	imap_assert_change(fewer, REQUEST_MOVE, "1:3,5", "Away",
