@@ -97,8 +97,8 @@ test_nothing_is_removed_while_offline(Fixture *fixture, gconstpointer data)
 	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_OFFLINE);
 	fake_server_drop_lines(fixture->server);
 	/* A line that nobody needs is not missed. */
-	pool_retry(account_pool(fixture->account));
-	FAKE_WAIT(fake_health(account_pool(fixture->account)) == POOL_OFFLINE);
+	FAKE_WAIT((pool_retry(account_pool(fixture->account)),
+		   fake_health(account_pool(fixture->account)) == POOL_OFFLINE));
 	g_assert_cmpint(rm(fixture, "INBOX", 1), ==, MAILFS_ERROR_OFFLINE);
 	g_assert_cmpuint(count_in(fixture, "INBOX"), ==, 1);
 }
