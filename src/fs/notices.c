@@ -138,10 +138,11 @@ notices_let_go(Notices *notices, guint64 ino)
 
 	if (--held->holders > 0)
 		return;
+	if (!g_queue_is_empty(&held->kept))
+		g_cond_signal(&notices->wake);
 	while ((notice = g_queue_pop_head(&held->kept)) != NULL)
 		g_queue_push_tail(&notices->ready, notice);
 	g_hash_table_remove(notices->held, &ino);
-	g_cond_signal(&notices->wake);
 }
 
 void
