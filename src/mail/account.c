@@ -74,8 +74,10 @@ on_scan_fetched(gpointer user, guint32 serial, guint32 uid, guint64 size, guint3
 {
 	Mailbox *mailbox = account_mailbox_of(user, serial);
 
-	if (mailbox != NULL)
-		mailbox_fetched(mailbox, serial, uid, size, crc);
+	if (mailbox == NULL)
+		return;
+	mailbox_fetched(mailbox, serial, uid, size, crc);
+	mailbox_read_ahead(mailbox, serial, uid);
 }
 
 static void

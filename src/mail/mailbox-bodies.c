@@ -297,6 +297,42 @@ mailbox_fetched(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size, gui
 		mailbox->house->news->changed(mailbox->house->user, mailbox, serial, uid);
 }
 
+/* Ends @came. Who has waited for a body has it by now. Under the reader lock. */
+static guint
+steal_unopened(Mailbox *mailbox, MailboxCame *came, guint32 *uids_out)
+{
+	guint n = 0;
+
+	for (guint i = 0; i < came->n && came->serial == mailbox->serial; i++) {
+		const MessageEntry *entry = messages_get(mailbox->messages, came->uids[i]);
+
+		if (entry != NULL && !entry->opened)
+			uids_out[n++] = entry->uid;
+	}
+	came->n = 0;
+	return n;
+}
+
+void
+mailbox_read_ahead(Mailbox *mailbox, guint32 serial, guint32 uid)
+{
+	guint32 uids[MAILBOX_CAME_MAX];
+	MailboxCame *came = &mailbox->came;
+	guint32 of;
+	guint n = 0;
+
+	g_rw_lock_writer_lock(&mailbox->lock);
+	of = came->serial;
+	if (uid == 0 || of != serial || came->n == MAILBOX_CAME_MAX)
+		n = steal_unopened(mailbox, came, uids);
+	came->serial = serial;
+	if (uid != 0)
+		came->uids[came->n++] = uid;
+	g_rw_lock_writer_unlock(&mailbox->lock);
+	if (n > 0)
+		mailbox->house->news->wanted(mailbox->house->user, mailbox, of, uids, n);
+}
+
 /* --- headers
  * ------------------------------------------------------------------------------------------- */
 

@@ -13,6 +13,15 @@ typedef struct {
 	gint64 when; /* monotonic */
 } MailboxFormer;
 
+#define MAILBOX_CAME_MAX 16
+
+/* Bodies that came and were not told of as wanted yet. */
+typedef struct {
+	guint32 serial;
+	guint n;
+	guint32 uids[MAILBOX_CAME_MAX];
+} MailboxCame;
+
 struct Mailbox {
 	const MailboxHouse *house;
 	/* Where it lies changes with a RENAME; readers take no lock, old texts stay as long as the
@@ -57,6 +66,7 @@ struct Mailbox {
 	IndexBatch *exact; /* bodies fetched of `serial` that the index was not told of yet; NULL:
 			      none */
 	guint n_exact;
+	MailboxCame came;
 
 	/* What we changed ourselves; UIDs of `serial`. */
 	GPtrArray *texts; /* all raw and file names it ever had, owned */

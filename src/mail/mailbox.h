@@ -270,5 +270,8 @@ void mailbox_search(Mailbox *mailbox, GPtrArray *terms, MailboxFound done, gpoin
 
 /* Scan's news: a body was fetched whole. */
 void mailbox_fetched(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size, guint32 crc);
+/* After mailbox_fetched() for a body that was fetched for readers: told of as wanted in bunches,
+ * unless it is opened before that. @uid 0: no more comes for now. */
+void mailbox_read_ahead(Mailbox *mailbox, guint32 serial, guint32 uid);
 
 G_END_DECLS
