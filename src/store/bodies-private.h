@@ -16,7 +16,7 @@ struct Bodies {
 	UtilFd root; /* bodies/ */
 	UtilFd generation;
 	guint64 max_bytes;
-	guint64 token; /* tells this process's temporary names from left-over ones */
+	char *coming; /* folder in the generation's: of what is being written, by this process */
 	GThread *evictor;
 	BodyProofs *proofs;
 	int stop; /* atomic */
@@ -27,7 +27,7 @@ struct Bodies {
 	GHashTable *changed; /* of Changed: what changed while the evictor counts; else NULL */
 	guint64 total;
 	guint64 damaged;
-	guint64 names;	  /* numbers temporary names */
+	guint64 names;	  /* numbers what is written, and what is put aside */
 	gboolean recount; /* folders were put aside: `total` is to be counted anew */
 	guint64 asked;	  /* calls for room on a full disk */
 	guint64 answered; /* those up to here are served */

@@ -23,6 +23,7 @@
 #define DEPTH_MAX      16		    /* of foreign folders to be deleted */
 #define TOUCH_SECONDS  3600
 #define PIECE	       (128 * 1024)
+#define COMING	       ".coming-" /* and what tells this process from others */
 
 /* One file as the evictor counted it. */
 typedef struct {
@@ -289,8 +290,7 @@ bodies_remove_serial(Bodies *bodies, guint32 serial)
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
 	g_autofree char *name = g_strdup_printf("%u", serial);
 	g_autofree char *aside =
-		g_strdup_printf(".over-%016" G_GINT64_MODIFIER "x-%" G_GUINT64_FORMAT,
-				bodies->token, ++bodies->names);
+		g_strdup_printf(".over-%s-%" G_GUINT64_FORMAT, bodies->coming, ++bodies->names);
 
 	if (renameat(bodies->generation, name, bodies->generation, aside) != 0)
 		return;
@@ -389,15 +389,12 @@ parse_number(const char *name, guint32 *number_out)
 static void
 count_serial(Bodies *bodies, guint32 serial, DIR *folder, GArray *counted)
 {
-	g_autofree char *ours = g_strdup_printf(".%016" G_GINT64_MODIFIER "x-", bodies->token);
 	const char *name;
 	guint32 uid;
 
 	while ((name = next_name(bodies, folder)) != NULL) {
 		struct stat status;
 
-		if (g_str_has_prefix(name, ours))
-			continue;
 		if (fstatat(dirfd(folder), name, &status, AT_SYMLINK_NOFOLLOW) != 0)
 			continue;
 		if (parse_number(name, &uid) && S_ISREG(status.st_mode)) {
@@ -428,7 +425,7 @@ count_files(Bodies *bodies)
 		if (folder != NULL) {
 			count_serial(bodies, serial, folder, counted);
 			closedir(folder);
-			/* Refused when a writer is at work in it. */
+			/* Refused when a body has come meanwhile. */
 			if (counted->len == before)
 				unlinkat(dirfd(generation), name, AT_REMOVEDIR);
 		} else if (name[0] != '.' && (!ours || errno == ENOTDIR || errno == ELOOP)) {
@@ -513,6 +510,7 @@ sweep(Bodies *bodies)
 	bodies->recount = FALSE;
 	g_mutex_unlock(&bodies->lock);
 	delete_others(bodies, bodies->generation, ".over-", NULL);
+	delete_others(bodies, bodies->generation, COMING, bodies->coming);
 	g_mutex_lock(&bodies->lock);
 	bodies->changed = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 	g_mutex_unlock(&bodies->lock);
@@ -560,12 +558,15 @@ evictor_main(gpointer user)
 static void
 bodies_free(Bodies *bodies)
 {
+	if (bodies->generation >= 0)
+		unlinkat(bodies->generation, bodies->coming, AT_REMOVEDIR);
 	util_close_fd(&bodies->root);
 	util_close_fd(&bodies->generation);
 	g_mutex_clear(&bodies->lock);
 	g_cond_clear(&bodies->wake);
 	g_cond_clear(&bodies->swept);
 	body_proofs_free(bodies->proofs);
+	g_free(bodies->coming);
 	g_free(bodies->path);
 	g_free(bodies);
 }
@@ -574,6 +575,7 @@ Bodies *
 bodies_open(const char *directory, const char *generation, guint64 max_bytes, GError **error)
 {
 	Bodies *bodies = g_new0(Bodies, 1);
+	guint64 token;
 
 	bodies->path = g_build_filename(directory, "bodies", generation, NULL);
 	bodies->max_bytes = max_bytes;
@@ -581,8 +583,9 @@ bodies_open(const char *directory, const char *generation, guint64 max_bytes, GE
 	g_mutex_init(&bodies->lock);
 	g_cond_init(&bodies->wake);
 	g_cond_init(&bodies->swept);
-	if (getrandom(&bodies->token, sizeof bodies->token, 0) != sizeof bodies->token)
-		bodies->token = (guint64)g_get_real_time();
+	if (getrandom(&token, sizeof token, 0) != sizeof token)
+		token = (guint64)g_get_real_time();
+	bodies->coming = g_strdup_printf(COMING "%016" G_GINT64_MODIFIER "x", token);
 	if (!claim_folders(bodies->path, &bodies->root, &bodies->generation)) {
 		bodies_set_error(error, errno, bodies->path);
 		bodies_free(bodies);

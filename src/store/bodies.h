@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Bodies: fetched messages as files, one each, under bodies/<generation>/<serial>/<uid>. Written to
- * a temporary name (O_EXCL, 0600), renamed when whole, so that a name always means a whole body. A
- * checksum (CRC-32, kept by the caller in the index) is checked the first time a file is opened in
- * a mount: bit rot, truncation or a swapped file is noticed, the file removed, and the caller told
- * to fetch again. Least recently used go first when the total passes the bound; a file that is open
- * stays readable. Thread-safe; blocks on local disk only. */
+ * a temporary name (O_EXCL, 0600) in a folder beside those, renamed when whole, so that a name
+ * always means a whole body. A checksum (CRC-32, kept by the caller in the index) is checked the
+ * first time a file is opened in a mount: bit rot, truncation or a swapped file is noticed, the
+ * file removed, and the caller told to fetch again. Least recently used go first when the total
+ * passes the bound; a file that is open stays readable. Thread-safe; blocks on local disk only. */
 #pragma once
 
 #include <glib.h>

@@ -199,16 +199,22 @@ parts_asked(Fixture *fixture)
 	return fake_server_counts(fixture->server).requests[REQUEST_PART];
 }
 
-/* The folder of the serial holds this many files, temporary ones too. */
+/* The cache holds this many files, temporary ones too. */
 static guint
 files_left(Fixture *fixture)
 {
-	g_autofree char *path = g_strdup_printf("%s/bodies/gen/%u", fixture->directory, SERIAL);
-	g_autoptr(GDir) folder = g_dir_open(path, 0, NULL);
+	g_autofree char *path = g_build_filename(fixture->directory, "bodies", "gen", NULL);
+	g_autoptr(GDir) generation = g_dir_open(path, 0, NULL);
+	const char *name;
 	guint n = 0;
 
-	while (folder != NULL && g_dir_read_name(folder) != NULL)
-		n++;
+	while (generation != NULL && (name = g_dir_read_name(generation)) != NULL) {
+		g_autofree char *inside = g_build_filename(path, name, NULL);
+		g_autoptr(GDir) folder = g_dir_open(inside, 0, NULL);
+
+		while (folder != NULL && g_dir_read_name(folder) != NULL)
+			n++;
+	}
 	return n;
 }
 
