@@ -34,10 +34,13 @@ fingerprint(guint64 address, const struct stat *status, guint32 crc)
 	return print != 0 ? print : 1;
 }
 
+/* Those of neighbours are neighbours: a scan touches few pages. */
 static guint64 *
 bucket_of(BodyProofs *proofs, guint64 address)
 {
-	return proofs->prints + mix(mix(1, address), 0) % BUCKETS * BUCKET_SIZE;
+	guint64 begin = mix(mix(1, address >> 32), 0);
+
+	return proofs->prints + (begin + (guint32)address) % BUCKETS * BUCKET_SIZE;
 }
 
 gboolean
