@@ -22,7 +22,7 @@ typedef struct {
 	Mailbox *mailbox;
 
 	GMutex lock; /* guards all below */
-	GString *gone, *changed, *renumbered;
+	GString *gone, *changed, *renumbered, *wanted;
 	guint listings;
 } Fixture;
 
@@ -65,6 +65,11 @@ on_renumbered(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_s
 static inline void
 on_wanted(gpointer user, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n)
 {
+	Fixture *fixture = user;
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fixture->lock);
+
+	for (guint i = 0; i < n; i++)
+		g_string_append_printf(fixture->wanted, "%u ", uids[i]);
 }
 
 static const MailboxNews news = {.listing = on_listing,
@@ -149,6 +154,7 @@ setup(Fixture *fixture, gconstpointer data)
 	fixture->gone = g_string_new(NULL);
 	fixture->changed = g_string_new(NULL);
 	fixture->renumbered = g_string_new(NULL);
+	fixture->wanted = g_string_new(NULL);
 	fixture->names_uid = g_strcmp0(data, "uid") == 0;
 	fixture->server = fake_server_new();
 	fake_server_mailbox(fixture->server, "INBOX");
@@ -165,6 +171,7 @@ teardown(Fixture *fixture, gconstpointer data)
 	g_string_free(fixture->gone, TRUE);
 	g_string_free(fixture->changed, TRUE);
 	g_string_free(fixture->renumbered, TRUE);
+	g_string_free(fixture->wanted, TRUE);
 	g_mutex_clear(&fixture->lock);
 }
 

@@ -102,6 +102,41 @@ test_a_mailbox_read_in_order_is_fetched_ahead_and_once(Fixture *fixture, gconstp
 	g_assert_cmpuint(requests, <, 40);
 }
 
+/* What is told of as wanted when these have come, and then @serial's 0. */
+static char *
+wanted_after(Fixture *fixture, guint32 first, guint32 last, guint32 serial)
+{
+	guint32 ours = view_of(fixture).messages;
+
+	g_string_truncate(fixture->wanted, 0);
+	for (guint32 uid = first; uid <= last; uid++)
+		mailbox_read_ahead(fixture->mailbox, ours, uid);
+	if (serial != 0)
+		mailbox_read_ahead(fixture->mailbox, serial, 0);
+	return g_strdup(fixture->wanted->str);
+}
+
+static void
+test_what_came_ahead_is_told_in_bunches_but_for_what_was_opened(Fixture *fixture,
+								gconstpointer data)
+{
+	guint32 serial;
+	g_autofree char *few = NULL, *bunch = NULL, *rest = NULL, *old = NULL;
+
+	fake_server_fill(fixture->server, "INBOX", 40);
+	refresh(fixture);
+	serial = view_of(fixture).messages;
+	few = wanted_after(fixture, 1, 16, 0);
+	g_assert_cmpstr(few, ==, "");
+	g_assert_true(mailbox_first_open(fixture->mailbox, serial, 2));
+	bunch = wanted_after(fixture, 17, 17, 0);
+	g_assert_cmpstr(bunch, ==, "1 3 4 5 6 7 8 9 10 11 12 13 14 15 16 ");
+	rest = wanted_after(fixture, 18, 19, serial);
+	g_assert_cmpstr(rest, ==, "17 18 19 ");
+	old = wanted_after(fixture, 50, 51, serial + 1);
+	g_assert_cmpstr(old, ==, "");
+}
+
 /* --- big ones --- */
 
 typedef struct {
@@ -295,6 +330,8 @@ main(int argc, char **argv)
 	     test_who_reads_big_ones_in_order_gets_them_whole);
 	TEST("a-mailbox-read-in-order-is-fetched-ahead-and-once",
 	     test_a_mailbox_read_in_order_is_fetched_ahead_and_once);
+	TEST("what-came-ahead-is-told-in-bunches-but-for-what-was-opened",
+	     test_what_came_ahead_is_told_in_bunches_but_for_what_was_opened);
 	TEST_WITH("a-mailbox-read-backward-is-fetched-ahead-and-once", "backward",
 		  test_a_mailbox_read_in_order_is_fetched_ahead_and_once);
 	TEST("a-header-comes-from-the-server-or-from-the-body",
