@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "body-files.h"
 #include "fake-backend.h"
 #include "store/scan.h"
 
@@ -199,25 +200,6 @@ parts_asked(Fixture *fixture)
 	return fake_server_counts(fixture->server).requests[REQUEST_PART];
 }
 
-/* The cache holds this many files, temporary ones too. */
-static guint
-files_left(Fixture *fixture)
-{
-	g_autofree char *path = g_build_filename(fixture->directory, "bodies", "gen", NULL);
-	g_autoptr(GDir) generation = g_dir_open(path, 0, NULL);
-	const char *name;
-	guint n = 0;
-
-	while (generation != NULL && (name = g_dir_read_name(generation)) != NULL) {
-		g_autofree char *inside = g_build_filename(path, name, NULL);
-		g_autoptr(GDir) folder = g_dir_open(inside, 0, NULL);
-
-		while (folder != NULL && g_dir_read_name(folder) != NULL)
-			n++;
-	}
-	return n;
-}
-
 /* --- tests --- */
 
 static void
@@ -231,7 +213,7 @@ test_the_head_costs_the_first_part(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(octets_sent(fixture), ==, 256 * KIB);
 	g_assert_cmpuint(parts_asked(fixture), ==, 1);
 	g_assert_false(bodies_has(fixture->bodies, SERIAL, 1));
-	g_assert_cmpuint(files_left(fixture), ==, 0);
+	g_assert_cmpuint(body_files_left(fixture->directory, "gen"), ==, 0);
 }
 
 static void
@@ -248,7 +230,7 @@ test_read_to_its_end_it_is_cached_and_came_once(Fixture *fixture, gconstpointer 
 	g_assert_cmpuint(parts_asked(fixture), <=, 6);
 	g_assert_cmpuint(scan_status(fixture->scan).fetched, ==, 1);
 	close_reader(&reader);
-	g_assert_cmpuint(files_left(fixture), ==, 1);
+	g_assert_cmpuint(body_files_left(fixture->directory, "gen"), ==, 1);
 }
 
 static void
@@ -332,7 +314,7 @@ test_a_line_that_is_cut_for_ever_fails_what_is_beyond(Fixture *fixture, gconstpo
 	g_assert_cmpint(read_on(fixture, &reader, 0), ==, MAILFS_ERROR_OFFLINE);
 	g_assert_cmpint(read_octets(fixture, &reader, 0, 256 * KIB), ==, -1);
 	close_reader(&reader);
-	g_assert_cmpuint(files_left(fixture), ==, 0);
+	g_assert_cmpuint(body_files_left(fixture->directory, "gen"), ==, 0);
 	/* The next one begins anew. */
 	fake_server_spoil(fixture->server, "INBOX", 1, FAKE_CUT, 0);
 	pool_retry(fixture->pool);
@@ -458,7 +440,7 @@ test_a_whole_that_was_left_still_comes_into_the_cache(Fixture *fixture, gconstpo
 	open_growing(fixture, &reader, SIZE);
 	close_reader(&reader);
 	FAKE_WAIT(g_atomic_int_get(&fixture->fetched) == 1);
-	g_assert_cmpuint(files_left(fixture), ==, 1);
+	g_assert_cmpuint(body_files_left(fixture->directory, "gen"), ==, 1);
 }
 
 static void
