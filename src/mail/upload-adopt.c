@@ -68,6 +68,10 @@ id_of(Candidate *candidate, Mailbox *mailbox, guint32 serial)
 static gboolean
 is_it(Candidate *candidate, const Upload *upload, Mailbox *mailbox, const MailboxView *view)
 {
+	gboolean former = upload_must_ask(upload);
+	guint64 size = former ? upload->doubt_size : upload->size;
+	gint64 date = former ? upload->doubt_time : upload->mtime;
+	const char *message_id = former ? upload->doubt_id : upload->message_id;
 	gboolean numbered = upload->before_validity == view->uidvalidity;
 	gboolean old = upload->replaces_validity == view->uidvalidity &&
 		       upload->replaces_uid == candidate->uid;
@@ -80,14 +84,14 @@ is_it(Candidate *candidate, const Upload *upload, Mailbox *mailbox, const Mailbo
 		       g_strcmp0(id_of(candidate, mailbox, view->messages), upload->message_id) ==
 			       0;
 	if (candidate->taken || old || (numbered && candidate->uid < upload->before_uidnext) ||
-	    candidate->size != upload->size)
+	    candidate->size != size)
 		return FALSE;
-	if (!numbered && upload->replaces_uid != 0 && candidate->date != upload->mtime)
+	if (!numbered && (upload->replaces_uid != 0 || former) && candidate->date != date)
 		return FALSE;
 	id = id_of(candidate, mailbox, view->messages);
-	if (id != NULL && (*id != '\0' || *upload->message_id != '\0'))
-		return strcmp(id, upload->message_id) == 0;
-	return candidate->date == upload->mtime;
+	if (id != NULL && (*id != '\0' || *message_id != '\0'))
+		return strcmp(id, message_id) == 0;
+	return candidate->date == date;
 }
 
 static void
@@ -111,7 +115,8 @@ batch_match(Batch *batch)
 	for (guint i = 0; i < batch->list->len; i++) {
 		Upload *upload = batch->list->pdata[i];
 
-		g_hash_table_add(search.sizes, &upload->size);
+		g_hash_table_add(search.sizes,
+				 upload_must_ask(upload) ? &upload->doubt_size : &upload->size);
 		if (upload->ticket != 0)
 			search.copies_since = MIN(search.copies_since, upload->mtime - COPY_AGE_S);
 		lowest = MIN(lowest, upload->before_validity == view.uidvalidity

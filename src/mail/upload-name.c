@@ -45,7 +45,8 @@ static gboolean
 may_move(Upload *upload, const Folder *folder, const char *name, GError **error)
 {
 	const Upload *there = g_hash_table_lookup(folder->by_name, name);
-	gboolean sent = upload_is_sent(upload) || upload->state == SPOOL_STARTED;
+	gboolean sent =
+		upload_is_sent(upload) || upload->state == SPOOL_STARTED || upload_must_ask(upload);
 
 	if (upload->over)
 		return upload_fail(error, MAILFS_ERROR_NOT_FOUND, "the file is no more");
@@ -85,10 +86,8 @@ inherit(Upload *upload, const Upload *former)
 		upload->replaces_validity = former->replaces_validity;
 		upload->replaces_uid = former->replaces_uid;
 	}
-	if (former->state == SPOOL_STARTED) {
-		upload_note_doubt(upload, former);
-		upload_look_if_in_doubt(upload);
-	}
+	upload_inherit_doubt(upload, former);
+	upload_look_if_in_doubt(upload);
 }
 
 /* A rename under way. */
@@ -250,7 +249,8 @@ upload_remove(Upload *upload, GError **error)
 
 	g_mutex_lock(&uploads->lock);
 	/* One that may be there already would come back as a message. */
-	if (upload->over || upload_is_sent(upload) || upload->state == SPOOL_STARTED) {
+	if (upload->over || upload_is_sent(upload) || upload->state == SPOOL_STARTED ||
+	    upload_must_ask(upload)) {
 		gboolean over = upload->over;
 
 		g_mutex_unlock(&uploads->lock);

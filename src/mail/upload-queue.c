@@ -76,7 +76,9 @@ kind_of(const Folder *folder, const Upload *upload)
 
 	if (upload->sent_uid != 0)
 		return upload_wants_flags(upload) ? BATCH_FLAGS : BATCH_EXPUNGE;
-	if (upload->state == SPOOL_STARTED)
+	if (upload_must_ask(upload) && upload->doubt_uid != 0)
+		return BATCH_EXPUNGE;
+	if (upload->state == SPOOL_STARTED || upload_must_ask(upload))
 		return BATCH_LOOK;
 	mailbox_view(folder->mailbox, &view);
 	if (view.uidvalidity == 0 && !folder->listed)

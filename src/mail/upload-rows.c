@@ -46,6 +46,10 @@ entry_of(const Upload *upload, GStringChunk *text)
 				    : "",
 		.ticket = upload->ticket,
 		.since = upload->since,
+		.doubt_size = upload->doubt ? upload->doubt_size : 0,
+		.doubt_time = upload->doubt ? upload->doubt_time : 0,
+		.doubt_id =
+			upload->doubt ? g_string_chunk_insert_const(text, upload->doubt_id) : "",
 	};
 }
 
@@ -175,8 +179,12 @@ load_entry(gpointer user, const SpoolEntry *entry)
 	upload->edits = (entry->wishes & SPOOL_WISH_FLAGS) != 0;
 	upload->own_time = (entry->wishes & SPOOL_WISH_TIME) != 0;
 	upload->stored = TRUE;
+	upload->doubt = entry->doubt_size != 0;
+	upload->doubt_size = entry->doubt_size;
+	upload->doubt_time = entry->doubt_time;
+	upload->doubt_id = g_strdup(entry->doubt_id);
 	/* The server may be at what a life before has sent just now. */
-	if (entry->state == SPOOL_STARTED)
+	if (entry->state == SPOOL_STARTED || entry->doubt_size != 0)
 		upload->not_before = g_get_monotonic_time() + UPLOAD_SETTLE_US;
 	g_free(upload->keywords);
 	upload->keywords = g_strdup(entry->keywords);

@@ -587,7 +587,11 @@ finish_look(Batch *batch, GPtrArray *ended)
 		const Outcome *outcome = &batch->outcomes[i];
 
 		if (batch->error != NULL) {
-			try_later(upload, batch->error, SPOOL_STARTED);
+			try_later(upload, batch->error, upload->state);
+		} else if (upload_must_ask(upload)) {
+			g_mutex_lock(&batch->uploads->lock);
+			upload_found_former(upload, outcome->validity, outcome->uid);
+			g_mutex_unlock(&batch->uploads->lock);
 		} else if (outcome->told) {
 			upload_note_listed_flags(upload, batch->mailbox, outcome->uid);
 			settle(upload, outcome->validity, outcome->uid, ended);
@@ -644,7 +648,7 @@ finish_expunge(Batch *batch, GPtrArray *ended)
 		g_autofree char *line = NULL;
 
 		if (!gone && !is_for_good(error)) {
-			try_later(upload, error, SPOOL_STARTED);
+			try_later(upload, error, upload->state);
 			continue;
 		}
 		if (!gone) {
@@ -663,13 +667,15 @@ finish_expunge(Batch *batch, GPtrArray *ended)
 		mailbox_drop(batch->mailbox, batch->serial, dropped);
 	for (guint i = 0; i < batch->list->len; i++) {
 		Upload *upload = member(batch, i);
+		gboolean there;
 
 		if (!gone && !is_for_good(error))
 			continue;
 		g_mutex_lock(&batch->uploads->lock);
-		upload->replaces_uid = 0;
+		there = upload_end_older(upload);
 		g_mutex_unlock(&batch->uploads->lock);
-		settle(upload, upload->sent_validity, upload->sent_uid, ended);
+		if (there)
+			settle(upload, upload->sent_validity, upload->sent_uid, ended);
 	}
 }
 

@@ -108,26 +108,6 @@ upload_open_write(Upload *upload, GError **error)
 
 /* --- its bytes --- */
 
-/* Nobody knows whether the server has @former, whose place @upload takes. Under the lock. */
-void
-upload_note_doubt(Upload *upload, const Upload *former)
-{
-	upload->doubt = former->source_raw == NULL;
-	upload->doubt_size = former->size;
-	upload->doubt_crc = former->crc;
-	upload->before_validity = former->before_validity;
-	upload->before_uidnext = former->before_uidnext;
-}
-
-/* Under the lock. */
-void
-upload_look_if_in_doubt(Upload *upload)
-{
-	if (upload->state == SPOOL_QUEUED && upload->doubt && upload->source_raw == NULL &&
-	    upload->size == upload->doubt_size && upload->crc == upload->doubt_crc)
-		upload->state = SPOOL_STARTED;
-}
-
 /* From here on its bytes may change. Under `disk`. *@fd_out: borrowed. */
 static gboolean
 begin_change(Upload *upload, gboolean keeps_bytes, int *fd_out, GError **error)

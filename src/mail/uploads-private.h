@@ -84,7 +84,9 @@ struct Upload {
 	gboolean under_way;
 	gboolean doubt; /* the server may have what it was before it was written anew: */
 	guint64 doubt_size;
-	guint32 doubt_crc;
+	guint32 doubt_crc, doubt_uid; /* UID: it has, and an older one is to go first */
+	gint64 doubt_time;
+	char *doubt_id;
 	guint32 mode, crc, flags, tries;
 	guint32 code; /* REFUSED: MailfsError, 0 INVALID */
 	gint64 mtime, retry_at, since;
@@ -233,11 +235,20 @@ int upload_open(Upload *upload);       /* its descriptor, opened when need be; -
 void upload_mark_over(Upload *upload); /* nobody begins anything with it any more */
 /* The same, and its inode number leads from here on to what it was to replace. */
 void upload_mark_removed(Upload *upload);
-/* Nobody knows whether the server has @former, whose place @upload takes. */
-void upload_note_doubt(Upload *upload, const Upload *former);
-void upload_look_if_in_doubt(Upload *upload);
 void upload_take_proof(Upload *upload, UploadProof *proof); /* it is to be sent as it is */
 void upload_undo_proof(Upload *upload, const UploadProof *proof);
+
+/* --- upload-doubt.c, under the lock --- */
+
+/* Nobody knows whether the server has @former (which may be @upload as it was), whose place @upload
+ * takes; of that mailbox. */
+void upload_note_doubt(Upload *upload, const Upload *former);
+void upload_inherit_doubt(Upload *upload, const Upload *former); /* the same, if it is so */
+void upload_look_if_in_doubt(Upload *upload);			 /* it is complete */
+gboolean upload_must_ask(const Upload *upload); /* the mailbox is to be listed before it is sent */
+void upload_found_former(Upload *upload, guint32 validity, guint32 uid); /* UID 0: not there */
+/* What it, or the former one, replaces is gone. FALSE: it is still to be sent itself. */
+gboolean upload_end_older(Upload *upload);
 
 /* --- flags, under the lock --- */
 

@@ -94,6 +94,7 @@ upload_unref(Upload *upload)
 	g_free(upload->reason);
 	g_free(upload->source_raw);
 	g_free(upload->keywords_there);
+	g_free(upload->doubt_id);
 	g_mutex_clear(&upload->disk);
 	g_free(upload);
 }

@@ -15,7 +15,7 @@
 #include "store/index-db.h"
 
 #define APPLICATION_ID 0x6d61696f
-#define FORMAT	       2 /* 1: without the last five columns */
+#define FORMAT	       3 /* 1: without the last eight columns; 2: without the last three */
 #define VALUE_MAX      (1024 * 1024)
 
 enum { PUT, REMOVE, NOTE, EACH, N_STATEMENTS };
@@ -23,7 +23,7 @@ enum { PUT, REMOVE, NOTE, EACH, N_STATEMENTS };
 static const char *const statements[N_STATEMENTS] = {
 	[PUT] = ("INSERT OR REPLACE INTO entries VALUES "
 		 "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?"
-		 "22,?23,?24,?25,?26,?27)"),
+		 "22,?23,?24,?25,?26,?27,?28,?29,?30)"),
 	[REMOVE] = "DELETE FROM entries WHERE id = ?1",
 	[NOTE] = "INSERT OR REPLACE INTO meta VALUES (?1, ?2)",
 	[EACH] = "SELECT * FROM entries ORDER BY id",
@@ -48,14 +48,22 @@ row_sum(const SpoolEntry *entry)
 		entry->source_mailbox, entry->reason);
 	gint64 sum = checksum(0, text, strlen(text));
 
-	/* A row of the format before has the same sum. */
-	if (entry->wishes == 0 && entry->code == 0 && *entry->moves_to == '\0' &&
-	    entry->ticket == 0 && entry->since == 0)
-		return sum;
-	g_free(text);
-	text = g_strdup_printf("%u %u %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s", entry->wishes,
-			       entry->code, entry->ticket, entry->since, entry->moves_to);
-	return checksum((guint32)sum, text, strlen(text));
+	/* A row of a format before has the same sum. */
+	if (entry->wishes != 0 || entry->code != 0 || *entry->moves_to != '\0' ||
+	    entry->ticket != 0 || entry->since != 0) {
+		g_free(text);
+		text = g_strdup_printf("%u %u %" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s",
+				       entry->wishes, entry->code, entry->ticket, entry->since,
+				       entry->moves_to);
+		sum = checksum((guint32)sum, text, strlen(text));
+	}
+	if (entry->doubt_size != 0) {
+		g_free(text);
+		text = g_strdup_printf("%" G_GUINT64_FORMAT " %" G_GINT64_FORMAT " %s",
+				       entry->doubt_size, entry->doubt_time, entry->doubt_id);
+		sum = checksum((guint32)sum, text, strlen(text));
+	}
+	return sum;
 }
 
 static const char *
@@ -102,6 +110,9 @@ read_row(sqlite3_stmt *row, SpoolEntry *out)
 		.moves_to = text_of(row, 24),
 		.ticket = (guint64)sqlite3_column_int64(row, 25),
 		.since = sqlite3_column_int64(row, 26),
+		.doubt_size = (guint64)sqlite3_column_int64(row, 27),
+		.doubt_time = sqlite3_column_int64(row, 28),
+		.doubt_id = text_of(row, 29),
 	};
 	return out->state <= SPOOL_KEPT && sqlite3_column_int64(row, 1) == row_sum(out);
 }
@@ -130,6 +141,8 @@ write_row(sqlite3_stmt *put, const SpoolEntry *entry)
 	const char *const texts[] = {entry->mailbox,	entry->name,	       entry->keywords,
 				     entry->message_id, entry->source_mailbox, entry->reason};
 	const gint64 added[] = {entry->wishes, entry->code};
+	const gint64 last[] = {(gint64)entry->ticket, entry->since, (gint64)entry->doubt_size,
+			       entry->doubt_time};
 	int column = 0;
 	int rc = SQLITE_OK;
 
@@ -142,10 +155,10 @@ write_row(sqlite3_stmt *put, const SpoolEntry *entry)
 		rc = sqlite3_bind_int64(put, ++column, added[i]);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_bind_text(put, ++column, entry->moves_to, -1, SQLITE_STATIC);
+	for (guint i = 0; i < G_N_ELEMENTS(last) && rc == SQLITE_OK; i++)
+		rc = sqlite3_bind_int64(put, ++column, last[i]);
 	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int64(put, ++column, (gint64)entry->ticket);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int64(put, ++column, entry->since);
+		rc = sqlite3_bind_text(put, ++column, entry->doubt_id, -1, SQLITE_STATIC);
 	return rc == SQLITE_OK ? index_db_run(put) : rc;
 }
 
@@ -300,7 +313,8 @@ make_tables(sqlite3 *db)
 		" before_uidnext INTEGER, source_validity INTEGER, source_uid INTEGER,"
 		" tries INTEGER, retry_at INTEGER, mailbox TEXT, name TEXT, keywords TEXT,"
 		" message_id TEXT, source_mailbox TEXT, reason TEXT, wishes INTEGER,"
-		" code INTEGER, moves_to TEXT, ticket INTEGER, since INTEGER);"
+		" code INTEGER, moves_to TEXT, ticket INTEGER, since INTEGER,"
+		" doubt_size INTEGER, doubt_time INTEGER, doubt_id TEXT);"
 		"CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;"
 		"PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
 		APPLICATION_ID, FORMAT);
@@ -309,16 +323,19 @@ make_tables(sqlite3 *db)
 }
 
 static int
-bring_up_to_date(sqlite3 *db)
+bring_up_to_date(sqlite3 *db, gint64 format)
 {
-	g_autofree char *sql = g_strdup_printf("BEGIN IMMEDIATE;"
-					       "ALTER TABLE entries ADD COLUMN wishes INTEGER;"
-					       "ALTER TABLE entries ADD COLUMN code INTEGER;"
-					       "ALTER TABLE entries ADD COLUMN moves_to TEXT;"
-					       "ALTER TABLE entries ADD COLUMN ticket INTEGER;"
-					       "ALTER TABLE entries ADD COLUMN since INTEGER;"
-					       "PRAGMA user_version=%d; COMMIT",
-					       FORMAT);
+	static const char second[] = "ALTER TABLE entries ADD COLUMN wishes INTEGER;"
+				     "ALTER TABLE entries ADD COLUMN code INTEGER;"
+				     "ALTER TABLE entries ADD COLUMN moves_to TEXT;"
+				     "ALTER TABLE entries ADD COLUMN ticket INTEGER;"
+				     "ALTER TABLE entries ADD COLUMN since INTEGER;";
+	static const char third[] = "ALTER TABLE entries ADD COLUMN doubt_size INTEGER;"
+				    "ALTER TABLE entries ADD COLUMN doubt_time INTEGER;"
+				    "ALTER TABLE entries ADD COLUMN doubt_id TEXT;";
+	g_autofree char *sql =
+		g_strdup_printf("BEGIN IMMEDIATE; %s %s PRAGMA user_version=%d; COMMIT",
+				format < 2 ? second : "", third, FORMAT);
 	int rc = index_db_exec(db, sql);
 
 	if (rc != SQLITE_OK && !sqlite3_get_autocommit(db))
@@ -347,8 +364,8 @@ check_tables(SpoolDb *db)
 	sqlite3_finalize(check);
 	if (rc == SQLITE_OK && g_strcmp0(answer, "ok") != 0)
 		rc = SQLITE_CORRUPT;
-	if (rc == SQLITE_OK && format == 1)
-		rc = bring_up_to_date(db->db);
+	if (rc == SQLITE_OK && format > 0 && format < FORMAT)
+		rc = bring_up_to_date(db->db, format);
 	return rc;
 }
 

@@ -140,6 +140,7 @@ recovered_entry(Spool *spool, guint32 id, char *name, gsize size)
 			    .message_id = "",
 			    .source_mailbox = "",
 			    .moves_to = "",
+			    .doubt_id = "",
 			    .reason = "where it belongs was lost with a damaged table: look at it, "
 				      "and move it there"};
 }

@@ -60,6 +60,10 @@ typedef struct {
 	guint64 ticket; /* of what is sent to people: another for each time it was queued; 0: none
 			 */
 	gint64 since;	/* wall clock, seconds: when that was; 0 */
+	guint64 doubt_size;   /* the server may have this file as it was before it was written anew:
+			       */
+	gint64 doubt_time;    /* with this size, time and Message-ID, numbered as `before_*` say. */
+	const char *doubt_id; /* Size 0: it has not */
 } SpoolEntry;
 
 /* @directory: exists, 0700, held by one process (the caller's lock). A damaged table is put aside

@@ -78,7 +78,10 @@ entry_of(guint32 id, SpoolState state, const char *name)
 			    .code = 15,
 			    .moves_to = "INBOX/th\xc3\xa9",
 			    .ticket = G_MAXUINT64 - 1,
-			    .since = 1795243091};
+			    .since = 1795243091,
+			    .doubt_size = 8,
+			    .doubt_time = -6,
+			    .doubt_id = "<0@x>"};
 }
 
 /* A file of this text, synced, and its row. */
@@ -155,6 +158,9 @@ check_all(gpointer user, const SpoolEntry *entry)
 	g_assert_cmpstr(entry->moves_to, ==, expected.moves_to);
 	g_assert_cmpuint(entry->ticket, ==, expected.ticket);
 	g_assert_cmpint(entry->since, ==, expected.since);
+	g_assert_cmpuint(entry->doubt_size, ==, expected.doubt_size);
+	g_assert_cmpint(entry->doubt_time, ==, expected.doubt_time);
+	g_assert_cmpstr(entry->doubt_id, ==, expected.doubt_id);
 	++*(guint *)user;
 }
 
@@ -230,16 +236,21 @@ test_other_values_replace_and_removal_takes_row_and_file(Fixture *fixture, gcons
 	g_assert_cmpint(spool_file(fixture->spool, ids[0], NULL), ==, -1);
 }
 
-/* A table of the first format: without the columns that came later. */
+/* A table of an older format, @data: without the columns that came later. */
 static void
 test_a_table_of_an_older_version_is_read(Fixture *fixture, gconstpointer data)
 {
-	static const char older[] = "ALTER TABLE entries DROP COLUMN wishes;"
+	static const char second[] = "ALTER TABLE entries DROP COLUMN doubt_size;"
+				     "ALTER TABLE entries DROP COLUMN doubt_time;"
+				     "ALTER TABLE entries DROP COLUMN doubt_id;"
+				     "PRAGMA user_version=2";
+	static const char first[] = "ALTER TABLE entries DROP COLUMN wishes;"
 				    "ALTER TABLE entries DROP COLUMN code;"
 				    "ALTER TABLE entries DROP COLUMN moves_to;"
 				    "ALTER TABLE entries DROP COLUMN ticket;"
 				    "ALTER TABLE entries DROP COLUMN since;"
 				    "PRAGMA user_version=1";
+	gboolean oldest = GPOINTER_TO_INT(data) == 1;
 	guint32 id = put(fixture, "a.eml", "text");
 	SpoolEntry entry = entry_of(id, SPOOL_QUEUED, "a.eml");
 	g_autofree char *expected = g_strdup_printf("%u:1:a.eml ", id);
@@ -247,15 +258,20 @@ test_a_table_of_an_older_version_is_read(Fixture *fixture, gconstpointer data)
 	g_autofree char *names = NULL;
 	sqlite3 *db;
 
-	entry.wishes = 0;
-	entry.code = 0;
-	entry.moves_to = "";
-	entry.ticket = 0;
-	entry.since = 0;
+	entry.doubt_size = 0;
+	if (oldest) {
+		entry.wishes = 0;
+		entry.code = 0;
+		entry.moves_to = "";
+		entry.ticket = 0;
+		entry.since = 0;
+	}
 	g_assert_true(spool_put(fixture->spool, &entry, 1, NULL));
 	leave(fixture);
 	g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
-	g_assert_cmpint(sqlite3_exec(db, older, NULL, NULL, NULL), ==, SQLITE_OK);
+	g_assert_cmpint(sqlite3_exec(db, second, NULL, NULL, NULL), ==, SQLITE_OK);
+	if (oldest)
+		g_assert_cmpint(sqlite3_exec(db, first, NULL, NULL, NULL), ==, SQLITE_OK);
 	sqlite3_close(db);
 	enter(fixture);
 	names = names_of(fixture);
@@ -513,7 +529,10 @@ main(int argc, char **argv)
 	TEST("other-values-replace-and-removal-takes-row-and-file",
 	     other_values_replace_and_removal_takes_row_and_file);
 	TEST("one-takes-the-place-of-another-at-once", one_takes_the_place_of_another_at_once);
-	TEST("a-table-of-an-older-version-is-read", a_table_of_an_older_version_is_read);
+	g_test_add("/spool/a-table-of-the-first-version-is-read", Fixture, GINT_TO_POINTER(1),
+		   setup, test_a_table_of_an_older_version_is_read, teardown);
+	g_test_add("/spool/a-table-of-the-second-version-is-read", Fixture, GINT_TO_POINTER(2),
+		   setup, test_a_table_of_an_older_version_is_read, teardown);
 	TEST("other-contents-take-the-place-whole-or-not-at-all",
 	     other_contents_take_the_place_whole_or_not_at_all);
 	TEST("a-copy-taken-at-any-moment-holds-what-was-put",

@@ -30,9 +30,145 @@ test_what_was_under_way_when_the_line_came_back_does_not_wait(Fixture *fixture, 
 	upload_unref(upload);
 }
 
+/* --- written anew while nobody knows whether the server has it --- */
+
+enum {
+	DONE = 1,     /* the server has it */
+	RENAMED = 2,  /* another file takes its place */
+	KILLED = 4,   /* mailfs ends before the new one is sent */
+	REPLACES = 8, /* it was to take the place of a message */
+	AGAIN = 16,   /* the line is lost once more while the new one is sent */
+	UNSAID = 32,  /* the server does not tell UIDs */
+	OTHER = 64,   /* the new one has another Message-ID and size */
+	ALL = 127,
+};
+
+#define OTHER_TEXT                                                                                 \
+	"Message-ID: <1@test>\r\nSubject: one\r\nFrom: a@example.org\r\n\r\nNew text.\r\n"
+#define OTHER_ID "Message-ID: <2@test>\r\nSubject: two\r\nFrom: a@example.org\r\n\r\nMore text.\r\n"
+
+/* A file of which nobody knows whether it is there; nothing more goes out. */
+static Upload *
+put_in_doubt(Fixture *fixture, int how)
+{
+	FakeKnobs *knobs = fake_server_lock(fixture->server);
+	Upload *upload;
+
+	knobs->mute = TRUE;
+	fake_server_unlock(fixture->server);
+	upload = put(fixture, fixture->inbox, "x.eml", MESSAGE);
+	if (how & REPLACES) {
+		MailboxView view;
+
+		mailbox_view(fixture->inbox, &view);
+		upload_replaces(upload, view.messages, 1);
+	}
+	FAKE_WAIT(state_of(upload) == SPOOL_STARTED);
+	knobs = fake_server_lock(fixture->server);
+	knobs->lose = how & DONE ? FAKE_LOSE_AFTER : FAKE_LOSE_BEFORE;
+	knobs->login_code = MAILFS_ERROR_OFFLINE;
+	knobs->mute = FALSE;
+	fake_server_unlock(fixture->server);
+	FAKE_WAIT(has_status(upload, "retry"));
+	return upload;
+}
+
+static void
+write_anew(Fixture *fixture, Upload *upload, int how, const char *text)
+{
+	g_autoptr(GError) error = NULL;
+	Upload *other;
+
+	if (how & RENAMED) {
+		other = put(fixture, fixture->inbox, ".x.tmp", text);
+		g_assert_true(upload_rename(other, fixture->inbox, "x.eml", &error));
+		upload_unref(other);
+		return;
+	}
+	g_assert_true(upload_open_write(upload, &error));
+	g_assert_true(upload_truncate(upload, 0, &error));
+	g_assert_true(write_file(upload, text, &error));
+	upload_close(upload);
+}
+
+/* The only message of INBOX. */
+static void
+assert_only(Fixture *fixture, const char *text)
+{
+	g_autofree char *listing = fake_server_listing(fixture->server, "INBOX");
+	guint32 uid = (guint32)g_ascii_strtoull(listing, NULL, 10);
+	MessageView message;
+
+	g_assert_cmpuint(on_server(fixture, "INBOX"), ==, 1);
+	assert_body(fixture, "INBOX", uid, text);
+	settle(fixture, fixture->inbox);
+	g_assert_true(mailbox_find(fixture->inbox, "x.eml", &message));
+	g_assert_cmpuint(message.uid, ==, uid);
+}
+
+/* @data: how. */
+static void
+test_what_is_written_anew_in_doubt_is_there_alone(Fixture *fixture, gconstpointer data)
+{
+	int how = GPOINTER_TO_INT(data);
+	const char *text = how & OTHER ? OTHER_ID : OTHER_TEXT;
+	Upload *upload;
+
+	if (how & REPLACES)
+		fake_server_add_raw(fixture->server, "INBOX", ANONYMOUS, 1600000000);
+	FAKE_SET(fixture->server, no_copyuid, (how & UNSAID) != 0);
+	settle(fixture, fixture->inbox);
+	upload = put_in_doubt(fixture, how);
+	write_anew(fixture, upload, how, text);
+	upload_unref(upload);
+	if (how & KILLED) {
+		char *image = image_of(fixture);
+
+		leave(fixture);
+		FAKE_SET(fixture->server, login_code, -1);
+		if (how & AGAIN)
+			FAKE_SET(fixture->server, lose, FAKE_LOSE_AFTER);
+		begin_from(fixture, image);
+	}
+	FAKE_SET(fixture->server, login_code, -1);
+	if (how & AGAIN)
+		FAKE_SET(fixture->server, lose, FAKE_LOSE_AFTER);
+	pool_retry(account_pool(fixture->account));
+	wait_idle(fixture);
+	assert_only(fixture, text);
+}
+
 #define TEST(path, name, with)                                                                     \
 	g_test_add("/upload-lines/" path, Fixture, GINT_TO_POINTER(with), setup, test_##name,      \
 		   teardown)
+
+/* Some of all the ways; with "-m thorough" all. */
+static void
+add_written_anew(void)
+{
+	static const int some[] = {
+		0,
+		DONE,
+		DONE | OTHER | RENAMED,
+		DONE | KILLED,
+		DONE | REPLACES | OTHER,
+		DONE | REPLACES | KILLED | AGAIN,
+		DONE | AGAIN | UNSAID,
+	};
+
+	for (int i = 0; i <= (g_test_thorough() ? ALL : (int)G_N_ELEMENTS(some) - 1); i++) {
+		int how = g_test_thorough() ? i : some[i];
+		g_autofree char *path = g_strdup_printf(
+			"/upload-lines/what-is-written-anew-in-doubt-is-there-alone/%s%s%s%s%s%s%s",
+			how & OTHER ? "other" : "alike", how & DONE ? "-done" : "-not-done",
+			how & RENAMED ? "-renamed" : "", how & KILLED ? "-killed" : "",
+			how & REPLACES ? "-replaces" : "", how & AGAIN ? "-again" : "",
+			how & UNSAID ? "-unsaid" : "");
+
+		g_test_add(path, Fixture, GINT_TO_POINTER(how), setup,
+			   test_what_is_written_anew_in_doubt_is_there_alone, teardown);
+	}
+}
 
 int
 main(int argc, char **argv)
@@ -40,5 +176,6 @@ main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	TEST("what-was-under-way-when-the-line-came-back-does-not-wait",
 	     what_was_under_way_when_the_line_came_back_does_not_wait, 0);
+	add_written_anew();
 	return g_test_run();
 }
