@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The inside of an Outbox, for outbox.c (life, when what goes, what is told), outbox-send.c (one
- * session of the line), outbox-sent.c (the Sent mailbox), outbox-fail.c (failed/) and outbox-wait.c
- * (those who wait).
+ * session of the line), outbox-sent.c (the Sent mailbox), outbox-fail.c (failed/), outbox-wait.c
+ * (those who wait) and outbox-limit.c (how large a message may be).
  *
  * All of it is guarded by the lock of Uploads, but for what the sending thread alone has. An upload
  * that is taken for sending is under_way: nobody writes, moves or removes it then. */
@@ -72,14 +72,15 @@ struct Outbox {
 	gint64 line_used; /* monotonic */
 	GQueue taken;	  /* of Upload, references: SENDING, to go next */
 	gboolean told_no_sent;
-	guint64 next_size;   /* octets of the letter that was given last */
-	guint in_flight;     /* letters given to the line, without a verdict */
-	guint in_session;    /* messages that this session has brought to an end well */
-	guint laters;	     /* 4xx in a row */
-	gboolean progress;   /* this session has brought something to an end */
-	gboolean stop_batch; /* begin nothing more in this session */
-	GPtrArray *unsaved;  /* of Upload, references: rows to be written with the next commit */
-	GPtrArray *dropped;  /* the same: sent, and no copy is to be filed */
+	gboolean limit_noted; /* on disk, in this life */
+	guint64 next_size;    /* octets of the letter that was given last */
+	guint in_flight;      /* letters given to the line, without a verdict */
+	guint in_session;     /* messages that this session has brought to an end well */
+	guint laters;	      /* 4xx in a row */
+	gboolean progress;    /* this session has brought something to an end */
+	gboolean stop_batch;  /* begin nothing more in this session */
+	GPtrArray *unsaved;   /* of Upload, references: rows to be written with the next commit */
+	GPtrArray *dropped;   /* the same: sent, and no copy is to be filed */
 };
 
 #define OUTBOX_WALL() (g_get_real_time() / G_USEC_PER_SEC)
@@ -125,6 +126,11 @@ void outbox_tell(Outbox *outbox, guint32 id, OutboxOutcome outcome, int code, co
 		 const char *text);
 /* Those whose file was taken away, or stays because the whole outbox waits. */
 void outbox_tell_in_vain(Outbox *outbox);
+
+/* --- outbox-limit.c: not under the lock --- */
+
+void outbox_recall_limit(Outbox *outbox);	      /* as an earlier life has noted it */
+void outbox_note_limit(Outbox *outbox, guint64 size); /* the server has told it */
 
 /* --- outbox-fail.c: not under the lock --- */
 

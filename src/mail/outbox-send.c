@@ -737,8 +737,8 @@ open_line(Outbox *outbox)
 		on_no_line(outbox, error, refusal);
 		return FALSE;
 	}
+	outbox_note_limit(outbox, outbox->ops->limits(outbox->line)->size);
 	g_mutex_lock(&outbox->uploads->lock);
-	outbox->size_limit = outbox->ops->limits(outbox->line)->size;
 	g_free(outbox->line_text);
 	outbox->line_text = g_strdup(outbox->smtp != NULL ? outbox->smtp->host : "");
 	g_mutex_unlock(&outbox->uploads->lock);

@@ -633,6 +633,7 @@ outbox_new(Account *account, Uploads *uploads, const OutboxConfig *config, GErro
 	outbox->dropped = g_ptr_array_new();
 	g_cond_init(&outbox->wake);
 	g_cond_init(&outbox->turned);
+	outbox_recall_limit(outbox);
 	take_up_all(outbox);
 	g_mutex_lock(&uploads->lock);
 	uploads->outlet_user = outbox;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "mail/outbox.h"
 
+#include <glib/gstdio.h>
+#include <utime.h>
+
 #include "outbox-fixture.h"
 
 /* --- what is sent --- */
@@ -140,6 +143,26 @@ test_what_is_open_or_has_a_temporary_name_is_not_sent(OutboxFixture *fixture, gc
 	upload_unref(temporary);
 }
 
+/* Written and taken back. FALSE: it would be sent. */
+static gboolean
+is_refused_at_close(OutboxFixture *fixture, const char *text, int code)
+{
+	g_autoptr(GError) error = NULL;
+	Upload *upload =
+		uploads_create(fixture->base.uploads, outbox_of(fixture), "x.eml", 0600, &error);
+	gboolean refused;
+
+	g_assert_no_error(error);
+	refused = !write_file(upload, text, &error);
+	if (refused)
+		g_assert_error(error, MAILFS_ERROR, code);
+	upload_close(upload);
+	g_assert_cmpint(has_status(fixture, outbox_of(fixture), "x.eml", "refused: "), ==, refused);
+	g_assert_true(upload_remove(upload, NULL));
+	upload_unref(upload);
+	return refused;
+}
+
 static void
 test_what_cannot_be_sent_is_refused_at_the_close(OutboxFixture *fixture, gconstpointer data)
 {
@@ -156,20 +179,8 @@ test_what_cannot_be_sent_is_refused_at_the_close(OutboxFixture *fixture, gconstp
 	fixture->config.send_to = allowed;
 	leave(&fixture->base);
 	enter(&fixture->base);
-	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-		g_autoptr(GError) error = NULL;
-		Upload *upload = uploads_create(fixture->base.uploads, outbox_of(fixture), "x.eml",
-						0600, &error);
-
-		g_assert_no_error(error);
-		g_assert_false(write_file(upload, cases[i].text, &error));
-		g_assert_error(error, MAILFS_ERROR, cases[i].code);
-		upload_close(upload);
-		g_assert_true(has_status(fixture, outbox_of(fixture), "x.eml", "refused: "));
-		g_clear_error(&error);
-		g_assert_true(upload_remove(upload, &error));
-		upload_unref(upload);
-	}
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++)
+		g_assert_true(is_refused_at_close(fixture, cases[i].text, cases[i].code));
 	write_letter(fixture, "x.eml", LETTER);
 	FAKE_WAIT(n_delivered(fixture) == 1);
 }
@@ -234,8 +245,6 @@ test_what_is_larger_than_the_server_takes_is_not_sent(OutboxFixture *fixture, gc
 	g_autofree char *text = g_strdup_printf("To: bob@example.org\n\n%.900s\n%.900s\n%.900s\n",
 						body, body, body);
 	g_autofree char *why = NULL;
-	g_autoptr(GError) error = NULL;
-	Upload *upload;
 
 	/* The first one cannot know. */
 	relay_limits.size = 2000;
@@ -244,11 +253,22 @@ test_what_is_larger_than_the_server_takes_is_not_sent(OutboxFixture *fixture, gc
 	FAKE_WAIT(holds(fixture, failed_of(fixture), "x.eml x.eml.why"));
 	why = bytes_in(fixture, failed_of(fixture), "x.eml.why");
 	g_assert_nonnull(strstr(why, "takes at most"));
-	upload = uploads_create(fixture->base.uploads, outbox_of(fixture), "y.eml", 0600, &error);
-	g_assert_false(write_file(upload, text, &error));
-	g_assert_error(error, MAILFS_ERROR, MAILFS_ERROR_TOO_BIG);
-	upload_close(upload);
-	upload_unref(upload);
+	g_assert_true(is_refused_at_close(fixture, text, MAILFS_ERROR_TOO_BIG));
+	/* It is known before there is a session again, but not for ever. */
+	fixture->closed = "no network";
+	fixture->closed_code = MAILFS_ERROR_OFFLINE;
+	for (guint days = 0; days <= 8; days += 8) {
+		g_autofree char *path = g_build_filename(fixture->base.cache, "size-limit", NULL);
+		time_t then = time(NULL) - days * 86400;
+		struct utimbuf times = {then, then};
+
+		fixture->config.hold = 3600;
+		g_assert_cmpint(g_utime(path, &times), ==, 0);
+		leave(&fixture->base);
+		enter(&fixture->base);
+		g_assert_cmpint(is_refused_at_close(fixture, text, MAILFS_ERROR_TOO_BIG), ==,
+				days == 0);
+	}
 	relay_limits.size = 0;
 }
 
