@@ -62,7 +62,7 @@ struct Outbox {
 	gint64 last_at;	      /* monotonic: when the last one was begun */
 	guint in_a_row;	      /* taken since it was taught so */
 	guint64 size_limit;   /* octets, as the server said last; 0: not known */
-	char *line_text;      /* of the open line; NULL */
+	char *line_text;      /* whose the open line is; NULL */
 	guint64 sent;	      /* since the start */
 	GArray *waiters;      /* of OutboxWaiter */
 	GHashTable *suspects; /* id → 1: from an old copy, 2: old; to be looked for in Sent */
@@ -143,8 +143,8 @@ void outbox_drop_page(Outbox *outbox, const char *name); /* of failed/@name */
 
 /* --- outbox-sent.c: not under the lock --- */
 
-/* A server has it: it becomes a copy in Sent, or ends. @look: the copy may be there already. The
- * rows are written by the next outbox_commit(). @composed: (nullable) */
+/* A server has it: it, or a copy of it, becomes a file of Sent; or it ends. @look: the copy may be
+ * there already. The rows are written by the next outbox_commit(). @composed: (nullable) */
 void outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean look);
 /* Copies that were made before anybody knew of the server's mailboxes go where they belong. The
  * rows are written by the next outbox_commit(). */

@@ -2,7 +2,6 @@
 /* The Sent mailbox: where copies go, and what proves that a message was delivered after all. */
 #include "mail/outbox-private.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -57,26 +56,27 @@ files_itself(const Outbox *outbox)
 
 /* --- filing --- */
 
-/* The envelope that a file may begin with is not for Sent. */
-static gboolean
-strip_envelope(Outbox *outbox, Upload *upload, GError **error)
+/* The envelope that a file may begin with is not for Sent. The file itself stays as it is until the
+ * copy has a row: should the power fail before, somebody may have to send it again, and to the same
+ * people. In no table yet. NULL with an error. */
+static Upload *
+copy_without_envelope(Outbox *outbox, Upload *upload, GError **error)
 {
 	Spool *spool = outbox->uploads->spool;
-	g_autoptr(GMutexLocker) disk = g_mutex_locker_new(&upload->disk);
-	g_auto(UtilFd) fd = spool_file(spool, upload->id, error);
-	g_auto(UtilFd) fresh = fd >= 0 ? spool_rewrite(spool, upload->id, error) : -1;
+	g_auto(UtilFd) from = spool_file(spool, upload->id, error);
+	g_auto(UtilFd) fd = -1;
+	guint32 id = from >= 0 ? spool_add(spool, &fd, error) : 0;
 	ComposeWritten written;
+	Upload *copy;
 
-	if (fresh < 0 || !compose_sent(fd, fresh, &written, error) ||
-	    !spool_rewritten(spool, upload->id, fresh, error))
-		return FALSE;
-	g_mutex_lock(&outbox->uploads->lock);
-	if (upload->fd >= 0 && dup3(fresh, upload->fd, O_CLOEXEC) < 0)
-		g_debug("outbox: a reader goes on with the former bytes");
-	upload->size = written.size;
-	upload->crc = written.crc;
-	g_mutex_unlock(&outbox->uploads->lock);
-	return TRUE;
+	if (id == 0 || !compose_sent(from, fd, &written, error) ||
+	    !spool_sync(spool, id, fd, error))
+		return NULL;
+	copy = upload_new(outbox->uploads, id);
+	copy->size = written.size;
+	copy->crc = written.crc;
+	copy->ticket = upload->ticket;
+	return copy;
 }
 
 /* As any other machine would call the message. *@message_id_out: (transfer full) */
@@ -107,7 +107,8 @@ move_to_sent(Outbox *outbox, Upload *upload, Mailbox *sent, const char *name, gb
 				      : uploads_folder_called(outbox->uploads, RAW_SENT);
 	g_autofree char *free_name = uploads_free_name(folder, name, upload->id);
 
-	upload_detach(upload);
+	if (upload->folder != NULL)
+		upload_detach(upload);
 	upload_attach(upload, folder, free_name);
 	upload->state = look ? SPOOL_STARTED : SPOOL_QUEUED;
 	upload->before_validity = upload->before_uidnext = 0;
@@ -182,16 +183,20 @@ has_place(Outbox *outbox, Upload *upload, Mailbox **sent_out)
 	return FALSE;
 }
 
-/* Without the envelope. FALSE: the disk has failed, and the log says so. */
-static gboolean
+/* What is put into Sent: the file itself, or a copy of it. NULL: the disk has failed, and the log
+ * says so. */
+static Upload *
 make_copy(Outbox *outbox, Upload *upload, const Composed *composed)
 {
 	g_autoptr(GError) error = NULL;
+	Upload *copy;
 
-	if ((composed != NULL && composed->is_sent) || strip_envelope(outbox, upload, &error))
-		return TRUE;
-	uploads_log(outbox->uploads, upload, error->message);
-	return FALSE;
+	if (composed != NULL && composed->is_sent)
+		return upload;
+	copy = copy_without_envelope(outbox, upload, &error);
+	if (copy == NULL)
+		uploads_log(outbox->uploads, upload, error->message);
+	return copy;
 }
 
 void
@@ -203,25 +208,29 @@ outbox_file(Outbox *outbox, Upload *upload, const Composed *composed, gboolean l
 	g_autofree char *name = NULL;
 	g_autofree char *filed = NULL;
 	Mailbox *sent;
+	Upload *copy =
+		has_place(outbox, upload, &sent) ? make_copy(outbox, upload, composed) : NULL;
 
-	if (!has_place(outbox, upload, &sent) || !make_copy(outbox, upload, composed)) {
+	if (copy != upload)
 		outbox_end(outbox, upload);
+	if (copy == NULL)
 		return;
-	}
-	name = name_in_sent(outbox, upload, &message_id);
+	name = name_in_sent(outbox, copy, &message_id);
 	g_mutex_lock(&uploads->lock);
-	g_free(upload->message_id);
-	upload->message_id = g_steal_pointer(&message_id);
-	move_to_sent(outbox, upload, sent, name, look);
-	filed = g_strdup(upload->name);
-	upload_stir(upload, FALSE);
+	g_free(copy->message_id);
+	copy->message_id = g_steal_pointer(&message_id);
+	move_to_sent(outbox, copy, sent, name, look);
+	filed = g_strdup(copy->name);
+	upload_stir(copy, FALSE);
 	g_mutex_unlock(&uploads->lock);
-	uploads->news->gone(uploads->user, outbox->directory, upload->id, former);
+	/* What ends is told of when its row is gone. */
+	if (copy == upload)
+		uploads->news->gone(uploads->user, outbox->directory, upload->id, former);
 	/* Somebody may have looked for this name, or listed the mailbox. */
 	if (sent != NULL)
-		uploads->news->gone(uploads->user, sent, upload->id, filed);
-	uploads_tell_changed(upload);
-	upload_tell_waiters(upload, NULL);
+		uploads->news->gone(uploads->user, sent, copy->id, filed);
+	uploads_tell_changed(copy);
+	upload_tell_waiters(copy, NULL);
 }
 
 /* --- looking --- */

@@ -117,7 +117,7 @@ typedef struct {
 	guint64 sent;	/* since the start */
 	gint64 next_at; /* wall clock, seconds: of the next try; 0: none is planned */
 	char *reason;	/* why the whole outbox waits; NULL: it does not */
-	char *line;	/* "TLSv1.3 …" when one is open; NULL */
+	char *line;	/* the server's name, while a line to it is open; NULL */
 } OutboxStatus;
 void outbox_get_status(Outbox *outbox, OutboxStatus *out);
 void outbox_status_clear(OutboxStatus *status);

@@ -105,6 +105,33 @@ test_a_lost_line_leaves_it_unsent_before_the_end_and_in_doubt_behind(OutboxFixtu
 #define IN_SENT                                                                                    \
 	"Message-ID: <x@test>\r\nTo: bob@example.org\r\nX: filed by the provider\r\n\r\nText.\r\n"
 
+#define SENT_ELSEWHERE                                                                             \
+	"X-Mailfs-Sender: <bounce@example.org>\nX-Mailfs-Recipients: dave@example.org\n"           \
+	"To: list@example.org\nMessage-ID: <x@test>\n\nText.\n"
+
+/* While the second one is on its way the verdict on the first one has no commit; then the power
+ * fails, and the ledger has none either. */
+static void
+test_who_gets_it_is_known_until_its_copy_is_on_disk(OutboxFixture *fixture, gconstpointer data)
+{
+	g_autofree char *letter = NULL;
+
+	FAKE_SET(fixture->base.server, change_code, MAILFS_ERROR_LIMIT);
+	g_mutex_lock(&fixture->lock);
+	fixture->ends_at = AT_VERDICT;
+	write_letter(fixture, "x.eml", SENT_ELSEWHERE);
+	write_letter(fixture, "y.eml", SENT_ELSEWHERE);
+	g_mutex_unlock(&fixture->lock);
+	FAKE_WAIT(is_over_at(fixture, AT_NO_TIME));
+	leave(&fixture->base);
+	fixture->ends_at = AT_NO_TIME;
+	fake_directory_remove(g_steal_pointer(&fixture->cache));
+	begin_again(fixture, g_steal_pointer(&fixture->state), NULL, TRUE);
+	FAKE_WAIT(holds(fixture, failed_of(fixture), "x.eml x.eml.why"));
+	letter = bytes_in(fixture, failed_of(fixture), "x.eml");
+	g_assert_nonnull(strstr(letter, "dave@example.org"));
+}
+
 static gint64
 now(void)
 {
@@ -244,6 +271,8 @@ main(int argc, char **argv)
 	TEST("a-lost-line-leaves-it-unsent-before-the-end-and-in-doubt-behind",
 	     a_lost_line_leaves_it_unsent_before_the_end_and_in_doubt_behind);
 	TEST("what-is-in-sent-was-delivered-after-all", what_is_in_sent_was_delivered_after_all);
+	TEST("who-gets-it-is-known-until-its-copy-is-on-disk",
+	     who_gets_it_is_known_until_its_copy_is_on_disk);
 	TEST("an-earlier-copy-in-sent-does-not-prove-a-later-sending",
 	     an_earlier_copy_in_sent_does_not_prove_a_later_sending);
 	TEST("a-copy-that-the-provider-has-filed-is-not-filed-again",
