@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "fake-backend.h"
 #include "mail/change.h"
+#include "quiet-news.h"
 
 typedef struct {
 	FakeServer *server;
@@ -22,36 +23,6 @@ typedef struct {
 } Fixture;
 
 static inline void
-on_mailbox_news(gpointer user, Mailbox *mailbox)
-{
-}
-
-static inline void
-on_message_gone(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid, const char *name)
-{
-}
-
-static inline void
-on_message_changed(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
-{
-}
-
-static inline void
-on_wanted(gpointer user, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n)
-{
-}
-
-static inline void
-on_renumbered(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_serial)
-{
-}
-
-static inline void
-on_folders(gpointer user)
-{
-}
-
-static inline void
 on_log(gpointer user, const char *text)
 {
 	Fixture *fixture = user;
@@ -64,13 +35,9 @@ on_log(gpointer user, const char *text)
 static const char without_trash[] = "no trash";
 
 static const AccountNews account_news = {
-	.mailbox = {.listing = on_mailbox_news,
-		    .gone = on_message_gone,
-		    .changed = on_message_changed,
-		    .wanted = on_wanted,
-		    .renumbered = on_renumbered},
-	.folders = on_folders,
-	.folder_gone = on_mailbox_news,
+	.mailbox = QUIET_MAILBOX_NEWS,
+	.folders = quiet_folders,
+	.folder_gone = quiet_mailbox,
 	.log = on_log,
 };
 
@@ -176,6 +143,15 @@ listed(Fixture *fixture, const char *name)
 	return mailbox;
 }
 
+/* A life in which INBOX, with @n messages, is listed. */
+static inline Mailbox *
+begin(Fixture *fixture, guint n)
+{
+	fake_server_fill(fixture->server, "INBOX", n);
+	enter(fixture);
+	return listed(fixture, "INBOX");
+}
+
 static inline gboolean
 note_line(gpointer user, const MessageView *message, const char *file_name)
 {
@@ -205,12 +181,7 @@ count_in(Fixture *fixture, const char *name)
 static inline guint
 count_on_server(Fixture *fixture, const char *name)
 {
-	g_autofree char *text = fake_server_listing(fixture->server, name);
-	guint n = 0;
-
-	for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++)
-		n++;
-	return n;
+	return fake_server_count(fixture->server, name);
 }
 
 static inline gboolean

@@ -42,6 +42,7 @@ void fake_server_claim_size(FakeServer *server, const char *mailbox, guint32 uid
 void fake_server_renumber(FakeServer *server, const char *mailbox);
 /* "uid flags keywords\n" of each message. (transfer full) */
 char *fake_server_listing(FakeServer *server, const char *mailbox);
+guint fake_server_count(FakeServer *server, const char *mailbox); /* messages */
 GBytes *fake_server_body(FakeServer *server, const char *mailbox,
 			 guint32 uid); /* (transfer full) */
 

@@ -349,6 +349,17 @@ fake_server_listing(FakeServer *server, const char *name)
 	return g_strdup(text->str);
 }
 
+guint
+fake_server_count(FakeServer *server, const char *mailbox)
+{
+	g_autofree char *listing = fake_server_listing(server, mailbox);
+	guint n = 0;
+
+	for (const char *at = listing; (at = strchr(at, '\n')) != NULL; at++)
+		n++;
+	return n;
+}
+
 GBytes *
 fake_server_body(FakeServer *server, const char *mailbox, guint32 uid)
 {

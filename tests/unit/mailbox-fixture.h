@@ -8,6 +8,7 @@
 #include "base/util.h"
 #include "fake-backend.h"
 #include "mail/mailbox.h"
+#include "quiet-news.h"
 
 typedef struct {
 	FakeServer *server;
@@ -76,7 +77,7 @@ static const MailboxNews news = {.listing = on_listing,
 				 .gone = on_gone,
 				 .changed = on_changed,
 				 .renumbered = on_renumbered,
-				 .wanted = on_wanted};
+				 .wanted = quiet_wanted};
 static const PoolNews pool_news;
 
 static inline void

@@ -35,16 +35,6 @@ typedef struct {
 static SmtpLimits relay_limits = {
 	.size = 0, .eight_bit = TRUE, .smtputf8 = TRUE, .pipelining = TRUE};
 
-static inline char *
-copy_of(const char *directory)
-{
-	char *image = fake_directory();
-	g_autofree char *command = g_strdup_printf("cp -a '%s/.' '%s'", directory, image);
-
-	g_assert_cmpint(system(command), ==, 0);
-	return image;
-}
-
 /* TRUE: this was the last moment; nothing that happens later is seen by anybody. */
 static inline gboolean
 is_over_at(OutboxFixture *fixture, Moment moment)
@@ -52,8 +42,8 @@ is_over_at(OutboxFixture *fixture, Moment moment)
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fixture->lock);
 
 	if (fixture->ends_at == moment && fixture->state == NULL) {
-		fixture->state = copy_of(fixture->base.state);
-		fixture->cache = copy_of(fixture->base.cache);
+		fixture->state = fake_directory_copy(fixture->base.state);
+		fixture->cache = fake_directory_copy(fixture->base.cache);
 	}
 	return fixture->state != NULL;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fake-backend.h"
+#include "quiet-news.h"
 
 #define DIR_TIME_US (60 * G_USEC_PER_SEC)
 
@@ -14,37 +15,14 @@ typedef struct {
 } Fixture;
 
 static void
-on_mailbox(gpointer user, Mailbox *mailbox)
-{
-}
-
-static void
-on_gone(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid, const char *name)
-{
-}
-
-static void
-on_changed(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
-{
-}
-
-static void
-on_folders(gpointer user)
-{
-}
-
-static void
 on_log(gpointer user, const char *text)
 {
 }
 
 static const AccountNews news = {
-	.mailbox = {.listing = on_mailbox,
-		    .gone = on_gone,
-		    .changed = on_changed,
-		    .renumbered = on_changed},
-	.folders = on_folders,
-	.folder_gone = on_mailbox,
+	.mailbox = QUIET_MAILBOX_NEWS,
+	.folders = quiet_folders,
+	.folder_gone = quiet_mailbox,
 	.log = on_log,
 };
 

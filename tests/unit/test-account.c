@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "fake-backend.h"
+#include "quiet-news.h"
 
 typedef struct {
 	FakeServer *server;
@@ -24,16 +25,6 @@ on_listing(gpointer user, Mailbox *mailbox)
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fixture->lock);
 
 	fixture->listings++;
-}
-
-static void
-on_gone(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid, const char *name)
-{
-}
-
-static void
-on_changed(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
-{
 }
 
 static void
@@ -73,16 +64,11 @@ on_log(gpointer user, const char *text)
 	g_string_append_printf(fixture->log, "%s\n", text);
 }
 
-static void
-on_wanted(gpointer user, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n)
-{
-}
-
 static const AccountNews news = {
 	.mailbox = {.listing = on_listing,
-		    .gone = on_gone,
-		    .changed = on_changed,
-		    .wanted = on_wanted,
+		    .gone = quiet_gone,
+		    .changed = quiet_changed,
+		    .wanted = quiet_wanted,
 		    .renumbered = on_renumbered},
 	.folders = on_folders,
 	.folder_gone = on_folder_gone,

@@ -19,14 +19,6 @@ set_up_maildrop(Fixture *fixture, gconstpointer data)
 		fixture->account_config.keep_dir = fixture->state;
 }
 
-static void
-begin(Fixture *fixture, guint n)
-{
-	fake_server_fill(fixture->server, "INBOX", n);
-	enter(fixture);
-	listed(fixture, "INBOX");
-}
-
 static guint
 expunges(Fixture *fixture)
 {

@@ -187,9 +187,7 @@ test_a_single_move_is_not_left_half_done(Fixture *fixture, gconstpointer data)
 	char *image;
 
 	fixture->account_config.connections = 1;
-	fake_server_fill(fixture->server, "INBOX", 1);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 1);
 	listed(fixture, "Archive");
 	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_OFFLINE);
 	FAKE_SET(fixture->server, lose, FAKE_LOSE_MIDWAY);
@@ -221,9 +219,7 @@ static void
 test_a_killed_removal_is_done_by_the_next_mount(Fixture *fixture, gconstpointer data)
 {
 	fixture->config.policy = DELETE_EXPUNGE;
-	fake_server_fill(fixture->server, "INBOX", 10);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 10);
 	g_assert_cmpint(rm(fixture, "INBOX", 1), ==, -1);
 	FAKE_SET(fixture->server, mute, TRUE);
 	for (guint uid = 2; uid <= 9; uid++)
@@ -239,9 +235,7 @@ static void
 test_numbers_of_before_are_never_used_after_a_renumbering(Fixture *fixture, gconstpointer data)
 {
 	fixture->config.policy = DELETE_EXPUNGE;
-	fake_server_fill(fixture->server, "INBOX", 10);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 10);
 	g_assert_cmpint(rm(fixture, "INBOX", 1), ==, -1);
 	FAKE_SET(fixture->server, mute, TRUE);
 	g_assert_cmpint(rm(fixture, "INBOX", 2), ==, -1);

@@ -14,9 +14,7 @@ test_a_moved_message_is_under_its_name_at_once_and_after_a_remount(Fixture *fixt
 	FakeCounts counts;
 
 	fake_server_fill(fixture->server, "Archive", 2);
-	fake_server_fill(fixture->server, "INBOX", 3);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 3);
 	listed(fixture, "Archive");
 	before = mailbox_name_of(mailbox_called(fixture, "INBOX"), 2);
 	g_assert_cmpint(move(fixture, "INBOX", 2, "Archive", before), ==, -1);
@@ -90,9 +88,7 @@ test_a_copy_is_made_by_the_server_and_shares_the_body(Fixture *fixture, gconstpo
 	g_auto(UtilFd) fd = -1;
 	gint times = 0;
 
-	fake_server_fill(fixture->server, "INBOX", 1);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 1);
 	listed(fixture, "Archive");
 	message = first_in(fixture, "INBOX");
 	mailbox_open(mailbox_called(fixture, "INBOX"), message.serial, 1, 1, on_body, &times);
@@ -326,9 +322,7 @@ test_what_is_removed_goes_to_the_trash_and_from_there_for_good(Fixture *fixture,
 static void
 test_without_a_trash_nothing_is_removed(Fixture *fixture, gconstpointer data)
 {
-	fake_server_fill(fixture->server, "INBOX", 1);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 1);
 	g_assert_cmpint(rm(fixture, "INBOX", 1), ==, MAILFS_ERROR_UNSUPPORTED);
 	g_assert_cmpuint(count_on_server(fixture, "INBOX"), ==, 1);
 	leave(fixture);
@@ -343,23 +337,26 @@ static void
 test_delete_mark_leaves_the_message_listed(Fixture *fixture, gconstpointer data)
 {
 	fixture->config.policy = DELETE_MARK;
-	fake_server_fill(fixture->server, "INBOX", 1);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 1);
 	g_assert_cmpint(rm(fixture, "INBOX", 1), ==, -1);
 	g_assert_cmpuint(first_in(fixture, "INBOX").flags, ==, MESSAGE_DELETED);
 	assert_true_to_server(fixture, "INBOX");
 }
 
+/* The second of @n messages was removed from a server that can only mark it. */
+static void
+begin_with_a_marked_one(Fixture *fixture, guint n)
+{
+	fixture->config.policy = DELETE_EXPUNGE;
+	FAKE_SET(fixture->server, no_uidplus, TRUE);
+	begin(fixture, n);
+	g_assert_cmpint(rm(fixture, "INBOX", 2), ==, -1);
+}
+
 static void
 test_what_cannot_be_expunged_is_hidden_until_it_can(Fixture *fixture, gconstpointer data)
 {
-	fixture->config.policy = DELETE_EXPUNGE;
-	fake_server_fill(fixture->server, "INBOX", 3);
-	FAKE_SET(fixture->server, no_uidplus, TRUE);
-	enter(fixture);
-	listed(fixture, "INBOX");
-	g_assert_cmpint(rm(fixture, "INBOX", 2), ==, -1);
+	begin_with_a_marked_one(fixture, 3);
 	g_assert_cmpuint(count_in(fixture, "INBOX"), ==, 2);
 	listed(fixture, "INBOX");
 	g_assert_cmpuint(count_in(fixture, "INBOX"), ==, 2);
@@ -374,12 +371,7 @@ test_what_cannot_be_expunged_is_hidden_until_it_can(Fixture *fixture, gconstpoin
 static void
 test_a_marked_message_that_another_has_saved_stays(Fixture *fixture, gconstpointer data)
 {
-	fixture->config.policy = DELETE_EXPUNGE;
-	fake_server_fill(fixture->server, "INBOX", 3);
-	FAKE_SET(fixture->server, no_uidplus, TRUE);
-	enter(fixture);
-	listed(fixture, "INBOX");
-	g_assert_cmpint(rm(fixture, "INBOX", 2), ==, -1);
+	begin_with_a_marked_one(fixture, 3);
 	fake_server_flag(fixture->server, "INBOX", 2, 0, "");
 	FAKE_SET(fixture->server, no_uidplus, FALSE);
 	g_assert_cmpint(rm(fixture, "INBOX", 1), ==, -1);
@@ -393,12 +385,7 @@ test_a_marked_message_that_another_has_saved_stays(Fixture *fixture, gconstpoint
 static void
 test_a_marked_message_that_another_has_saved_is_shown_again(Fixture *fixture, gconstpointer data)
 {
-	fixture->config.policy = DELETE_EXPUNGE;
-	fake_server_fill(fixture->server, "INBOX", 2);
-	FAKE_SET(fixture->server, no_uidplus, TRUE);
-	enter(fixture);
-	listed(fixture, "INBOX");
-	g_assert_cmpint(rm(fixture, "INBOX", 2), ==, -1);
+	begin_with_a_marked_one(fixture, 2);
 	fake_server_flag(fixture->server, "INBOX", 2, 0, "");
 	listed(fixture, "INBOX");
 	g_assert_cmpuint(count_in(fixture, "INBOX"), ==, 2);
@@ -410,9 +397,7 @@ test_the_guard_stops_after_the_limit_and_can_be_lifted(Fixture *fixture, gconstp
 	Outcome outcome = {0};
 
 	fixture->config.limit = 3;
-	fake_server_fill(fixture->server, "INBOX", 6);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 6);
 	for (guint uid = 1; uid <= 3; uid++)
 		g_assert_cmpint(rm(fixture, "INBOX", uid), ==, -1);
 	changes_remove(fixture->changes, mailbox_called(fixture, "INBOX"),
@@ -477,9 +462,7 @@ test_many_flags_are_one_store(Fixture *fixture, gconstpointer data)
 	g_autofree char *minus = NULL;
 	guint32 add, remove;
 
-	fake_server_fill(fixture->server, "INBOX", 50);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 50);
 	g_assert_true(changes_parse_flags("+seen -\\Flagged +work", &add, &plus, &remove, &minus,
 					  &error));
 	g_assert_cmpuint(add, ==, MESSAGE_SEEN);
@@ -500,10 +483,8 @@ test_many_flags_are_one_store(Fixture *fixture, gconstpointer data)
 static void
 test_keywords_that_the_server_cannot_keep_are_refused(Fixture *fixture, gconstpointer data)
 {
-	fake_server_fill(fixture->server, "INBOX", 1);
 	FAKE_SET(fixture->server, no_keywords, TRUE);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 1);
 	g_assert_cmpint(set_flags(fixture, 1, "work"), ==, MAILFS_ERROR_UNSUPPORTED);
 	g_assert_cmpuint(first_in(fixture, "INBOX").has_keywords, ==, FALSE);
 }
@@ -512,9 +493,7 @@ static void
 test_a_read_only_account_changes_nothing(Fixture *fixture, gconstpointer data)
 {
 	fixture->config.read_only = TRUE;
-	fake_server_fill(fixture->server, "INBOX", 1);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 1);
 	g_assert_cmpint(rm(fixture, "INBOX", 1), ==, MAILFS_ERROR_READ_ONLY);
 	g_assert_cmpint(move(fixture, "INBOX", 1, "Archive", NULL), ==, MAILFS_ERROR_READ_ONLY);
 	g_assert_cmpint(set_flags(fixture, 1, "\\Seen"), ==, MAILFS_ERROR_READ_ONLY);
@@ -528,9 +507,7 @@ test_a_name_in_the_mailbox_is_changed_and_kept(Fixture *fixture, gconstpointer d
 	g_autofree char *names = NULL;
 	guint32 serial;
 
-	fake_server_fill(fixture->server, "INBOX", 2);
-	enter(fixture);
-	listed(fixture, "INBOX");
+	begin(fixture, 2);
 	serial = first_in(fixture, "INBOX").serial;
 	g_assert_true(changes_rename(fixture->changes, mailbox_called(fixture, "INBOX"), serial, 1,
 				     "a.eml", &error));

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* Every transcript is fed whole, cut in two at each place, and byte by byte: the same must be said
- * each time. */
 #include <string.h>
 
 #include <gio/gio.h>
@@ -8,17 +6,9 @@
 #include "../imap-trace.h"
 #include "base/error.h"
 #include "proto/imap-parser.h"
+#include "transcripts.h"
 
 #define MIB (1024 * 1024)
-
-typedef struct {
-	const char *sentence;
-	const char *input;
-	gsize len; /* it may hold NULs */
-	const char *said;
-} Transcript;
-
-#define BYTES(text) text, sizeof(text) - 1
 
 static const Transcript transcripts[] = {
 	/* What the grammar says. */
@@ -158,16 +148,7 @@ static const Transcript transcripts[] = {
 static void
 test_transcript(gconstpointer data)
 {
-	const Transcript *transcript = data;
-	gsize len = transcript->len;
-	g_autofree char *bytewise = imap_trace(transcript->input, len, 1, 1);
-
-	for (gsize cut = 1; cut <= len + 1; cut++) {
-		g_autofree char *said = imap_trace(transcript->input, len, cut, len + 1);
-
-		g_assert_cmpstr(said, ==, transcript->said);
-	}
-	g_assert_cmpstr(bytewise, ==, transcript->said);
+	assert_transcript(data, imap_trace);
 }
 
 /* Fed whole and in pieces as a socket gives them. */
@@ -504,11 +485,7 @@ int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	for (gsize i = 0; i < G_N_ELEMENTS(transcripts); i++) {
-		g_autofree char *path = g_strdup_printf("/imap-parser/%s", transcripts[i].sentence);
-
-		g_test_add_data_func(path, &transcripts[i], test_transcript);
-	}
+	add_transcripts("/imap-parser/", transcripts, G_N_ELEMENTS(transcripts), test_transcript);
 	g_test_add_func("/imap-parser/a line of 1 MiB is read", test_line_of_a_mib);
 	g_test_add_func("/imap-parser/a longer line is an error before its end", test_longer_line);
 	g_test_add_func("/imap-parser/the bound holds for all lines of a response",

@@ -75,7 +75,8 @@ test_killed_and_put_off_it_is_still_what_was_written(OutboxFixture *fixture, gco
 		    TRUE);
 	FAKE_WAIT(has_status(fixture, outbox_of(fixture), "x.eml", "retry"));
 	leave(&fixture->base);
-	begin_again(fixture, copy_of(fixture->base.state), copy_of(fixture->base.cache), TRUE);
+	begin_again(fixture, fake_directory_copy(fixture->base.state),
+		    fake_directory_copy(fixture->base.cache), TRUE);
 	outbox_retry(fixture->outbox);
 	FAKE_WAIT(holds(fixture, outbox_of(fixture), ""));
 	g_assert_true(holds(fixture, failed_of(fixture), ""));
@@ -202,7 +203,7 @@ queue_and_copy(OutboxFixture *fixture)
 	leave(&fixture->base);
 	enter(&fixture->base);
 	write_letter(fixture, "x.eml", LETTER);
-	old = copy_of(fixture->base.state);
+	old = fake_directory_copy(fixture->base.state);
 	outbox_hurry(fixture->outbox);
 	FAKE_WAIT(n_delivered(fixture) == 1 && holds(fixture, outbox_of(fixture), ""));
 	FAKE_WAIT(on_server(&fixture->base, "Sent") == 1);
@@ -215,7 +216,7 @@ test_an_old_queue_that_is_brought_back_sends_nothing_again(OutboxFixture *fixtur
 							   gconstpointer data)
 {
 	char *old = queue_and_copy(fixture);
-	char *kept = copy_of(fixture->base.cache);
+	char *kept = fake_directory_copy(fixture->base.cache);
 
 	leave(&fixture->base);
 	/* The ledger alone knows. */
@@ -231,7 +232,7 @@ static void
 test_nor_does_it_without_the_cache(OutboxFixture *fixture, gconstpointer data)
 {
 	char *old = queue_and_copy(fixture);
-	char *older = copy_of(old);
+	char *older = fake_directory_copy(old);
 
 	leave(&fixture->base);
 	begin_again(fixture, old, NULL, FALSE);

@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Every transcript is fed whole, cut in two at each place, and byte by byte: the same must be said
- * each time. And what a header says of its message. */
+/* And what a header says of its message. */
 #include <string.h>
 
 #include <gio/gio.h>
 
 #include "../pop-trace.h"
 #include "proto/pop-header.h"
-
-typedef struct {
-	const char *sentence;
-	const char *input;
-	gsize len; /* it may hold NULs */
-	const char *said;
-} Transcript;
-
-#define BYTES(text) text, sizeof(text) - 1
+#include "transcripts.h"
 
 static const Transcript transcripts[] = {
 	{"replies have a status, a code and a text",
@@ -53,17 +44,7 @@ static const Transcript transcripts[] = {
 static void
 test_transcript(gconstpointer data)
 {
-	const Transcript *transcript = data;
-
-	for (gsize cut = 0; cut <= transcript->len; cut++)
-		for (gsize step = 1; step <= transcript->len; step += transcript->len - 1) {
-			g_autofree char *said =
-				pop_trace(transcript->input, transcript->len, cut, step);
-
-			g_assert_cmpstr(said, ==, transcript->said);
-			if (transcript->len == 1)
-				break;
-		}
+	assert_transcript(data, pop_trace);
 }
 
 static void
@@ -181,11 +162,7 @@ int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	for (guint i = 0; i < G_N_ELEMENTS(transcripts); i++) {
-		g_autofree char *path = g_strdup_printf("/pop-parser/%s", transcripts[i].sentence);
-
-		g_test_add_data_func(path, &transcripts[i], test_transcript);
-	}
+	add_transcripts("/pop-parser/", transcripts, G_N_ELEMENTS(transcripts), test_transcript);
 #define TEST(name) g_test_add_func("/pop-parser/" #name, test_##name)
 	TEST(bounds_a_line_but_not_that_of_a_message);
 	TEST(header_ends_at_the_empty_line);

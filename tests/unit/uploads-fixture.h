@@ -9,6 +9,7 @@
 #include "base/util.h"
 #include "fake-backend.h"
 #include "mail/uploads.h"
+#include "quiet-news.h"
 
 typedef struct Fixture Fixture;
 
@@ -34,42 +35,12 @@ struct Fixture {
 };
 
 static inline void
-on_listing(gpointer user, Mailbox *mailbox)
-{
-}
-
-static inline void
-on_gone(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid, const char *name)
-{
-}
-
-static inline void
-on_message_changed(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
-{
-}
-
-static inline void
-on_wanted(gpointer user, Mailbox *mailbox, guint32 serial, const guint32 *uids, guint n)
-{
-}
-
-static inline void
-on_renumbered(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_serial)
-{
-}
-
-static inline void
 on_folders(gpointer user)
 {
 	Fixture *fixture = user;
 
 	if (fixture->uploads != NULL)
 		uploads_look(fixture->uploads);
-}
-
-static inline void
-on_folder_gone(gpointer user, Mailbox *mailbox)
-{
 }
 
 static inline void
@@ -96,13 +67,9 @@ on_upload_gone(gpointer user, Mailbox *mailbox, guint32 id, const char *name)
 }
 
 static const AccountNews account_news = {
-	.mailbox = {.listing = on_listing,
-		    .gone = on_gone,
-		    .changed = on_message_changed,
-		    .wanted = on_wanted,
-		    .renumbered = on_renumbered},
+	.mailbox = QUIET_MAILBOX_NEWS,
 	.folders = on_folders,
-	.folder_gone = on_folder_gone,
+	.folder_gone = quiet_mailbox,
 	.log = on_log,
 };
 
@@ -269,12 +236,7 @@ is_over(Upload *upload)
 static inline guint
 on_server(Fixture *fixture, const char *mailbox)
 {
-	g_autofree char *listing = fake_server_listing(fixture->server, mailbox);
-	guint count = 0;
-
-	for (const char *p = listing; (p = strchr(p, '\n')) != NULL; p++)
-		count++;
-	return count;
+	return fake_server_count(fixture->server, mailbox);
 }
 
 static inline void
