@@ -13,7 +13,15 @@
 	">220 hi", "=EHLO *", ">250-hi\r\n250-AUTH PLAIN" offers "\r\n250 HELP",                   \
 		"=AUTH PLAIN AHUAc2VjcmV0", ">235 in", "=EHLO *", ">250-hi" offers "\r\n250 HELP"
 
+#define MAIL "=MAIL FROM:<me@here.example>"
+
+#define GOODBYE "=QUIT", ">221 bye", "!end", NULL
+
 typedef const char *const Dialog[];
+
+typedef struct {
+	const char *name, *recipients, *content;
+} Letter;
 
 static SmtpClient *
 open_dialog(const char *const *dialog, Peer **peer_out)
@@ -26,6 +34,20 @@ open_dialog(const char *const *dialog, Peer **peer_out)
 	return client;
 }
 
+/* The letters take that course, and then the line ends. */
+static void
+check_dialog(const char *const *dialog, const Letter *letters, guint n, const char *log)
+{
+	g_autoptr(Peer) peer = NULL;
+	g_autoptr(SmtpClient) client = open_dialog(dialog, &peer);
+
+	for (guint i = 0; i < n; i++)
+		smtp_client_add(client, letters[i].name, letters[i].recipients, letters[i].content);
+	g_assert_true(smtp_client_submit(client, NULL));
+	smtp_client_assert_log(client, log);
+	smtp_line_close(g_steal_pointer(&client->line), 10000);
+}
+
 /* What is written when
  * ---------------------------------------------------------------------------------------------------
  */
@@ -34,74 +56,62 @@ static void
 test_the_next_envelope_travels_with_the_end_of_the_one_before(void)
 {
 	static Dialog dialog = {LOGIN(OFFER_PIPELINING),
-				"=MAIL FROM:<me@here.example>",
+				MAIL,
 				"=RCPT TO:<a@x>",
 				"=DATA", /* without an answer so far */
 				">250 a\r\n250 b\r\n354 c",
 				"=A",
 				"=.",
-				"=MAIL FROM:<me@here.example>", /* nor here */
+				MAIL, /* nor here */
 				"=RCPT TO:<b@x>",
 				"=DATA",
 				">250 taken\r\n250 a\r\n250 b\r\n354 c",
 				"=B",
 				"=.",
 				">250 taken as well",
-				"=QUIT",
-				">221 bye",
-				"!end",
-				NULL};
-	g_autoptr(Peer) peer = NULL;
-	g_autoptr(SmtpClient) client = open_dialog(dialog, &peer);
+				GOODBYE};
+	static const Letter letters[] = {{"a", "a@x", "A\r\n"}, {"b", "b@x", "B\r\n"}};
 
-	smtp_client_add(client, "a", "a@x", "A\r\n");
-	smtp_client_add(client, "b", "b@x", "B\r\n");
-	g_assert_true(smtp_client_submit(client, NULL));
-	smtp_client_assert_log(client, "before a\nsent a END 250 taken\n"
-				       "before b\nsent b END 250 taken as well\n");
-	smtp_line_close(g_steal_pointer(&client->line), 10000);
+	check_dialog(dialog, letters, G_N_ELEMENTS(letters),
+		     "before a\nsent a END 250 taken\n"
+		     "before b\nsent b END 250 taken as well\n");
 }
 
 static void
 test_chunks_wait_for_the_answers_to_the_envelope(void)
 {
 	static Dialog dialog = {LOGIN(OFFER_CHUNKING),
-				"=MAIL FROM:<me@here.example>",
+				MAIL,
 				"=RCPT TO:<a@x>",
 				"=RCPT TO:<b@x>",
 				">250 a\r\n250 b\r\n550 5.1.1 no b",
 				"=RSET",
-				"=MAIL FROM:<me@here.example>",
+				MAIL,
 				"=RCPT TO:<c@x>",
 				">250 reset\r\n250 a\r\n250 b",
 				"=BDAT 4 LAST",
 				"=.C", /* not stuffed */
-				"=MAIL FROM:<me@here.example>",
+				MAIL,
 				"=RCPT TO:<d@x>",
 				">250 taken\r\n250 a\r\n250 b",
 				"=BDAT 3 LAST",
 				"=D",
 				">250 taken",
-				"!end",
-				NULL};
-	g_autoptr(Peer) peer = NULL;
-	g_autoptr(SmtpClient) client = open_dialog(dialog, &peer);
+				GOODBYE};
+	static const Letter letters[] = {
+		{"ab", "a@x b@x", "A\r\n"}, {"c", "c@x", ".C\r\n"}, {"d", "d@x", "D\r\n"}};
 
-	smtp_client_add(client, "ab", "a@x b@x", "A\r\n");
-	smtp_client_add(client, "c", "c@x", ".C\r\n");
-	smtp_client_add(client, "d", "d@x", "D\r\n");
-	g_assert_true(smtp_client_submit(client, NULL));
-	smtp_client_assert_log(client, "refused ab RCPT b@x 550 5.1.1 no b\n"
-				       "before c\nsent c END 250 taken\n"
-				       "before d\nsent d END 250 taken\n");
-	smtp_line_close(g_steal_pointer(&client->line), 0);
+	check_dialog(dialog, letters, G_N_ELEMENTS(letters),
+		     "refused ab RCPT b@x 550 5.1.1 no b\n"
+		     "before c\nsent c END 250 taken\n"
+		     "before d\nsent d END 250 taken\n");
 }
 
 static void
 test_many_recipients_without_chunks_know_their_answers_before_data(void)
 {
 	static Dialog dialog = {LOGIN(OFFER_PIPELINING),
-				"=MAIL FROM:<me@here.example>",
+				MAIL,
 				"=RCPT TO:<a@x>",
 				"=RCPT TO:<b@x>",
 				">250 a\r\n250 b\r\n250 c",
@@ -109,63 +119,53 @@ test_many_recipients_without_chunks_know_their_answers_before_data(void)
 				">354 go",
 				"=AB",
 				"=.",
-				"=MAIL FROM:<me@here.example>",
+				MAIL,
 				"=RCPT TO:<c@x>",
 				"=RCPT TO:<d@x>",
 				">250 taken\r\n250 a\r\n450 b\r\n250 c",
 				"=RSET",
-				"=MAIL FROM:<me@here.example>",
+				MAIL,
 				"=RCPT TO:<e@x>",
 				"=DATA",
 				">250 a\r\n250 b\r\n250 c\r\n354 d",
 				"=E",
 				"=.",
 				">250 taken",
-				"!end",
-				NULL};
-	g_autoptr(Peer) peer = NULL;
-	g_autoptr(SmtpClient) client = open_dialog(dialog, &peer);
+				GOODBYE};
+	static const Letter letters[] = {
+		{"ab", "a@x b@x", "AB\r\n"}, {"cd", "c@x d@x", "CD\r\n"}, {"e", "e@x", "E\r\n"}};
 
-	smtp_client_add(client, "ab", "a@x b@x", "AB\r\n");
-	smtp_client_add(client, "cd", "c@x d@x", "CD\r\n");
-	smtp_client_add(client, "e", "e@x", "E\r\n");
-	g_assert_true(smtp_client_submit(client, NULL));
-	smtp_client_assert_log(client, "before ab\nsent ab END 250 taken\n"
-				       "later cd RCPT c@x 450 b\n"
-				       "before e\nsent e END 250 taken\n");
-	smtp_line_close(g_steal_pointer(&client->line), 0);
+	check_dialog(dialog, letters, G_N_ELEMENTS(letters),
+		     "before ab\nsent ab END 250 taken\n"
+		     "later cd RCPT c@x 450 b\n"
+		     "before e\nsent e END 250 taken\n");
 }
 
 static void
 test_a_server_that_is_still_in_a_refused_transaction_is_reset(void)
 {
 	static Dialog dialog = {LOGIN(OFFER_CHUNKING),
-				"=MAIL FROM:<me@here.example>",
+				MAIL,
 				"=RCPT TO:<a@x>",
 				">250 a\r\n250 b",
 				"=BDAT 3 LAST",
 				"=A",
-				"=MAIL FROM:<me@here.example>",
+				MAIL,
 				"=RCPT TO:<b@x>",
 				">554 5.6.0 odd\r\n503 5.5.1 nested MAIL\r\n503 5.5.1 what?",
 				"=RSET",
-				"=MAIL FROM:<me@here.example>",
+				MAIL,
 				"=RCPT TO:<b@x>",
 				">250 a\r\n250 b\r\n250 c",
 				"=BDAT 3 LAST",
 				"=B",
 				">250 taken",
-				"!end",
-				NULL};
-	g_autoptr(Peer) peer = NULL;
-	g_autoptr(SmtpClient) client = open_dialog(dialog, &peer);
+				GOODBYE};
+	static const Letter letters[] = {{"a", "a@x", "A\r\n"}, {"b", "b@x", "B\r\n"}};
 
-	smtp_client_add(client, "a", "a@x", "A\r\n");
-	smtp_client_add(client, "b", "b@x", "B\r\n");
-	g_assert_true(smtp_client_submit(client, NULL));
-	smtp_client_assert_log(client, "before a\nrefused a END 554 5.6.0 odd\n"
-				       "before b\nsent b END 250 taken\n");
-	smtp_line_close(g_steal_pointer(&client->line), 0);
+	check_dialog(dialog, letters, G_N_ELEMENTS(letters),
+		     "before a\nrefused a END 554 5.6.0 odd\n"
+		     "before b\nsent b END 250 taken\n");
 }
 
 /* Stopping
