@@ -129,23 +129,20 @@ test_move_tells_where_to_and_what_left(void)
 			       ">m3 OK done",
 			       "!end",
 			       NULL};
-	static Dialog named = {
-		">* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN LITERAL+] ready",
-		"<a AUTHENTICATE PLAIN AHUAc2VjcmV0",
-		">a OK [CAPABILITY IMAP4rev1 LITERAL+ ENABLE QRESYNC CONDSTORE MOVE] in",
-		"<e ENABLE QRESYNC",
-		">* ENABLED QRESYNC",
-		">e OK",
-		"=m3 SELECT \"INBOX\"",
-		">* 9 EXISTS",
-		">* OK [UIDVALIDITY 7]",
-		">m3 OK",
-		"=m4 UID MOVE 1:3,5 \"Away\"",
-		">* OK [COPYUID 14 1:3,5 7:10] moved",
-		">* VANISHED 1:5",
-		">m4 OK done",
-		"!end",
-		NULL};
+	static Dialog named = {IMAP_PEER_LOGIN(" ENABLE QRESYNC CONDSTORE MOVE"),
+			       "<e ENABLE QRESYNC",
+			       ">* ENABLED QRESYNC",
+			       ">e OK",
+			       "=m3 SELECT \"INBOX\"",
+			       ">* 9 EXISTS",
+			       ">* OK [UIDVALIDITY 7]",
+			       ">m3 OK",
+			       "=m4 UID MOVE 1:3,5 \"Away\"",
+			       ">* OK [COPYUID 14 1:3,5 7:10] moved",
+			       ">* VANISHED 1:5",
+			       ">m4 OK done",
+			       "!end",
+			       NULL};
 
 	/* Somebody else was faster. */
 	static Dialog nothing = {IMAP_PEER_LOGIN(" MOVE UIDPLUS"),
