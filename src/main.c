@@ -97,6 +97,8 @@ help_verb(const char *verb)
 		 "  -a ACCOUNT  the account; else the one whose address -f or From is, else the "
 		 "first that can send\n"
 		 "  -q          send what waits\n"
+		 "  -N WHEN     tell the sender: never, or success,failure,delay; -R full|hdrs, "
+		 "-V ID\n"
 		 "  -v          tell what happens\n"
 		 "  --wait      end with what the mail server said\n\n"
 		 "Other options of sendmail are taken and mean nothing. See mailfs(1)."},

@@ -77,7 +77,7 @@ static const MailboxNews news = {.listing = on_listing,
 				 .gone = on_gone,
 				 .changed = on_changed,
 				 .renumbered = on_renumbered,
-				 .wanted = quiet_wanted};
+				 .wanted = on_wanted};
 static const PoolNews pool_news;
 
 static inline void
