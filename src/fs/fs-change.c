@@ -72,15 +72,37 @@ on_way_ended(gpointer user, const GError *error)
 	fs_wake(user);
 }
 
-/* Soon it is a message, or it is one since just now, and can be treated as one. */
+/* Soon it is a message, or it is one since just now, and can be treated as one: the call comes
+ * again then. FALSE: the error is the answer, for nothing would change. */
 static gboolean
-is_to_be_found_anew(Upload *upload, const GError *error)
+is_to_be_found_anew(const UploadTask *task, const GError *error)
 {
 	UploadView view;
 
-	upload_view(upload, &view);
-	return g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY) ||
-	       (view.over && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND));
+	if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
+		return upload_wait_turn(task->upload, task->mailbox, task->name, on_way_ended,
+					task->wait);
+	upload_view(task->upload, &view);
+	if (!view.over || !g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND))
+		return FALSE;
+	upload_wait(task->upload, on_way_ended, task->wait);
+	return TRUE;
+}
+
+/* FALSE: the call waits. */
+static gboolean
+run_upload_task(UploadTask *task, gboolean patient, GError **error)
+{
+	/* What was in the way may just have ended. */
+	for (guint i = 0; i < 2; i++) {
+		g_clear_error(error);
+		if (task->mailbox != NULL ? upload_task_rename(task, error)
+					  : upload_remove(task->upload, error))
+			return TRUE;
+		if (patient && is_to_be_found_anew(task, *error))
+			return FALSE;
+	}
+	return TRUE;
 }
 
 static void
@@ -89,12 +111,8 @@ upload_errand(gpointer data)
 	UploadTask *task = data;
 	const FsPending *pending = wait_data(task->wait);
 	g_autoptr(GError) error = NULL;
-	gboolean done = task->mailbox != NULL ? upload_task_rename(task, &error)
-					      : upload_remove(task->upload, &error);
 
-	if (!done && pending->call.patient && is_to_be_found_anew(task->upload, error))
-		upload_wait(task->upload, on_way_ended, task->wait);
-	else
+	if (run_upload_task(task, pending->call.patient, &error))
 		fs_on_change(task->wait, error);
 	upload_unref(task->upload);
 	g_free(task->name);
@@ -458,7 +476,7 @@ rename_message_over_file(Fs *fs, const FsCall *call, const TreeName *from, TreeN
 
 	if (!upload_open_write(to->upload, &error)) {
 		if (call->patient && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
-			return fs_wait_for_upload(g_steal_pointer(&to->upload), later);
+			return fs_wait_or_answer(fs, call, g_steal_pointer(&to->upload), later);
 		fail_change(fs, call, error);
 		return TRUE;
 	}

@@ -41,7 +41,7 @@ answer_set_flags(Fs *fs, const FsCall *call, TreeAnswer *later)
 	}
 	if (upload != NULL && call->patient &&
 	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
-		return fs_wait_for_upload(g_steal_pointer(&upload), later);
+		return fs_wait_or_answer(fs, call, g_steal_pointer(&upload), later);
 	/* Since it was looked up. */
 	if (upload != NULL && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND))
 		return answer_set_flags(fs, call, later);

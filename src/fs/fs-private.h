@@ -167,6 +167,9 @@ gboolean fs_open_upload(Fs *fs, const FsCall *call, TreeAnswer *later); /* an Fs
 void fs_close_upload(Fs *fs, FsHandle *handle);				/* takes it */
 /* To be asked again when this upload's way to the server has ended. Takes @upload. */
 gboolean fs_wait_for_upload(Upload *upload, TreeAnswer *later);
+/* The same, after BUSY. When it is not on its way any more the call is answered now, once more and
+ * for good: it would not wait at all, but run again and again. */
+gboolean fs_wait_or_answer(Fs *fs, const FsCall *call, Upload *upload, TreeAnswer *later);
 /* TRUE: a copy of this message is still to be made by the server, and *later waits for that. */
 gboolean fs_await_copy(Fs *fs, const FsCall *call, Mailbox *mailbox, guint32 serial, guint32 uid,
 		       TreeAnswer *later);

@@ -168,6 +168,20 @@ fs_wait_for_upload(Upload *upload, TreeAnswer *later)
 	return FALSE;
 }
 
+gboolean
+fs_wait_or_answer(Fs *fs, const FsCall *call, Upload *upload, TreeAnswer *later)
+{
+	FsCall now = *call;
+	UploadView view;
+
+	upload_view(upload, &view);
+	if (view.awaited)
+		return fs_wait_for_upload(upload, later);
+	upload_unref(upload);
+	now.patient = FALSE;
+	return now.answer(fs, &now, later);
+}
+
 /* @upload: taken; a writer of it when the call writes. */
 static FsHandle *
 handle_of_upload(Fs *fs, const FsCall *call, Upload *upload)
@@ -232,7 +246,7 @@ fs_open_upload(Fs *fs, const FsCall *call, TreeAnswer *later)
 	if (writes && !fs_take_draft(fs, view.id) && !take_half(fs, view.id) &&
 	    !upload_open_write(upload, &error)) {
 		if (call->patient && g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY))
-			return fs_wait_for_upload(upload, later);
+			return fs_wait_or_answer(fs, call, upload, later);
 		upload_unref(upload);
 		if (g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND))
 			return open_former(fs, call, later);

@@ -390,33 +390,74 @@ upload_is_awaited(const Upload *upload)
 		(upload->over && upload_is_listed(upload)));
 }
 
+/* Why nobody waits for it. NULL: all is well. Under the lock. */
+static GError *
+refusal_of(const Upload *upload)
+{
+	if (upload_is_busy(upload) && upload_is_orphan(upload))
+		return g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
+					   "its mailbox is not there; the file is kept");
+	if (upload->over || upload->state != SPOOL_REFUSED)
+		return NULL;
+	return g_error_new_literal(MAILFS_ERROR,
+				   upload->code != 0 ? (gint)upload->code : MAILFS_ERROR_INVALID,
+				   upload->reason);
+}
+
+/* FALSE: it is not on its way. Under the lock. */
+static gboolean
+add_waiter(Upload *upload, UploadDone done, gpointer user)
+{
+	Waiter waiter = {NULL, done, user};
+
+	if (!upload_is_awaited(upload))
+		return FALSE;
+	g_array_append_val(upload->waiters, waiter);
+	upload->hurry = TRUE;
+	upload_stir(upload, TRUE);
+	return TRUE;
+}
+
 void
 upload_wait(Upload *upload, UploadDone done, gpointer user)
 {
 	Uploads *uploads = upload->uploads;
 	g_autoptr(GError) refused = NULL;
-	Waiter waiter = {NULL, done, user};
-	gboolean orphan;
 	gboolean waits;
 
 	g_mutex_lock(&uploads->lock);
-	orphan = upload_is_busy(upload) && upload_is_orphan(upload);
-	waits = upload_is_awaited(upload);
-	if (waits) {
-		g_array_append_val(upload->waiters, waiter);
-		upload->hurry = TRUE;
-		upload_stir(upload, TRUE);
-	} else if (orphan) {
-		refused = g_error_new_literal(MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
-					      "its mailbox is not there; the file is kept");
-	} else if (!upload->over && upload->state == SPOOL_REFUSED) {
-		refused = g_error_new_literal(
-			MAILFS_ERROR, upload->code != 0 ? (gint)upload->code : MAILFS_ERROR_INVALID,
-			upload->reason);
-	}
+	waits = add_waiter(upload, done, user);
+	if (!waits)
+		refused = refusal_of(upload);
 	g_mutex_unlock(&uploads->lock);
 	if (!waits)
 		done(user, refused);
+}
+
+gboolean
+upload_wait_turn(Upload *upload, Mailbox *mailbox, const char *name, UploadDone done, gpointer user)
+{
+	Uploads *uploads = upload->uploads;
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&uploads->lock);
+	Folder *folder = mailbox != NULL ? uploads_find_folder(uploads, mailbox) : NULL;
+	Upload *there = folder != NULL ? g_hash_table_lookup(folder->by_name, name) : NULL;
+
+	return add_waiter(upload, done, user) || (there != NULL && add_waiter(there, done, user));
+}
+
+void
+upload_tell_if_ended(Upload *upload)
+{
+	g_autoptr(GError) refused = NULL;
+	gboolean ended;
+
+	g_mutex_lock(&upload->uploads->lock);
+	ended = upload->waiters->len > 0 && !upload_is_awaited(upload);
+	if (ended)
+		refused = refusal_of(upload);
+	g_mutex_unlock(&upload->uploads->lock);
+	if (ended)
+		upload_tell_waiters(upload, refused);
 }
 
 /* Under the lock. */

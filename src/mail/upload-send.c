@@ -66,6 +66,7 @@ refuse(Upload *upload, const GError *error)
 	g_mutex_lock(&uploads->lock);
 	told = full && upload->code == MAILFS_ERROR_QUOTA;
 	upload_set_refused(upload, error);
+	upload->accepted = FALSE;
 	upload->unsaved = TRUE;
 	upload->retry_at = full ? g_get_real_time() / G_USEC_PER_SEC : 0;
 	upload_place(upload);
@@ -786,6 +787,9 @@ batch_finish(Batch *batch)
 	batch->folder->batch = NULL;
 	uploads_stir(uploads, TRUE);
 	g_mutex_unlock(&uploads->lock);
+	/* Who was told of a refusal, and came back while it was still under way. */
+	for (guint i = 0; i < batch->list->len; i++)
+		upload_tell_if_ended(member(batch, i));
 	batch_free(batch);
 	uploads_tell_idle(uploads);
 	uploads_tell_held(uploads);

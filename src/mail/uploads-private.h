@@ -291,6 +291,7 @@ gboolean uploads_end(Uploads *uploads, GPtrArray *list, const GError *reason, GE
 gboolean upload_end_removed(Upload *upload, GError **error); /* nobody wants it any more */
 void uploads_end_replaced(Uploads *uploads, Upload *upload); /* the same; the spool knows it */
 void upload_tell_waiters(Upload *upload, const GError *error);
+void upload_tell_if_ended(Upload *upload);   /* who waits for what is not on its way any more */
 void uploads_tell_idle(Uploads *uploads);    /* those who wait for an empty queue */
 void uploads_tell_held(Uploads *uploads);    /* who waits to rename a mailbox */
 void uploads_tell_stopped(Uploads *uploads); /* all who wait */

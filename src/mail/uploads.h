@@ -178,6 +178,11 @@ void uploads_look(Uploads *uploads); /* mailboxes have come or gone */
  * no name leads to it any more. At once for what is not on its way: a file that stays local, or is
  * open for writing. */
 void upload_wait(Upload *upload, UploadDone done, gpointer user);
+/* After BUSY from upload_rename() to there (@mailbox NULL: from upload_remove()): calls back once
+ * when what is in the way, it or the file of that name, has come to an end as above. FALSE, and no
+ * call: nothing that ends by itself is. */
+gboolean upload_wait_turn(Upload *upload, Mailbox *mailbox, const char *name, UploadDone done,
+			  gpointer user);
 /* When nothing of @mailbox (NULL: of the account) is on its way any more. */
 void uploads_wait(Uploads *uploads, Mailbox *mailbox, UploadDone done, gpointer user);
 

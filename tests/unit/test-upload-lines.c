@@ -142,6 +142,111 @@ test_what_is_written_anew_in_doubt_is_there_alone(Fixture *fixture, gconstpointe
 	g_test_add("/upload-lines/" path, Fixture, GINT_TO_POINTER(with), setup, test_##name,      \
 		   teardown)
 
+/* --- in the way of one another --- */
+
+static gboolean
+is_syncing(Mailbox *mailbox)
+{
+	MailboxView view;
+
+	mailbox_view(mailbox, &view);
+	return view.syncing;
+}
+
+/* Somebody who wants to call it y.eml in Archive, as fs does it. */
+typedef struct {
+	Fixture *fixture;
+	Upload *upload;
+	gint tries, ended; /* atomic */
+} Renaming;
+
+static void
+try_to_rename(gpointer user, const GError *reason)
+{
+	Renaming *renaming = user;
+	Fixture *fixture = renaming->fixture;
+	g_autoptr(GError) error = NULL;
+
+	g_atomic_int_inc(&renaming->tries);
+	if (!upload_rename(renaming->upload, fixture->archive, "y.eml", &error) &&
+	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_BUSY) &&
+	    upload_wait_turn(renaming->upload, fixture->archive, "y.eml", try_to_rename, renaming))
+		return;
+	g_atomic_int_inc(&renaming->ended);
+}
+
+/* Who waits for it hears of the refusal before it can be touched, and asks again at that moment. */
+static void
+test_a_refused_file_is_renamed_by_who_waited_for_it(Fixture *fixture, gconstpointer data)
+{
+	FakeKnobs *knobs;
+	Renaming renaming = {.fixture = fixture};
+
+	settle(fixture, fixture->inbox);
+	FAKE_SET(fixture->server, mute, TRUE);
+	renaming.upload = put(fixture, fixture->inbox, "x.eml", MESSAGE);
+	FAKE_WAIT(state_of(renaming.upload) == SPOOL_STARTED);
+	try_to_rename(&renaming, NULL);
+	g_assert_cmpint(g_atomic_int_get(&renaming.ended), ==, 0);
+	knobs = fake_server_lock(fixture->server);
+	knobs->change_code = MAILFS_ERROR_DENIED;
+	knobs->mute = FALSE;
+	fake_server_unlock(fixture->server);
+	FAKE_WAIT(g_atomic_int_get(&renaming.ended) == 1);
+	g_assert_cmpint(g_atomic_int_get(&renaming.tries), <=, 3);
+	g_assert_true(upload_mailbox(renaming.upload) == fixture->archive);
+	upload_unref(renaming.upload);
+}
+
+/* The name is one that is on its way, at whatever step. */
+static void
+test_a_name_that_is_on_its_way_is_waited_for(Fixture *fixture, gconstpointer data)
+{
+	Renaming renaming = {.fixture = fixture};
+	Upload *there;
+
+	/* Nothing is known of Archive: the first that is to go there makes it be listed. */
+	FAKE_SET(fixture->server, mute, TRUE);
+	there = put(fixture, fixture->archive, "y.eml", ANONYMOUS);
+	FAKE_WAIT(is_syncing(fixture->archive));
+	renaming.upload = put(fixture, fixture->inbox, ".x.tmp", MESSAGE);
+	try_to_rename(&renaming, NULL);
+	g_assert_cmpint(g_atomic_int_get(&renaming.ended), ==, 0);
+	g_assert_cmpint(g_atomic_int_get(&renaming.tries), ==, 1);
+	FAKE_SET(fixture->server, mute, FALSE);
+	FAKE_WAIT(g_atomic_int_get(&renaming.ended) == 1);
+	g_assert_cmpint(g_atomic_int_get(&renaming.tries), ==, 2);
+	upload_unref(there);
+	upload_unref(renaming.upload);
+	wait_idle(fixture);
+}
+
+/* Nothing happens as long as it is open: who waited would ask again at once, for ever. */
+static void
+test_nobody_waits_for_what_a_writer_holds_back(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	Renaming renaming = {.fixture = fixture};
+
+	settle(fixture, fixture->inbox);
+	renaming.upload = put_in_doubt(fixture, 0);
+	g_assert_true(upload_open_write(renaming.upload, &error));
+	try_to_rename(&renaming, NULL);
+	g_assert_cmpint(g_atomic_int_get(&renaming.tries), ==, 1);
+	g_assert_cmpint(g_atomic_int_get(&renaming.ended), ==, 1);
+	upload_close(renaming.upload);
+	try_to_rename(&renaming, NULL);
+	g_assert_cmpint(g_atomic_int_get(&renaming.ended), ==, 1);
+	FAKE_SET(fixture->server, login_code, -1);
+	pool_retry(account_pool(fixture->account));
+	wait_idle(fixture);
+	g_assert_cmpuint(on_server(fixture, "INBOX"), ==, 1);
+	/* It is a message now. */
+	FAKE_WAIT(g_atomic_int_get(&renaming.ended) == 2);
+	g_assert_cmpint(g_atomic_int_get(&renaming.tries), ==, 3);
+	upload_unref(renaming.upload);
+}
+
 /* Some of all the ways; with "-m thorough" all. */
 static void
 add_written_anew(void)
@@ -177,5 +282,10 @@ main(int argc, char **argv)
 	TEST("what-was-under-way-when-the-line-came-back-does-not-wait",
 	     what_was_under_way_when_the_line_came_back_does_not_wait, 0);
 	add_written_anew();
+	TEST("a-refused-file-is-renamed-by-who-waited-for-it",
+	     a_refused_file_is_renamed_by_who_waited_for_it, 0);
+	TEST("a-name-that-is-on-its-way-is-waited-for", a_name_that_is_on_its_way_is_waited_for, 0);
+	TEST("nobody-waits-for-what-a-writer-holds-back", nobody_waits_for_what_a_writer_holds_back,
+	     0);
 	return g_test_run();
 }
