@@ -154,14 +154,27 @@ ledger_forget(Ledger *ledger)
 	g_clear_pointer(&ledger->words, g_hash_table_unref);
 }
 
+/* What a full disk cuts short would put all later lines out of their places. */
+static void
+append(Ledger *ledger, const Line *line)
+{
+	off_t end = lseek(ledger->fd, 0, SEEK_END);
+	ssize_t n = write(ledger->fd, line, sizeof *line);
+
+	if (n == sizeof *line)
+		return;
+	g_debug("%s: %s", ledger->path, n < 0 ? g_strerror(errno) : "no room");
+	if (n > 0 && ftruncate(ledger->fd, end) != 0)
+		g_debug("%s: %s", ledger->path, g_strerror(errno));
+}
+
 void
 ledger_note(Ledger *ledger, guint64 ticket, LedgerWord word)
 {
 	Line line = {.ticket = ticket, .when = g_get_real_time() / G_USEC_PER_SEC, .word = word};
 
 	line.sum = sum_of(&line);
-	if (write(ledger->fd, &line, sizeof line) != sizeof line)
-		g_debug("%s: %s", ledger->path, g_strerror(errno));
+	append(ledger, &line);
 	if (word != LEDGER_SENT)
 		return;
 	g_mutex_lock(&ledger->lock);
