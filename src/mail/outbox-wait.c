@@ -110,7 +110,7 @@ is_leaving(Outbox *outbox)
 	for (GTreeNode *node = g_tree_node_first(folder->by_id); node != NULL;
 	     node = g_tree_node_next(node))
 		outbox_count(outbox, g_tree_node_value(node), free_at, &status);
-	return status.held + status.due + status.doubtful > 0;
+	return status.held + status.due + (outbox->leave ? 0 : status.doubtful) > 0;
 }
 
 static void
