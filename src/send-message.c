@@ -193,8 +193,7 @@ sender_of(const SendOptions *options, const char *address)
 }
 
 int
-send_message_compose(int fd, const SendOptions *options, const char *address, guint64 *size_out,
-		     GError **error)
+send_message_compose(int fd, const SendOptions *options, const char *address, GError **error)
 {
 	g_autoptr(GPtrArray) recipients = g_ptr_array_new_with_free_func(g_free);
 	ComposeOptions compose = {
@@ -218,6 +217,5 @@ send_message_compose(int fd, const SendOptions *options, const char *address, gu
 	out = unnamed_file(error);
 	if (out < 0 || !compose_complete(fd, out, &compose, &written, error))
 		return -1;
-	*size_out = written.size;
 	return util_steal_fd(&out);
 }

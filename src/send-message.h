@@ -18,10 +18,9 @@ int send_message_read(FILE *in, gboolean whole, GError **error);
 /* The address in its From, NULL: none can be read. (transfer full) */
 char *send_message_author(int fd);
 
-/* The file to be sent: complete, with its envelope in front. *@size_out octets. @address: the
- * account's own, which is also meant by recipients and senders without a domain: that is how the
- * mail of cron finds its user. Errors: those of compose_read(). */
-int send_message_compose(int fd, const SendOptions *options, const char *address, guint64 *size_out,
-			 GError **error);
+/* The file to be sent: complete, with its envelope in front. @address: the account's own, which is
+ * also meant by recipients and senders without a domain: that is how the mail of cron finds its
+ * user. Errors: those of compose_read(). */
+int send_message_compose(int fd, const SendOptions *options, const char *address, GError **error);
 
 G_END_DECLS

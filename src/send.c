@@ -45,7 +45,6 @@ typedef struct {
 	char *environment;
 	char *name; /* of the file in the Outbox */
 	UtilFd fd;  /* the finished message; -1: only the queue is to be sent */
-	guint64 size;
 	Answer answer;
 } Send;
 
@@ -293,11 +292,6 @@ enqueue(Send *send, const MountParts *parts, GError **error)
 	UploadView view;
 	gboolean good;
 
-	if (outbox == NULL || parts->writing == NULL) {
-		g_set_error_literal(error, MAILFS_ERROR, MAILFS_ERROR_UNSUPPORTED,
-				    "this account has no Outbox (ro, or outbox=none)");
-		return 0;
-	}
 	upload = uploads_create(writing_uploads(parts->writing), outbox, send->name, 0600, error);
 	if (upload == NULL)
 		return 0;
@@ -482,7 +476,7 @@ prepare(Send *send, GError **error)
 	}
 	if (options->queue)
 		return TRUE;
-	send->fd = send_message_compose(raw, options, send->config->address, &send->size, error);
+	send->fd = send_message_compose(raw, options, send->config->address, error);
 	return send->fd >= 0;
 }
 

@@ -371,7 +371,6 @@ meaning_of_kind(VerdictKind kind)
 	case VERDICT_GAVE_UP:
 	case VERDICT_INVALID:
 	case VERDICT_TOO_BIG:
-	case VERDICT_LOGIN:
 	case VERDICT_UNSENDABLE:
 		break;
 	}
@@ -386,8 +385,6 @@ advice_of_kind(VerdictKind kind)
 		return "Correct the message";
 	case VERDICT_TOO_BIG:
 		return SMALLER;
-	case VERDICT_LOGIN:
-		return CREDENTIALS;
 	case VERDICT_REPLY:
 	case VERDICT_MAYBE_SENT:
 	case VERDICT_GAVE_UP:
@@ -407,8 +404,6 @@ lead_of_kind(const Verdict *verdict)
 {
 	if (verdict->kind == VERDICT_GAVE_UP)
 		return "for two days it was tried again and again";
-	if (verdict->kind == VERDICT_LOGIN)
-		return "{server} does not let the account in";
 	return verdict->code != 0 ? "{server} refused it" : NULL;
 }
 

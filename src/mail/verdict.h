@@ -19,7 +19,6 @@ typedef enum {
 	VERDICT_NO_8BITMIME,  /* 8-bit text, and the server does not take it */
 	VERDICT_NO_SMTPUTF8,  /* a non-ASCII address or header, and the server does not take it */
 	VERDICT_NOT_ALLOWED,  /* recipient is not among those of `send-to` */
-	VERDICT_LOGIN,	      /* the server does not let the account in: code …, or detail */
 	VERDICT_UNSENDABLE,   /* the rest: detail */
 } VerdictKind;
 

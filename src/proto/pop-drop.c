@@ -547,13 +547,6 @@ static const PopTaskOps drop_ops = {
  * -------------------------------------------------------------------------------------------------
  */
 
-gboolean
-pop_drop_is_busy(const PopBackend *self)
-{
-	return self->drop.stage == POP_DROP_LISTING || self->drop.stage == POP_DROP_CHECKING ||
-	       self->drop.stage == POP_DROP_NAMING;
-}
-
 /* All of @uids have been found, but those that are gone. */
 static gboolean
 are_found(const PopBackend *self, const UidSet *uids)

@@ -191,7 +191,6 @@ void pop_drop_clear(PopDrop *drop);
 gboolean pop_drop_is_ready(PopBackend *self, PopTask *task);
 /* Looks at all that have no UID or one from @from on, and tells @listener (or NULL). */
 void pop_drop_name(PopBackend *self, PopTask *listener, guint32 from);
-gboolean pop_drop_is_busy(const PopBackend *self);
 gboolean pop_drop_find(const PopBackend *self, guint32 uid, guint *entry_out);
 const PopMessage *pop_drop_message(const PopBackend *self, guint entry);
 guint32 pop_drop_number(const PopBackend *self, guint entry);

@@ -78,13 +78,6 @@ static const Verdict own[] = {
 	{.kind = VERDICT_NO_8BITMIME, .server = "smtp.example.com"},
 	{.kind = VERDICT_NO_SMTPUTF8, .server = "smtp.example.com"},
 	{.kind = VERDICT_NOT_ALLOWED, .recipient = "bob@example.org"},
-	{.kind = VERDICT_LOGIN,
-	 .code = 535,
-	 .text = "5.7.8 Error: authentication failed",
-	 .server = "smtp.example.com"},
-	{.kind = VERDICT_LOGIN,
-	 .detail = "the password command failed",
-	 .server = "smtp.example.com"},
 	{.kind = VERDICT_UNSENDABLE, .detail = "reading what was written: Input/output error"},
 };
 
