@@ -271,25 +271,14 @@ test_a_password_that_is_refused_later_stops_the_pool_too(Fixture *fixture, gcons
 	start(fixture);
 	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_LOGIN);
 	fake_server_drop_lines(fixture->server);
+	/* It was good before: the server may be going down. */
+	FAKE_WAIT(fake_health(fixture->pool) == POOL_OFFLINE);
+	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, MAILFS_ERROR_OFFLINE);
 	FAKE_WAIT(fake_health(fixture->pool) == POOL_REFUSED);
-	/* It was good before, so it was tried three times. */
 	g_assert_cmpuint(fake_server_counts(fixture->server).logins, ==, 1 + 3);
 	g_usleep(1500 * 1000);
 	g_assert_cmpuint(fake_server_counts(fixture->server).logins, ==, 1 + 3);
 	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, MAILFS_ERROR_LOGIN);
-}
-
-static void
-test_a_server_that_refuses_while_it_goes_down_is_offline(Fixture *fixture, gconstpointer data)
-{
-	start(fixture);
-	FAKE_SET(fixture->server, login_code, MAILFS_ERROR_LOGIN);
-	fake_server_drop_lines(fixture->server);
-	FAKE_WAIT(fake_health(fixture->pool) == POOL_OFFLINE);
-	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, MAILFS_ERROR_OFFLINE);
-	FAKE_SET(fixture->server, login_code, -1);
-	FAKE_WAIT(fake_health(fixture->pool) == POOL_ONLINE);
-	g_assert_cmpint(ask(fixture->pool, "INBOX"), ==, -1);
 }
 
 /* --- lines come and go --- */
@@ -772,8 +761,6 @@ main(int argc, char **argv)
 	     test_retry_tries_a_refused_login_once_more);
 	TEST("a-password-that-is-refused-later-stops-the-pool-too", 2, setup,
 	     test_a_password_that_is_refused_later_stops_the_pool_too);
-	TEST("a-server-that-refuses-while-it-goes-down-is-offline", 2, setup,
-	     test_a_server_that_refuses_while_it_goes_down_is_offline);
 	TEST("a-lost-line-fails-what-is-under-way-and-is-opened-again", 1, setup,
 	     test_a_lost_line_fails_what_is_under_way_and_is_opened_again);
 	TEST("what-still-waits-when-the-line-goes-is-served-by-the-next", 1, setup,
