@@ -4,8 +4,10 @@ no other message is touched."""
 import os
 import shutil
 import signal
+import threading
 
 from common import Place, fetch_mailbox, filled, listed, main, processes, read, samples, test, wait_for
+from faults import Filter
 from proxy import Proxy
 
 
@@ -66,6 +68,57 @@ def _():
             proxy.go_on()
             assert wait_for(lambda: "given up    10 " in page(mount, "status"), 30, 0.1), page(mount, "status")
             check(server, mount, names)
+
+
+def copy_whose_flags_wait(proxy, bulk):
+    """A copy that the server has made, of which it has not heard the flags."""
+    heard = threading.Event()
+
+    def lose():
+        proxy.refuse()
+        heard.set()
+    proxy.call(r"UID STORE .*Flagged", "before", 1, lose)
+    with open(os.path.join(bulk, listed(bulk)[0]), "rb") as source, open(os.path.join(bulk, "copy.eml"), "wb") as copy:
+        size = os.fstat(source.fileno()).st_size
+        assert os.copy_file_range(source.fileno(), copy.fileno(), size, 0, 0) == size
+        os.setxattr(copy.fileno(), "user.mailfs.flags", b"\\Flagged work")
+    assert heard.wait(20)
+
+
+def check_flags(server, mount, said, shown):
+    assert wait_for(lambda: said in page(mount, "log"), 30, 0.1), page(mount, "log")
+    assert wait_for(lambda: "uploads     0 waiting" in page(mount, "status"), 10, 0.1), page(mount, "status")
+    held = fetch_mailbox(server, "Bulk")
+    assert len(held) == 40 and all(message.flags == set() for message in held.values()), held
+    assert wait_for(lambda: len(listed(os.path.join(mount, "Bulk"))) == shown, 20, 0.2), listed(os.path.join(mount, "Bulk"))
+
+
+@test("flags that wait for the line, of what is on the server already, are given up with a line and set on nothing else")
+def _():
+    with filled(3) as server, Place() as place, Filter(server.port) as proxy:
+        url = server.url().replace(str(server.port), str(proxy.port))
+        with place.mount(server, "dir-time=1", url=url, tls=False) as mount:
+            copy_whose_flags_wait(proxy, os.path.join(mount, "Bulk"))
+            replace_bulk(server)
+            proxy.accept()
+            check_flags(server, mount, "uploaded, but its flags are not set: the server has numbered this mailbox anew", 40)
+
+
+@test("flags that wait, and a kill meanwhile: the file stays with its reason, for nobody knows what became of its message")
+def _():
+    with filled(3) as server, Place() as place, Filter(server.port) as proxy:
+        url = server.url().replace(str(server.port), str(proxy.port))
+        with place.mount(server, "dir-time=1", url=url, tls=False, unmount=False) as mount:
+            copy_whose_flags_wait(proxy, os.path.join(mount, "Bulk"))
+        for pid in processes(mount):
+            os.kill(pid, signal.SIGKILL)
+        replace_bulk(server)
+        proxy.accept()
+        with place.mount(server, "dir-time=1", url=url, tls=False) as mount:
+            check_flags(server, mount, "Bulk/copy.eml: not uploaded: the server has numbered this mailbox anew", 41)
+            status = os.getxattr(os.path.join(mount, "Bulk", "copy.eml"), "user.mailfs.status").decode()
+            assert "numbered this mailbox anew" in status, status
+            os.unlink(os.path.join(mount, "Bulk", "copy.eml"))
 
 
 @test("killed meanwhile: the next mount gives them up from the journal")

@@ -159,9 +159,13 @@ class Foreign:
         line.noop()
         uids = self.check(line.uid("SEARCH", "HEADER", "Message-ID", mid))[0].split()
         for uid in uids:
-            if len(uids) == 1 or digest_of(self.check(line.uid("FETCH", uid.decode(), "BODY.PEEK[]"))[0][1]) == digest:
+            if len(uids) == 1 or self.digest(uid.decode()) == digest:
                 return uid.decode()
         raise LookupError(f"{mid} is not in {mailbox}")
+
+    def digest(self, uid):
+        # News of flags may come along.
+        return digest_of(next(item for item in self.check(self.line.uid("FETCH", uid, "BODY.PEEK[]")) if isinstance(item, tuple))[1])
 
     def deliver(self, mailbox, data, flags, date):
         append(self.server, mutf7(mailbox), data, f"({text_of(flags)})", date)
