@@ -401,8 +401,11 @@ needs_search(const ImapBackend *self, const Sync *sync)
 		return FALSE;
 	if (sync->suspect)
 		return TRUE;
-	if (sync->known.uidnext <= 1 || sync->swept)
+	if (sync->known.uidnext <= 1)
 		return FALSE;
+	/* This line had not seen all of it yet when it was swept. */
+	if (sync->swept)
+		return (gint64)uidset_count(sync->present) != rest;
 	/* VANISHED may name UIDs that were never known, but it must name enough. */
 	if (sync->vanishes)
 		return rest > known ||

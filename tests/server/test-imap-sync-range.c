@@ -52,6 +52,50 @@ test_new_ones_far_above_the_known_are_asked_for_too(void)
 	assert_sync(refused, &known_three, "selected 7\n" NEW("4") "done 7 5 60 4\n");
 }
 
+/* 4 to 6 were copied here over another line; when the flags of all known ones are asked for, this
+ * line has not looked for news yet. */
+static void
+test_what_a_line_has_not_seen_yet_is_not_gone(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(""),
+				"<c EXAMINE \"INBOX\"",
+				"<d UID FETCH 1:? *",
+				OPENED("3", "7", "4"),
+				">c OK",
+				IS_NEW("1", "1"),
+				IS_NEW("2", "2"),
+				IS_NEW("3", "3"),
+				">d OK",
+				"<e NOOP",
+				"<f UID FETCH 1:6 (UID FLAGS)",
+				"<g UID FETCH 7:? *",
+				">* 1 FETCH (UID 1 FLAGS ())",
+				">* 2 FETCH (UID 2 FLAGS ())",
+				">* 3 FETCH (UID 3 FLAGS ())",
+				">* 6 EXISTS",
+				">e OK",
+				">f OK",
+				">g OK",
+				"<h UID FETCH 7:? *",
+				IS_NEW("6", "6"),
+				">h OK",
+				"<i UID SEARCH UID 1:6",
+				">* SEARCH 1 2 3 4 5 6",
+				">i OK",
+				"!end",
+				NULL};
+	static const MailboxState known_six = {.uidvalidity = 7, .uidnext = 7, .count = 6};
+	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
+	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
+
+	imap_client_must_login(client);
+	imap_client_run(client, sync_request(client, NULL));
+	g_string_truncate(client->log, 0);
+	imap_client_run(client, sync_request(client, &known_six));
+	imap_client_assert_log(client, "selected 7\nflags 1 0 <>\nflags 2 0 <>\nflags 3 0 <>\n"
+				       "present 1:6\ndone 7 7 0 6\n");
+}
+
 /* The one that was selected under that name has been renamed; the new one was never asked about, so
  * that no numbering tells the two apart. */
 static void
@@ -94,7 +138,9 @@ main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/imap-sync-range/new_ones_far_above_the_known_are_asked_for_too",
 			test_new_ones_far_above_the_known_are_asked_for_too);
-	g_test_add_func("/imap-sync-range/a_doubtful_selection_is_opened_anew",
+	g_test_add_func("/imap-sync-range/what-a-line-has-not-seen-yet-is-not-gone",
+			test_what_a_line_has_not_seen_yet_is_not_gone);
+	g_test_add_func("/imap-sync-range/a-doubtful-selection-is-opened-anew",
 			test_a_doubtful_selection_is_opened_anew);
 	return g_test_run();
 }
