@@ -295,11 +295,11 @@ fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	if (node.kind == NODE_UPLOAD) {
 		call.answer = fs_open_upload;
 		fs_call_run(fs, &call, g_get_monotonic_time() + fs->wait_us);
-	} else if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0) {
-		fs_open_message_for_writing(fs, &call);
 	} else if (mailbox != NULL && has_moved(fs, ino)) {
 		call.answer = answer_moved;
 		fs_call_run(fs, &call, g_get_monotonic_time() + fs->wait_us);
+	} else if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0) {
+		fs_open_message_for_writing(fs, &call);
 	} else if (mailbox != NULL &&
 		   mailbox_open_stored(mailbox, node.serial, node.uid, call.reader)) {
 		reply_open_message(fs, &call, -1, NULL, 0);

@@ -226,14 +226,18 @@ tree_moved(Tree *tree, guint64 ino, gboolean patient)
 {
 	Mailbox *mailbox;
 	MessageView message;
+	gboolean leaving;
 	Node node;
 
 	mailbox = tree_mailbox_of_message(tree, ino, &node);
 	if (mailbox == NULL || mailbox_get(mailbox, node.serial, node.uid, &message))
 		return answer_ok;
-	if (is_awaited(tree, mailbox, patient) && mailbox_has(mailbox, node.serial, node.uid))
+	leaving = tree->changes != NULL &&
+		  changes_leaving(tree->changes, mailbox, node.serial, node.uid);
+	if ((leaving || mailbox_has(mailbox, node.serial, node.uid)) &&
+	    is_awaited(tree, mailbox, patient))
 		return later_coming(tree, mailbox);
-	if (tree->changes != NULL && changes_leaving(tree->changes, mailbox, node.serial, node.uid))
+	if (leaving)
 		return out_of_reach(tree, mailbox);
 	return view_error(MAILFS_ERROR_STALE, "the message has moved");
 }

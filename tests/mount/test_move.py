@@ -4,7 +4,9 @@ import errno
 import os
 import re
 import subprocess
+import time
 
+from faults import Filter
 from common import Place, fails, fetch_mailbox, filled, list_mailboxes, listed, main, read, run, test, uid_of, wait_for
 
 
@@ -127,6 +129,36 @@ def _():
             assert sorted(listed(os.path.join(mount, "Target"))) == sorted(names[3:6])
             assert not set(names[:6]) & set(listed(bulk)), without
             assert foreign in [m.data for m in fetch_mailbox(server, "Bulk").values()], without
+
+
+class Far(Filter):
+    """Each answer takes its time."""
+
+    def _to_client(self, client, is_line, piece):
+        if is_line and not piece.startswith(b"*"):
+            time.sleep(0.01)
+        return super()._to_client(client, is_line, piece)
+
+
+@test("what was just moved can be flagged, and written to in Drafts, before a server without UIDPLUS has said where it is")
+def _():
+    with filled(60) as server, Place() as place, Far(server.port, ("UIDPLUS",)) as proxy, place.mount(
+            server, url=server.url().replace(str(server.port), str(proxy.port)), tls=False) as mount:
+        bulk, drafts = os.path.join(mount, "Bulk"), os.path.join(mount, "Drafts")
+        os.mkdir(drafts)
+        names = listed(bulk)
+        for number in range(0, len(names), 6):
+            for name in names[number:number + 6]:
+                os.rename(os.path.join(bulk, name), os.path.join(drafts, name))
+            for name in names[number:number + 5]:
+                os.setxattr(os.path.join(drafts, name), "user.mailfs.flags", b"\\Flagged")
+            with open(os.path.join(drafts, names[number + 5]), "wb") as draft:
+                draft.write(b"From: a@example.org\r\nSubject: new\r\n\r\nnew\r\n")
+        run("sync", drafts)
+        held = fetch_mailbox(server, "Drafts").values()
+        assert len([message for message in held if "\\Flagged" in message.flags]) == 50, held
+        assert len([message for message in held if b"Subject: new" in message.data]) == 10, held
+        assert fetch_mailbox(server, "Bulk") == {}
 
 
 @test("the guard stops a runaway rm, and allow-delete lifts it")
