@@ -350,6 +350,16 @@ default_name(const Mailbox *mailbox, const MessageInfo *info)
 	return name;
 }
 
+/* Has nobody given it a name since it was listed? Under the lock. */
+static gboolean
+has_default_name(const Mailbox *mailbox, const MessageEntry *entry, const char *otherwise)
+{
+	const char *name = messages_name(mailbox->messages, entry);
+	gsize len = strlen(otherwise);
+
+	return strncmp(name, otherwise, len) == 0 && (name[len] == '\0' || name[len] == '~');
+}
+
 /* It is known what it is, and where. Under the lock. */
 static void
 adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *otherwise,
@@ -364,7 +374,7 @@ adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *o
 
 		if (mailbox_add_message(mailbox, batch, &fresh, stem, otherwise))
 			move_on(mailbox, uid, asked);
-	} else if (entry != NULL && stem != NULL &&
+	} else if (entry != NULL && stem != NULL && has_default_name(mailbox, entry, otherwise) &&
 		   !messages_set_name(mailbox->messages, uid, stem)) {
 		make_room(mailbox, batch, stem);
 		messages_set_name(mailbox->messages, uid, stem);

@@ -141,6 +141,24 @@ test_a_name_that_is_chosen_comes_before_one_that_was_expected(Fixture *fixture, 
 	assert_name(fixture, info.uid, "chosen.eml");
 }
 
+/* A sync was faster to list what a move has made, and a program to rename it. */
+static void
+test_a_name_that_was_given_since_is_kept(Fixture *fixture, gconstpointer data)
+{
+	static const char raw[] = "Message-ID: <a@b>\r\nSubject: s\r\n\r\nbody\r\n";
+	g_autoptr(GError) error = NULL;
+	MessageInfo info = {.size = sizeof raw - 1, .date = 1795243092, .keywords = ""};
+
+	info.uid = fake_server_add_raw(fixture->server, "INBOX", raw, info.date);
+	info.header = raw;
+	info.header_len = sizeof raw - 1;
+	refresh(fixture);
+	mailbox_set_name(fixture->mailbox, view_of(fixture).messages, info.uid, "mine.eml", &error);
+	g_assert_no_error(error);
+	mailbox_adopt(fixture->mailbox, view_of(fixture).uidvalidity, &info, FALSE, 0, "late.eml");
+	assert_name(fixture, info.uid, "mine.eml");
+}
+
 static void
 test_a_given_name_is_taken_over(Fixture *fixture, gconstpointer data)
 {
@@ -485,6 +503,7 @@ main(int argc, char **argv)
 	    test_an_expected_message_gets_its_name_by_id_and_size);
 	ADD("a-name-that-is-chosen-comes-before-one-that-was-expected", NULL,
 	    test_a_name_that_is_chosen_comes_before_one_that_was_expected);
+	ADD("a-name-that-was-given-since-is-kept", NULL, test_a_name_that_was_given_since_is_kept);
 	ADD("a-given-name-is-taken-over", NULL, test_a_given_name_is_taken_over);
 	ADD("what-we-dropped-does-not-come-back-with-an-old-answer", NULL,
 	    test_what_we_dropped_does_not_come_back_with_an_old_answer);
