@@ -323,18 +323,42 @@ take_copyuid(ImapTask *task, Part *part, const char *code)
 	request->events->copied(request->user, source, uidvalidity, target);
 }
 
+static Part *
+part_of(const ImapCommand *command)
+{
+	guint step = command->step & ((1 << STEP_BITS) - 1);
+
+	return command->task != NULL && command->task->ops == &change_ops &&
+			       (step == STEP_COPY || step == STEP_MOVE)
+		       ? part_at(command->task, command->step >> STEP_BITS)
+		       : NULL;
+}
+
+/* Dovecot answers what travels together before it ends the first of it: so the source tells whose
+ * it is, else it is taken for that of the oldest. */
+static void
+take_untagged_copyuid(ImapBackend *self, const char *code)
+{
+	const ImapCommand *head = g_queue_peek_head(&self->commands);
+	g_autoptr(UidSet) source = imap_code_uids(code, 0);
+
+	for (GList *link = self->commands.head; source != NULL && link != NULL; link = link->next) {
+		const Part *part = part_of(link->data);
+
+		if (part == NULL || !uidset_is_within(source, part->pending))
+			continue;
+		head = link->data;
+		break;
+	}
+	if (head != NULL && part_of(head) != NULL)
+		take_copyuid(head->task, part_of(head), code);
+}
+
 void
 imap_change_take_code(ImapBackend *self, const char *code, gboolean opening)
 {
-	const ImapCommand *head = g_queue_peek_head(&self->commands);
-
 	if (imap_code_is(code, "COPYUID")) {
-		guint step = head != NULL ? head->step & ((1 << STEP_BITS) - 1) : 0;
-
-		if (head != NULL && head->task != NULL && head->task->ops == &change_ops &&
-		    (step == STEP_COPY || step == STEP_MOVE))
-			take_copyuid(head->task, part_at(head->task, head->step >> STEP_BITS),
-				     code);
+		take_untagged_copyuid(self, code);
 	} else if (!opening && self->examine != NULL)
 		return; /* late words about the mailbox before */
 	else if (imap_code_is(code, "READ-ONLY"))

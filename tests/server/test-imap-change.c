@@ -579,6 +579,43 @@ test_without_uidplus_a_move_is_guarded_too(void)
 			   "copied 1 to 0 unknown\nmarked 1\ndone OFFLINE\n");
 }
 
+/* Dovecot does: the answers to both come before the end of the first. */
+static void
+test_what_travels_together_is_told_apart_by_its_source(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" MOVE UIDPLUS"),
+				"=m2 SELECT \"INBOX\"",
+				">* 9 EXISTS",
+				">* OK [UIDVALIDITY 7]",
+				">* OK [UIDNEXT 20]",
+				">m2 OK",
+				"=m3 UID MOVE 2 \"Away\"",
+				">* OK [COPYUID 14 2 5] moved",
+				">* 1 EXPUNGE",
+				">m3 OK",
+				"=m4 UID MOVE 9 \"Away\"",
+				"=m5 UID MOVE 3 \"Other\"",
+				">* OK [COPYUID 14 9 6] moved",
+				">* OK [COPYUID 15 3 10] moved",
+				">* 5 EXPUNGE",
+				">* 2 EXPUNGE",
+				">m4 OK",
+				">m5 OK",
+				"!end",
+				NULL};
+	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
+	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
+
+	imap_client_must_login(client);
+	imap_client_run(client, imap_client_change(client, REQUEST_MOVE, "INBOX", "2", "Away"));
+	g_string_truncate(client->log, 0);
+	imap_client_start(client, imap_client_change(client, REQUEST_MOVE, "INBOX", "9", "Away"));
+	imap_client_start(client, imap_client_change(client, REQUEST_MOVE, "INBOX", "3", "Other"));
+	g_assert_true(imap_client_finish(client, NULL));
+	imap_client_assert_log(client, "copied 9 to 14 6\ncopied 3 to 15 10\n"
+				       "vanished 9\ndone\ndone\n");
+}
+
 /* The line
  * ------------------------------------------------------------------------------------------------------
  */
@@ -645,6 +682,8 @@ main(int argc, char **argv)
 			test_each_step_of_a_copied_move_can_be_the_last);
 	g_test_add_func("/imap-change/expunge-removes-exactly-what-was-asked-for",
 			test_expunge_removes_exactly_what_was_asked_for);
+	g_test_add_func("/imap-change/what-travels-together-is-told-apart-by-its-source",
+			test_what_travels_together_is_told_apart_by_its_source);
 	g_test_add_func("/imap-change/expunge-that-was-not-done-is-asked-for-once-more",
 			test_expunge_that_was_not_done_is_asked_for_once_more);
 	g_test_add_func("/imap-change/what-was-marked-before-is-not-marked-again",
