@@ -191,11 +191,10 @@ class Model:
             copy.places = [moved(path) for path in copy.places]
         self.undecided = [(moved(one), moved(other)) for one, other in self.undecided]
 
-    def loosen_names(self, given=False):
-        """An index that was cut short may have forgotten names, and gives those of names v1. `given`: also names that
-        programs have given."""
+    def loosen_names(self):
+        """An index that was cut short may have forgotten names, and gives those of names v1."""
         for copy in self.copies:
-            if copy.name and (given or "~" in copy.name):
+            if copy.name and "~" in copy.name:
                 copy.also.add(copy.name)
                 copy.name = None
 

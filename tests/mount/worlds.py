@@ -201,6 +201,7 @@ class MailWorld:
         self.shell = Shell(place.path("scratch"))
         self.foreign = Foreign(server)
         self.has_ghosts = False
+        self.hollow = set()  # of mailboxes that hold no messages, as of the last snapshot
         self.bodies = {}  # (mailbox, UIDVALIDITY, UID) → (Message-ID, digest)
         self.line = None
 
@@ -234,11 +235,13 @@ class MailWorld:
         """{mailbox: [Held]}, by another client."""
         if self.line is None:
             self.line = self.server.client()
-        found = {}
+        found, self.hollow = {}, set()
         for item in self.line.list()[1]:
             words, _, raw = item.decode().partition(' "/" ')
-            if "\\noselect" not in words.lower():
-                raw = re.sub(r"\\(.)", r"\1", raw[1:-1]) if raw.startswith('"') else raw
+            raw = re.sub(r"\\(.)", r"\1", raw[1:-1]) if raw.startswith('"') else raw
+            if "\\noselect" in words.lower():
+                self.hollow.add(decoded(raw))
+            else:
                 found[decoded(raw)] = self.snapshot_of(raw)
         return found
 
@@ -270,7 +273,10 @@ class MailWorld:
                 folders[:] = [name for name in folders if name != "Outbox"]
                 continue
             mailbox = "/".join(part.replace("%2E", ".").replace("%25", "%") for part in mailbox.split(os.sep))
-            found[mailbox] = [shown for shown in (self.shown(os.path.join(folder, name), name) for name in files) if shown]
+            shown = [one for one in (self.shown(os.path.join(folder, name), name) for name in files) if one]
+            # What Dovecot leaves when somebody looks into a mailbox that it deletes.
+            if shown or mailbox not in self.hollow:
+                found[mailbox] = shown
         return found
 
     def shown(self, path, name):
