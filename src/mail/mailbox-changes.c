@@ -39,6 +39,7 @@ mailbox_changes_init(Mailbox *mailbox)
 	mailbox->missed = uidset_new();
 	mailbox->dropped = uidset_new();
 	mailbox->flagged = uidset_new();
+	mailbox->renamed = uidset_new();
 	mailbox->names_to_come = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	g_queue_init(&mailbox->expected);
 }
@@ -53,6 +54,7 @@ mailbox_changes_clear(Mailbox *mailbox)
 	uidset_free(mailbox->missed);
 	uidset_free(mailbox->dropped);
 	uidset_free(mailbox->flagged);
+	uidset_free(mailbox->renamed);
 	g_hash_table_unref(mailbox->names_to_come);
 	g_queue_clear_full(&mailbox->expected, expected_free);
 }
@@ -66,6 +68,7 @@ mailbox_changes_reset(Mailbox *mailbox)
 	uidset_remove(mailbox->missed, 1, G_MAXUINT32);
 	uidset_remove(mailbox->dropped, 1, G_MAXUINT32);
 	uidset_remove(mailbox->flagged, 1, G_MAXUINT32);
+	uidset_remove(mailbox->renamed, 1, G_MAXUINT32);
 }
 
 void
@@ -74,6 +77,7 @@ mailbox_changes_forget(Mailbox *mailbox, guint32 uid)
 	uidset_remove(mailbox->hidden, uid, uid);
 	uidset_remove(mailbox->deleted, uid, uid);
 	uidset_remove(mailbox->ahead, uid, uid);
+	uidset_remove(mailbox->renamed, uid, uid);
 }
 
 const MessageEntry *
@@ -271,8 +275,10 @@ mailbox_take_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *nam
 		holder = make_room(mailbox, batch, stem);
 		messages_set_name(mailbox->messages, uid, stem);
 	}
-	if (serial == mailbox->serial)
+	if (serial == mailbox->serial) {
+		uidset_add(mailbox->renamed, uid, uid);
 		store_row(mailbox, batch, uid);
+	}
 	mailbox_touch(mailbox);
 	index_submit(mailbox->house->index, batch);
 	g_rw_lock_writer_unlock(&mailbox->lock);
@@ -299,6 +305,7 @@ mailbox_set_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name
 	if (there && !taken) {
 		IndexBatch *batch = index_batch_new(serial);
 
+		uidset_add(mailbox->renamed, uid, uid);
 		store_row(mailbox, batch, uid);
 		mailbox_touch(mailbox);
 		index_submit(mailbox->house->index, batch);
@@ -350,16 +357,6 @@ default_name(const Mailbox *mailbox, const MessageInfo *info)
 	return name;
 }
 
-/* Has nobody given it a name since it was listed? Under the lock. */
-static gboolean
-has_default_name(const Mailbox *mailbox, const MessageEntry *entry, const char *otherwise)
-{
-	const char *name = messages_name(mailbox->messages, entry);
-	gsize len = strlen(otherwise);
-
-	return strncmp(name, otherwise, len) == 0 && (name[len] == '\0' || name[len] == '~');
-}
-
 /* It is known what it is, and where. Under the lock. */
 static void
 adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *otherwise,
@@ -374,7 +371,7 @@ adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *o
 
 		if (mailbox_add_message(mailbox, batch, &fresh, stem, otherwise))
 			move_on(mailbox, uid, asked);
-	} else if (entry != NULL && stem != NULL && has_default_name(mailbox, entry, otherwise) &&
+	} else if (entry != NULL && stem != NULL && !uidset_contains(mailbox->renamed, uid) &&
 		   !messages_set_name(mailbox->messages, uid, stem)) {
 		make_room(mailbox, batch, stem);
 		messages_set_name(mailbox->messages, uid, stem);
