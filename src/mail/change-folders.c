@@ -141,6 +141,9 @@ folder_send(Folder *folder)
 
 	if (folder->kind == REQUEST_RENAME)
 		request->target = g_strdup(folder->raw);
+	/* Other lines leave it, while the server is asked what is in it. */
+	if (folder->kind != REQUEST_CREATE)
+		pool_doubt(folder->changes->pool, name);
 	account_begin_change(folder->changes->account);
 	pool_submit(folder->changes->pool, request);
 }

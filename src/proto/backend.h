@@ -137,7 +137,8 @@ struct Backend {
 	gboolean tells; /* it can push, when it has a mailbox selected */
 	BackendNotify notify;
 	/* Another mailbox may have the name of the selected one by now: it is to be selected anew
-	 * before anything is done by that name. Set by its owner; cleared by the backend. */
+	 * before anything is done by that name, or left where there is nothing to do. Set by its
+	 * owner; cleared by the backend. */
 	gboolean doubtful;
 	/* The machine has slept: the next tick() asks the server for a sign of life and gives it a
 	 * short time only. Cleared by tick(). */

@@ -70,6 +70,18 @@ begin_probe(ImapBackend *self, gint64 now)
 		submit_own(self, "NOOP", now);
 }
 
+/* Dovecot hangs up on a line that has a mailbox selected which is no more, whatever it is doing. */
+static void
+leave_doubtful(ImapBackend *self, gint64 now)
+{
+	if (!self->base.doubtful || self->base.selected == NULL || self->base.under_way > 0 ||
+	    self->examine != NULL || !imap_backend_can(self, "UNSELECT"))
+		return;
+	submit_own(self, "UNSELECT", now);
+	imap_backend_unselect(self);
+	self->base.doubtful = FALSE;
+}
+
 /* Commands are in flight: until when an answer must have come. */
 static gint64
 answer_due(ImapBackend *self)
@@ -85,8 +97,7 @@ gint64
 imap_backend_tick(Backend *base, gint64 now, GError **error)
 {
 	ImapBackend *self = (ImapBackend *)base;
-	gboolean idles =
-		can_idle(self) && (base->selected != NULL || base->notify == BACKEND_NOTIFY_ON);
+	gboolean idles;
 	gint64 due;
 
 	/* A server that looks at all its mailboxes first does not hold up who has just come. */
@@ -98,6 +109,8 @@ imap_backend_tick(Backend *base, gint64 now, GError **error)
 	}
 	if (base->probe)
 		begin_probe(self, now);
+	leave_doubtful(self, now);
+	idles = can_idle(self) && (base->selected != NULL || base->notify == BACKEND_NOTIFY_ON);
 	if (imap_backend_pump(self))
 		return now;
 	if (self->broken != NULL) {

@@ -132,6 +132,38 @@ test_a_doubtful_selection_is_opened_anew(void)
 						       "selected 8\n" NEW("1") "done 8 2 9 1\n");
 }
 
+static void
+test_a_doubtful_selection_is_left_by_a_line_at_rest(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" UNSELECT"),
+				"<c EXAMINE \"INBOX\"",
+				"<d UID FETCH 1:? *",
+				OPENED("0", "7", "4"),
+				">c OK",
+				">d OK",
+				"<e UNSELECT",
+				">e OK",
+				"<f EXAMINE \"INBOX\"",
+				"<g UID FETCH 1:? *",
+				OPENED("0", "8", "1"),
+				">f OK",
+				">g OK",
+				"!end",
+				NULL};
+	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
+	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
+
+	imap_client_must_login(client);
+	imap_client_run(client, sync_request(client, NULL));
+	client->backend->doubtful = TRUE;
+	imap_client_pump(client, 200, NULL, NULL);
+	g_assert_null(client->backend->selected);
+	g_assert_false(client->backend->doubtful);
+	imap_client_run(client, sync_request(client, NULL));
+	imap_client_assert_log(client, "selected 7\ndone 7 4 0 0\n"
+				       "selected 8\ndone 8 1 0 0\n");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -142,5 +174,7 @@ main(int argc, char **argv)
 			test_what_a_line_has_not_seen_yet_is_not_gone);
 	g_test_add_func("/imap-sync-range/a-doubtful-selection-is-opened-anew",
 			test_a_doubtful_selection_is_opened_anew);
+	g_test_add_func("/imap-sync-range/a-doubtful-selection-is-left-by-a-line-at-rest",
+			test_a_doubtful_selection_is_left_by_a_line_at_rest);
 	return g_test_run();
 }
