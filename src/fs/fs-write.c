@@ -540,7 +540,8 @@ fs_set_attributes(fuse_req_t req, fuse_ino_t ino, struct stat *attributes, int w
 
 	if (upload != NULL)
 		tree_stat_upload(fs->tree, upload, &st);
-	if (answer.result != TREE_OK && upload == NULL && !fs_stat_of_open(fs, ino, &st))
+	if (answer.result != TREE_OK && upload == NULL &&
+	    ((which & FUSE_SET_ATTR_SIZE) != 0 || !fs_stat_of_open(fs, ino, &st)))
 		fs_fail(fs, req, "setattr", answer.error);
 	else if (!keeps_owner(fs, attributes, which) ||
 		 (upload == NULL && !may_ask(fs, &st, attributes, which)))

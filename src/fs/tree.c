@@ -158,7 +158,10 @@ tree_stat(Tree *tree, guint64 ino, struct stat *out)
 	mailbox = account_mailbox_of(tree->account, node.serial);
 	if (mailbox == NULL)
 		return view_error(MAILFS_ERROR_STALE, "UIDVALIDITY has changed");
-	if (!mailbox_get(mailbox, node.serial, node.uid, &message))
+	/* On its way to another mailbox it still has this number. */
+	if (!mailbox_get(mailbox, node.serial, node.uid, &message) &&
+	    (tree->changes == NULL ||
+	     !changes_leaving(tree->changes, mailbox, node.serial, node.uid, &message)))
 		return view_error(MAILFS_ERROR_STALE, "the message is no more");
 	tree_stat_message(tree, &message, out);
 	return answer_ok;
@@ -233,7 +236,7 @@ tree_moved(Tree *tree, guint64 ino, gboolean patient)
 	if (mailbox == NULL || mailbox_get(mailbox, node.serial, node.uid, &message))
 		return answer_ok;
 	leaving = tree->changes != NULL &&
-		  changes_leaving(tree->changes, mailbox, node.serial, node.uid);
+		  changes_leaving(tree->changes, mailbox, node.serial, node.uid, NULL);
 	if ((leaving || mailbox_has(mailbox, node.serial, node.uid)) &&
 	    is_awaited(tree, mailbox, patient))
 		return later_coming(tree, mailbox);

@@ -59,6 +59,18 @@ changes_coming(Changes *changes, Mailbox *target, const char *name)
 	return coming != NULL && (name == NULL || g_hash_table_contains(coming, name));
 }
 
+static MessageView
+view_of(const Change *change)
+{
+	return (MessageView){
+		.serial = change->serial,
+		.uid = change->uid,
+		.size = MAX(change->copy->info.size, 1),
+		.date = change->copy->info.date,
+		.flags = change->copy->info.flags,
+	};
+}
+
 gboolean
 changes_find_coming(Changes *changes, Mailbox *target, const char *name, MessageView *out)
 {
@@ -69,18 +81,12 @@ changes_find_coming(Changes *changes, Mailbox *target, const char *name, Message
 
 	if (change == NULL)
 		return FALSE;
-	*out = (MessageView){
-		.serial = change->serial,
-		.uid = change->uid,
-		.size = MAX(change->copy->info.size, 1),
-		.date = change->copy->info.date,
-		.flags = change->copy->info.flags,
-	};
+	*out = view_of(change);
 	return TRUE;
 }
 
 gboolean
-changes_leaving(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid)
+changes_leaving(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid, MessageView *out)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&changes->lock);
 	GHashTableIter iter;
@@ -90,9 +96,12 @@ changes_leaving(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid)
 	while (g_hash_table_iter_next(&iter, &key, NULL)) {
 		const Change *change = key;
 
-		if (change->coming_as != NULL && change->mailbox == mailbox &&
-		    change->serial == serial && change->uid == uid)
-			return TRUE;
+		if (change->coming_as == NULL || change->mailbox != mailbox ||
+		    change->serial != serial || change->uid != uid)
+			continue;
+		if (out != NULL)
+			*out = view_of(change);
+		return TRUE;
 	}
 	return FALSE;
 }

@@ -107,8 +107,9 @@ gboolean changes_coming(Changes *changes, Mailbox *target, const char *name);
  * without waiting. */
 gboolean changes_find_coming(Changes *changes, Mailbox *target, const char *name, MessageView *out);
 /* TRUE: this message of @mailbox is on its way to another one, or there, and nobody knows yet under
- * which UID. */
-gboolean changes_leaving(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid);
+ * which UID. @out (nullable): as it is, or was. */
+gboolean changes_leaving(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid,
+			 MessageView *out);
 /* FALSE: nothing of @mailbox is on its way, or all of it waits for the line to come back. */
 gboolean changes_busy(Changes *changes, Mailbox *mailbox);
 /* Calls back once, on some thread, when nothing of @mailbox is on its way any more, or the line is

@@ -67,7 +67,8 @@ def _():
             path = os.path.join(root, "Work", "moved.eml")
             data = read(os.path.join(root, "INBOX", name))
             assert listed(os.path.join(root, "Work")) == []
-            proxy.call(r"(SELECT|EXAMINE) \"?Work", "before", 1, proxy.refuse)
+            # It is marked in its old place: what comes next asks for the new one.
+            proxy.call("UID STORE", "", 1, lambda: proxy.call("SELECT|EXAMINE|STATUS|NOOP|UID FETCH", "before", 1, proxy.refuse))
             os.rename(os.path.join(root, "INBOX", name), path)
             assert wait_for(lambda: not is_online(root))
             assert os.stat(path).st_size == len(data)
@@ -75,6 +76,7 @@ def _():
             fails(errno.EHOSTUNREACH, lambda: os.unlink(path))
             fails(errno.EHOSTUNREACH, lambda: os.rename(path, os.path.join(root, "INBOX", name)))
             fails(errno.EHOSTUNREACH, lambda: os.setxattr(path, "user.mailfs.flags", b"\\Seen"))
+            fails(errno.EPERM, lambda: os.truncate(path, 3))
             fails(errno.ENOENT, lambda: os.stat(os.path.join(root, "INBOX", name)))
             proxy.accept()
             assert wait_for(lambda: listed(os.path.join(root, "Work")) == ["moved.eml"], 30, 0.1)

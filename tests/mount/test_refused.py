@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 
-from common import MAILFS, Place, filled, list_mailboxes, listed, main, run, test
+from common import MAILFS, Place, expunge, filled, list_mailboxes, listed, main, run, test, uid_of, wait_for
 
 CHANGING = (r"\S+ ((UID )?(STORE|COPY|MOVE|EXPUNGE)|APPEND|CREATE|DELETE|RENAME|SUBSCRIBE|UNSUBSCRIBE|SELECT|CLOSE)\b")
 
@@ -53,6 +53,20 @@ def _():
         ])
         assert {"INBOX", "Sent", "Drafts", "Trash", "Junk", "Target"} <= set(list_mailboxes(server))
         assert set(listed(bulk)) == {os.path.basename(name) for name in (path, *others[2:])}
+
+
+@test("truncate of a message that another client has taken away, and that is still open, is ESTALE")
+def _():
+    with filled(2) as server, Place() as place, place.mount(server, "dir-time=1") as mount:
+        bulk = os.path.join(mount, "Bulk")
+        path = os.path.join(bulk, listed(bulk)[0])
+        uid = uid_of(path)
+        with open(path, "rb") as file:
+            assert errno_of(os.truncate, path, 3) == "EPERM"
+            expunge(server, "Bulk", uid)
+            assert wait_for(lambda: len(listed(bulk)) == 1)
+            assert errno_of(os.truncate, f"/proc/self/fd/{file.fileno()}", 3) == "ESTALE"
+            assert len(file.read()) == os.fstat(file.fileno()).st_size
 
 
 @test("what the server refuses this account is EACCES")

@@ -288,8 +288,8 @@ test_a_moved_message_that_was_not_seen_yet_is_on_its_way_until_it_is(Fixture *fi
 	g_assert_cmpint(move(fixture, "INBOX", 1, "Archive", "x.eml"), ==, -1);
 	g_assert_cmpuint(count_in(fixture, "Archive"), ==, 0);
 	g_assert_true(changes_coming(fixture->changes, archive, "x.eml"));
-	g_assert_true(changes_leaving(fixture->changes, inbox, serial, 1));
-	g_assert_false(changes_leaving(fixture->changes, inbox, serial, 2));
+	g_assert_true(changes_leaving(fixture->changes, inbox, serial, 1, NULL));
+	g_assert_false(changes_leaving(fixture->changes, inbox, serial, 2, NULL));
 	g_assert_false(changes_busy(fixture->changes, archive));
 	g_assert_cmpint(wait_for_all(fixture), ==, MAILFS_ERROR_OFFLINE);
 	g_assert_cmpuint(changes_status(fixture->changes).on_the_way, ==, 0);

@@ -255,8 +255,6 @@ add_written_anew(void)
 		0,
 		DONE,
 		DONE | OTHER | RENAMED,
-		DONE | KILLED,
-		DONE | REPLACES | OTHER,
 		DONE | REPLACES | KILLED | AGAIN,
 		DONE | AGAIN | UNSAID,
 	};
