@@ -11,7 +11,7 @@ from common import Place, empty_server, fails, fetch_mailbox, listed, main, proc
 from faults import Filter
 from model import digest_of
 from steps import START
-from victim import COMMANDS, SEED, account, injected
+from victim import COMMANDS, SEED, account, injected, is_online
 
 CUTS = int(os.environ.get("CUTS") or 60)
 # So many a mount: a line that is lost again and again is waited for longer and longer.
@@ -28,11 +28,6 @@ def cut_somewhere(chance, proxy):
     else:
         proxy.call(COMMANDS, how, chance.randrange(1, 5), lambda: proxy.cut(0, reset))
     return how
-
-
-def is_online(root):
-    with open(os.path.join(root, ".mailfs", "status"), encoding="utf-8") as file:
-        return "online" in file.read()
 
 
 def cut_and_step(chance, held, root, number):

@@ -116,6 +116,11 @@ class Victim:
             self.world.unmount_dead()
 
 
+def is_online(root):
+    with open(os.path.join(root, ".mailfs", "status"), encoding="utf-8") as file:
+        return "online" in file.read()
+
+
 def state_of(path):
     """R, S, D, Z … of a process or thread, by its directory in /proc; None: it is no more."""
     with contextlib.suppress(OSError), open(os.path.join(path, "stat"), "rb") as file:
