@@ -249,6 +249,19 @@ fs_readlink(fuse_req_t req, fuse_ino_t ino)
 /* --- directories
  * -------------------------------------------------------------------------------------------- */
 
+static void
+note_listing(Fs *fs, const FsCall *call)
+{
+	Mailbox *mailbox = NULL;
+	Node node;
+
+	if (node_from_ino(call->ino, &node) && node.kind == NODE_MAILBOX &&
+	    node.serial != NODE_ROOT_SERIAL)
+		mailbox = account_mailbox(fs->account, node.serial);
+	if (mailbox != NULL)
+		mailbox_note_listed(mailbox, call->reader);
+}
+
 static gboolean
 answer_opendir(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
@@ -259,6 +272,7 @@ answer_opendir(Fs *fs, const FsCall *call, TreeAnswer *later)
 
 	if (answer.result != TREE_OK)
 		return fs_settle(fs, call, &answer, later);
+	note_listing(fs, call);
 	g_mutex_lock(&fs->lock);
 	seen = g_hash_table_lookup(fs->versions, &call->ino);
 	/* The kernel's copy of the listing is good for as long as nothing changed. */
@@ -281,6 +295,7 @@ fs_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		       .req = req,
 		       .ino = ino,
 		       .patient = TRUE,
+		       .reader = fuse_req_ctx(req)->pid,
 		       .fi = *fi};
 
 	fs_count(fs, FS_OPENDIR);

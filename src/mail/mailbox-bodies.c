@@ -9,6 +9,7 @@
 #include "mail/mime.h"
 
 #define EXACT_BATCH  128 /* bodies told to the index at once: each batch wakes its thread */
+#define GUESS_BYTES  (256 * 1024) /* are fetched ahead of the first open */
 #define HEADER_BYTES (256 * 1024) /* of a cached body are looked at for its header block */
 
 static ScanPlace
@@ -97,6 +98,20 @@ note_open(Mailbox *mailbox, guint32 uid, guint32 reader, Ahead *ahead)
 	g_rw_lock_reader_unlock(&mailbox->lock);
 }
 
+/* How many of them to ask for. A guess must not cost much. */
+static guint
+count_worthwhile(const GArray *wishes, const ScanAdvice *advice)
+{
+	guint64 bytes = 0;
+	guint n = 0;
+
+	if (advice->in_order)
+		return wishes->len;
+	while (n < wishes->len && (bytes += g_array_index(wishes, ScanWish, n).size) <= GUESS_BYTES)
+		n++;
+	return n;
+}
+
 /* Ends @ahead. */
 static void
 fetch_ahead(Mailbox *mailbox, guint32 reader, Ahead *ahead)
@@ -105,14 +120,15 @@ fetch_ahead(Mailbox *mailbox, guint32 reader, Ahead *ahead)
 	g_autoptr(GArray) wishes = g_steal_pointer(&ahead->wishes);
 	g_autoptr(GArray) cached = g_steal_pointer(&ahead->cached);
 	const ScanAdvice *advice = &ahead->advice;
-	guint taken;
+	guint n, taken;
 
 	if (cached != NULL && cached->len > 0)
 		mailbox->house->news->wanted(mailbox->house->user, mailbox, ahead->place.serial,
 					     &g_array_index(cached, guint32, 0), cached->len);
 	if (wishes == NULL || wishes->len == 0)
 		return;
-	taken = scan_ahead(scan, &ahead->place, &g_array_index(wishes, ScanWish, 0), wishes->len,
+	n = count_worthwhile(wishes, advice);
+	taken = scan_ahead(scan, &ahead->place, &g_array_index(wishes, ScanWish, 0), n,
 			   advice->backward);
 	if (taken == wishes->len)
 		return;
@@ -251,6 +267,15 @@ mailbox_open_stored(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reade
 	note_open(mailbox, uid, reader, &ahead);
 	fetch_ahead(mailbox, reader, &ahead);
 	return TRUE;
+}
+
+void
+mailbox_note_listed(Mailbox *mailbox, guint32 reader)
+{
+	g_rw_lock_reader_lock(&mailbox->lock);
+	if (mailbox->serial != 0)
+		scan_note_listed(mailbox->house->scan, reader, mailbox->serial);
+	g_rw_lock_reader_unlock(&mailbox->lock);
 }
 
 int

@@ -170,6 +170,9 @@ void mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader,
 void mailbox_open_growing(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader,
 			  ScanOpened opened, gpointer user);
 
+/* @reader lists it: opens of its messages are to be expected. */
+void mailbox_note_listed(Mailbox *mailbox, guint32 reader);
+
 /* TRUE: the kernel was given the whole body (mailbox_set_stored()), and it is still the right one.
  */
 gboolean mailbox_open_stored(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader);

@@ -45,6 +45,7 @@ typedef struct {
 /* What a reader has opened, without a jump between. */
 typedef struct {
 	guint32 reader, serial;
+	gboolean listed; /* and opened nothing since */
 	gboolean begun;
 	guint low, high;	     /* ranks opened */
 	guint asked_low, asked_high; /* first rank asked for, and the one after the last */
@@ -639,7 +640,8 @@ run_begin(Run *run, guint rank)
 	run->low = run->high = rank;
 	run->asked_low = rank;
 	run->asked_high = rank + 1;
-	run->trend = 0;
+	/* Who lists a mailbox and then opens the first message is about to read it all. */
+	run->trend = run->listed && rank == 0 ? 1 : 0;
 	run->window = 0;
 }
 
@@ -695,11 +697,13 @@ scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_m
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
 	Run *run = find_run(scan, reader, serial);
+	gboolean in_order = run_goes_on(run, rank);
 	ScanAdvice advice;
 
 	run->used = g_get_monotonic_time();
-	if (!run_goes_on(run, rank))
+	if (!in_order)
 		run_begin(run, rank);
+	run->listed = FALSE;
 	if (run->trend == 0)
 		return (ScanAdvice){0};
 	if (run->window < WINDOW_FAST)
@@ -707,8 +711,18 @@ scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_m
 	advice = run->trend > 0 ? advise_forward(run, n_messages) : advise_backward(run);
 	if (advice.count > 0 && run->window >= WINDOW_FAST)
 		run->window = MIN(run->window * 2, WINDOW_LAST);
-	advice.in_order = TRUE;
+	advice.in_order = in_order;
 	return advice;
+}
+
+void
+scan_note_listed(Scan *scan, guint32 reader, guint32 serial)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
+	Run *run = find_run(scan, reader, serial);
+
+	run->listed = TRUE;
+	run->used = g_get_monotonic_time();
 }
 
 void

@@ -71,16 +71,18 @@ guint scan_ahead(Scan *scan, const ScanPlace *place, const ScanWish *wishes, gui
 typedef struct {
 	guint from, count; /* ranks to fetch ahead; count 0: nothing */
 	gboolean backward; /* the ranks wanted are from, from - 1, … */
-	gboolean in_order; /* it is not the first open in order */
+	gboolean in_order; /* it is not the first open in order: else what to fetch is a guess */
 } ScanAdvice;
 
 /**
  * scan_note_open: tells that @reader (a process) opened the message at @rank (its place in UID
  * order) of @serial. From the second open in order on (within 16 ranks, either direction) the
  * answer names what to fetch ahead: a window that grows with each hit, up to 2,048 messages, asked
- * for anew when half of it is used up.
+ * for anew when half of it is used up. From the first open on where that is of the first message,
+ * by who has just listed them.
  */
 ScanAdvice scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_messages);
+void scan_note_listed(Scan *scan, guint32 reader, guint32 serial);
 
 /* Only @taken ranks of that advice were asked for: the next one begins there. */
 void scan_note_taken(Scan *scan, guint32 reader, guint32 serial, const ScanAdvice *advice,

@@ -102,6 +102,26 @@ test_a_mailbox_read_in_order_is_fetched_ahead_and_once(Fixture *fixture, gconstp
 	g_assert_cmpuint(requests, <, 40);
 }
 
+static void
+test_what_the_first_open_is_guessed_to_need_costs_little(Fixture *fixture, gconstpointer data)
+{
+	g_autofree char *text = g_strnfill(100000, 'x');
+	g_autofree char *raw = g_strconcat("Subject: not so small\r\n\r\n", text, "\r\n", NULL);
+
+	for (guint i = 0; i < 9; i++)
+		fake_server_add_raw(fixture->server, "INBOX", raw, 0);
+	refresh(fixture);
+	mailbox_note_listed(fixture->mailbox, 4711);
+	assert_reads(fixture, 1);
+	FAKE_WAIT(scan_status(fixture->scan).on_the_way == 0);
+	g_assert_cmpuint(fake_server_asked(fixture->server, "INBOX", 3), ==, 1);
+	for (guint32 uid = 4; uid <= 9; uid++)
+		g_assert_cmpuint(fake_server_asked(fixture->server, "INBOX", uid), ==, 0);
+	assert_reads_all(fixture);
+	for (guint32 uid = 1; uid <= 9; uid++)
+		g_assert_cmpuint(fake_server_asked(fixture->server, "INBOX", uid), ==, 1);
+}
+
 /* What is told of as wanted when these have come, and then @serial's 0. */
 static char *
 wanted_after(Fixture *fixture, guint32 first, guint32 last, guint32 serial)
@@ -330,6 +350,8 @@ main(int argc, char **argv)
 	     test_who_reads_big_ones_in_order_gets_them_whole);
 	TEST("a-mailbox-read-in-order-is-fetched-ahead-and-once",
 	     test_a_mailbox_read_in_order_is_fetched_ahead_and_once);
+	TEST("what-the-first-open-is-guessed-to-need-costs-little",
+	     test_what_the_first_open_is_guessed_to_need_costs_little);
 	TEST("what-came-ahead-is-told-in-bunches-but-for-what-was-opened",
 	     test_what_came_ahead_is_told_in_bunches_but_for_what_was_opened);
 	TEST_WITH("a-mailbox-read-backward-is-fetched-ahead-and-once", "backward",

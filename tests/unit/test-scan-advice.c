@@ -71,6 +71,31 @@ test_one_open_is_no_scan_and_the_second_in_order_is(void)
 }
 
 static void
+test_who_has_listed_and_opens_the_first_reads_them_all(void)
+{
+	Course course;
+	ScanAdvice advice;
+
+	begin(&course, 100);
+	scan_note_listed(course.scan, 1, SERIAL);
+	g_assert_cmpuint(open_rank(&course, 2, SERIAL, 0).count, ==, 0);
+	advice = open_rank(&course, 1, SERIAL, 0);
+	g_assert_cmpuint(advice.from, ==, 1);
+	g_assert_cmpuint(advice.count, ==, 8);
+	g_assert_false(advice.in_order);
+	advice = open_rank(&course, 1, SERIAL, 1);
+	g_assert_cmpuint(advice.from, ==, 9);
+	g_assert_true(advice.in_order);
+	/* A listing tells of the next open alone. */
+	g_assert_cmpuint(open_rank(&course, 1, SERIAL, 50).count, ==, 0);
+	g_assert_cmpuint(open_rank(&course, 1, SERIAL, 0).count, ==, 0);
+	scan_note_listed(course.scan, 1, SERIAL);
+	g_assert_cmpuint(open_rank(&course, 1, SERIAL, 20).count, ==, 0);
+	g_assert_cmpuint(open_rank(&course, 1, SERIAL, 0).count, ==, 0);
+	end(&course);
+}
+
+static void
 test_opening_the_same_again_is_no_scan(void)
 {
 	Course course;
@@ -331,6 +356,8 @@ main(int argc, char **argv)
 #define TEST(sentence, function) g_test_add_func("/scan-advice/" sentence, function)
 	TEST("one-open-is-no-scan-and-the-second-in-order-is",
 	     test_one_open_is_no_scan_and_the_second_in_order_is);
+	TEST("who-has-listed-and-opens-the-first-reads-them-all",
+	     test_who_has_listed_and_opens_the_first_reads_them_all);
 	TEST("opening-the-same-again-is-no-scan", test_opening_the_same_again_is_no_scan);
 	TEST("a-forward-scan-is-asked-for-once-and-in-time",
 	     test_a_forward_scan_is_asked_for_once_and_in_time);
