@@ -553,6 +553,12 @@ scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointe
 		return;
 	}
 	job = g_hash_table_lookup(scan->jobs, &key);
+	if (job == NULL && g_hash_table_contains(scan->lately, &key)) {
+		/* It came just now. */
+		g_mutex_unlock(&scan->lock);
+		scan_get(scan, place, uid, done, user);
+		return;
+	}
 	if (job == NULL) {
 		job = job_new(scan, key);
 		urgent = TRUE;
