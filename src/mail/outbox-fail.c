@@ -66,6 +66,7 @@ move_both(Outbox *outbox, Upload *upload, Upload *page, GPtrArray *replaced)
 	upload_attach(page, folder, why);
 }
 
+/* At once, and of the new place first: whoever looks meanwhile finds it in one of the two. */
 static void
 tell_moved(Outbox *outbox, Upload *upload, Upload *page, const char *former)
 {
@@ -73,10 +74,10 @@ tell_moved(Outbox *outbox, Upload *upload, Upload *page, const char *former)
 	g_autofree char *name = upload_name(upload);
 	g_autofree char *why = page != NULL ? upload_name(page) : NULL;
 
-	uploads->news->gone(uploads->user, outbox->directory, upload->id, former);
-	uploads->news->gone(uploads->user, outbox->failed, upload->id, name);
 	if (page != NULL)
 		uploads->news->gone(uploads->user, outbox->failed, page->id, why);
+	uploads->news->gone(uploads->user, outbox->failed, upload->id, name);
+	uploads->news->gone(uploads->user, outbox->directory, upload->id, former);
 	uploads_tell_changed(upload);
 }
 
@@ -98,11 +99,11 @@ outbox_fail(Outbox *outbox, Upload *upload, const Verdict *verdict)
 	upload_set_reason(upload, line);
 	move_both(outbox, upload, page, replaced);
 	g_mutex_unlock(&uploads->lock);
+	tell_moved(outbox, upload, page, former);
 	if (!uploads_save_and_drop(uploads, both, page != NULL ? 2 : 1, replaced, &error))
 		g_debug("outbox: %s", error->message);
 	for (guint i = 0; i < replaced->len; i++)
 		uploads_end_replaced(uploads, replaced->pdata[i]);
-	tell_moved(outbox, upload, page, former);
 	upload_tell_waiters(upload, NULL);
 	outbox_tell(outbox, upload->id, OUTBOX_FAILED, verdict->code, verdict->enhanced,
 		    verdict->text != NULL ? verdict->text : line);
