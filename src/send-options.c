@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
-
-#define ENVELOPE_ID_MAX 100
+#include "proto/smtp-content.h"
 
 typedef struct {
 	char **argv;
@@ -61,37 +60,24 @@ field_of(SendOptions *out, char letter)
 	}
 }
 
-static gboolean
-is_one_of(const char *const *words, const char *list)
-{
-	g_auto(GStrv) given = g_strsplit(list, ",", -1);
-
-	for (guint i = 0; given[i] != NULL; i++)
-		if (!g_strv_contains(words, given[i]))
-			return FALSE;
-	return given[0] != NULL;
-}
-
 /* RFC 3461: what the sender wants to hear of the delivery. */
 static gboolean
 check_notify(char letter, char **value, GError **error)
 {
-	static const char *const cases[] = {"SUCCESS", "FAILURE", "DELAY", NULL};
-	char *upper = letter == 'V' ? g_strdup(*value) : g_ascii_strup(*value, -1);
-	gboolean graphic = *upper != '\0' && strlen(upper) <= ENVELOPE_ID_MAX;
+	char *given = *value;
 
-	g_free(*value);
-	*value = upper;
-	for (const char *p = upper; *p != '\0'; p++)
-		graphic = graphic && g_ascii_isgraph(*p);
-	if (letter == 'N' && strcmp(upper, "NEVER") != 0 && !is_one_of(cases, upper))
+	if (letter != 'V') {
+		*value = g_ascii_strup(given, -1);
+		g_free(given);
+	}
+	if (letter == 'N' && !smtp_is_notify(*value))
 		return usage(error, "-N wants never, or some of success,failure,delay, and not ",
-			     upper);
-	if (letter == 'R' && strcmp(upper, "FULL") != 0 && strcmp(upper, "HDRS") != 0)
-		return usage(error, "-R wants full or hdrs, and not ", upper);
-	if (letter == 'V' && !graphic)
+			     *value);
+	if (letter == 'R' && !smtp_is_return(*value))
+		return usage(error, "-R wants full or hdrs, and not ", *value);
+	if (letter == 'V' && !smtp_is_envelope_id(*value))
 		return usage(error, "-V wants at most 100 characters without blanks, and not ",
-			     upper);
+			     *value);
 	return TRUE;
 }
 

@@ -12,6 +12,7 @@ enum {
 	MAX_LOCAL = 64, /* RFC 5321 4.5.3.1 */
 	MAX_DOMAIN = 255,
 	SHOWN_TEXT = 120,
+	MAX_ENVELOPE_ID = 100, /* RFC 3461 4.4 */
 };
 
 /* Addresses
@@ -73,6 +74,41 @@ smtp_address_check(const char *address, gboolean *wide_out, GError **error)
 			    "\"%s\" is no address that mail can be sent to", shown);
 	}
 	return good;
+}
+
+/* Notifications
+ * -------------------------------------------------------------------------------------------------------
+ */
+
+gboolean
+smtp_is_notify(const char *text)
+{
+	static const char *const cases[] = {"SUCCESS", "FAILURE", "DELAY", NULL};
+	g_auto(GStrv) words = g_strsplit(text, ",", -1);
+
+	if (strcmp(text, "NEVER") == 0)
+		return TRUE;
+	for (gsize i = 0; words[i] != NULL; i++)
+		if (!g_strv_contains(cases, words[i]))
+			return FALSE;
+	return words[0] != NULL;
+}
+
+gboolean
+smtp_is_return(const char *text)
+{
+	return strcmp(text, "FULL") == 0 || strcmp(text, "HDRS") == 0;
+}
+
+gboolean
+smtp_is_envelope_id(const char *text)
+{
+	gsize len = strlen(text);
+
+	for (gsize i = 0; i < len; i++)
+		if (!g_ascii_isgraph(text[i]))
+			return FALSE;
+	return len > 0 && len <= MAX_ENVELOPE_ID;
 }
 
 /* The bytes

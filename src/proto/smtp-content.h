@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What goes into a transaction: addresses fit for MAIL and RCPT, and the bytes of a message as DATA
- * and BDAT want them. Nothing passes that a lenient server could take for the end of a message, or
- * for a command. */
+/* What goes into a transaction: addresses and parameters fit for MAIL and RCPT, and the bytes of a
+ * message as DATA and BDAT want them. Nothing passes that a lenient server could take for the end
+ * of a message, or for a command. */
 #pragma once
 
 #include <glib.h>
@@ -12,6 +12,12 @@ G_BEGIN_DECLS
  * the local part, as they do with some providers. At most 64 octets before the @, 255 behind it.
  * @wide_out: it is not ASCII, and needs SMTPUTF8. Errors: MAILFS_ERROR_INVALID. */
 gboolean smtp_address_check(const char *address, gboolean *wide_out, GError **error);
+
+/* RFC 3461, as SmtpMessage wants them: "NEVER", or of SUCCESS,FAILURE,DELAY some; "FULL" or "HDRS";
+ * 1..100 printable characters without a blank. */
+gboolean smtp_is_notify(const char *text);
+gboolean smtp_is_return(const char *text);
+gboolean smtp_is_envelope_id(const char *text);
 
 /* Reads a message piece by piece. Each piece is checked as it is read: every CR has its LF and
  * every LF its CR, no NUL, the last line has its end, no byte is missing. */

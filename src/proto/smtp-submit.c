@@ -18,7 +18,6 @@ enum {
 	QUEUE = 256 * 1024, /* of content, at most, that the kernel has not taken */
 	ANSWER_WAITS = 10,  /* times timeout_ms */
 	END_WAITS = 20,
-	MAX_ENVELOPE_ID = 100,
 };
 
 typedef struct {
@@ -68,31 +67,12 @@ refuse(GError **error, MailfsError code, const char *text)
 }
 
 static gboolean
-is_one_of(const char *word, const char *const *words)
-{
-	return word == NULL || g_strv_contains(words, word);
-}
-
-static gboolean
 check_dsn(const SmtpMessage *message, GError **error)
 {
-	static const char *const returns[] = {"FULL", "HDRS", NULL};
-	static const char *const notifications[] = {"SUCCESS", "FAILURE", "DELAY", NULL};
-	g_auto(GStrv) words =
-		g_strsplit(message->notify != NULL ? message->notify : "NEVER", ",", -1);
-	gboolean good = is_one_of(message->return_what, returns) && words[0] != NULL;
-	const char *id = message->envelope_id;
+	gboolean good = (message->notify == NULL || smtp_is_notify(message->notify)) &&
+			(message->return_what == NULL || smtp_is_return(message->return_what)) &&
+			(message->envelope_id == NULL || smtp_is_envelope_id(message->envelope_id));
 
-	if (strcmp(words[0] != NULL ? words[0] : "", "NEVER") != 0 || words[1] != NULL)
-		for (gsize i = 0; words[i] != NULL; i++)
-			good = good && is_one_of(words[i], notifications);
-	if (id != NULL) {
-		gsize len = strlen(id);
-
-		good = good && len > 0 && len <= MAX_ENVELOPE_ID;
-		for (gsize i = 0; i < len; i++)
-			good = good && g_ascii_isgraph(id[i]);
-	}
 	return good || refuse(error, MAILFS_ERROR_INVALID,
 			      "what is asked for in notifications is not of RFC 3461");
 }
