@@ -49,6 +49,17 @@ send_quit(PopBackend *self, PopTask *task)
 	return TRUE;
 }
 
+/* QUIT where the server deletes by it what was read: had all of a message to be read to see that it
+ * is not the one, it would go too. Without a word nothing does. */
+static gboolean
+would_cost_others(const PopBackend *self, const PopTask *task)
+{
+	const Delete *delete = task->own;
+
+	return self->keeps_nothing && !delete->begun &&
+	       (task->error != NULL || delete->doomed->len == 0);
+}
+
 static gboolean
 delete_next(PopBackend *self, PopTask *task)
 {
@@ -68,6 +79,10 @@ delete_next(PopBackend *self, PopTask *task)
 		return TRUE;
 	if (!delete->begun && task->commands > 0)
 		return FALSE;
+	if (would_cost_others(self, task)) {
+		delete->quit_done = self->base.leave = self->gone = TRUE;
+		return FALSE;
+	}
 	if (delete->next == delete->doomed->len)
 		return send_quit(self, task);
 	delete->begun = TRUE;

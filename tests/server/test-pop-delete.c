@@ -113,6 +113,22 @@ test_looks_at_all_of_a_message_where_there_is_no_top(PopFixture *f, gconstpointe
 }
 
 static void
+test_ends_without_quit_where_that_deletes_what_was_only_looked_at(PopFixture *f, gconstpointer data)
+{
+	g_autofree char *transcript = NULL;
+
+	f->drop->keeps_nothing = f->drop->no_top = TRUE;
+	begin(f);
+	pop_maildrop_swap_names(f->drop, 0, 1);
+	pop_client_again(f->client);
+	assert_expunge(f, "1,3", "done STALE\n");
+	assert_left(f, "message-1 message-2 message-3");
+	transcript = peer_transcript(f->peer);
+	g_assert_nonnull(strstr(transcript, "RETR 2"));
+	g_assert_null(strstr(transcript, "QUIT"));
+}
+
+static void
 test_does_not_delete_what_it_cannot_look_at(PopFixture *f, gconstpointer data)
 {
 	begin(f);
@@ -246,6 +262,7 @@ main(int argc, char **argv)
 	TEST(knows_that_nothing_was_done_before_the_first_dele);
 	TEST(spares_a_message_that_has_the_name_of_another);
 	TEST(looks_at_all_of_a_message_where_there_is_no_top);
+	TEST(ends_without_quit_where_that_deletes_what_was_only_looked_at);
 	TEST(does_not_delete_what_it_cannot_look_at);
 	TEST(tells_which_the_server_would_not_delete);
 	TEST(does_not_know_what_a_refused_quit_has_done);
