@@ -26,7 +26,7 @@
 #define STATUS_XATTR "user.mailfs.status"
 #define POLL_MIN_US  (5 * 1000) /* a look at the mount; each waits longer than the one before */
 #define POLL_MAX_US  (250 * 1000)
-#define BUSY_US	     (60 * G_USEC_PER_SEC) /* another send may have the account as long */
+#define BUSY_US	     (300 * G_USEC_PER_SEC) /* other sends may have the account as long */
 #define BUSY_POLL_US (100 * 1000)
 
 /* The answer to one try, which may come when nobody waits for it any more. */
