@@ -30,7 +30,6 @@ struct Pool {
 	gint64 failed_at, retry_at; /* monotonic µs */
 	gint64 up_at;		    /* monotonic µs: of the newest login */
 	guint short_lines;	    /* lines in a row that did not last */
-	guint doubts;		    /* refusals in a row that were not believed */
 	gint64 keeper_wakes;	    /* monotonic µs: at the latest */
 	GError *error;		    /* last failure, NULL while all is well */
 	WireCounters past;	    /* of sessions that have ended */

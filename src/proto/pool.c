@@ -16,7 +16,6 @@
 	(5 *                                                                                       \
 	 G_USEC_PER_SEC) /* somebody wants the line: do not let him wait for the whole back-off */
 #define LASTING_US    (5 * G_USEC_PER_SEC) /* a line that lived so long was a good one */
-#define DOUBTS	      2			   /* refusals of a login that was good before */
 #define SHORT_WAIT_US (G_USEC_PER_SEC / 8)
 #define SHORT_LINES   5			    /* waited for with 0, 1/8, 3/8, 7/8, 15/8 s between */
 #define LIMIT_US      (60 * G_USEC_PER_SEC) /* the server said "too many": how long that is believed */
@@ -324,7 +323,6 @@ pool_logged_in(gpointer owner, Session *session, Backend *backend)
 	session_view(session)->up = TRUE;
 	session_view(session)->probe = pool->probe;
 	session_view(session)->idle_since = pool->up_at = g_get_monotonic_time();
-	pool->doubts = 0;
 	pool->parts = backend->ops->parts;
 	pool_linger_logged_in(pool, backend);
 	g_clear_error(&pool->error);
@@ -398,23 +396,9 @@ note_failure(Pool *pool, gboolean was_up, const GError *error, GQueue *failed)
 	return set_health(pool, POOL_OFFLINE);
 }
 
-/* A server that goes down may refuse what it took a moment ago: that is tried again before it is
- * believed, for then nothing is tried any more. (transfer full) Under the lock. */
-static GError *
-believed(Pool *pool, const GError *error)
-{
-	if (error == NULL || pool->up_at == 0 || pool->doubts >= DOUBTS ||
-	    !g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_LOGIN))
-		return error != NULL ? g_error_copy(error) : NULL;
-	pool->doubts++;
-	return g_error_new(MAILFS_ERROR, MAILFS_ERROR_OFFLINE,
-			   "%s (it was good before: trying again)", error->message);
-}
-
 static void
-pool_ended(gpointer owner, Session *session, gboolean was_up, const GError *told)
+pool_ended(gpointer owner, Session *session, gboolean was_up, const GError *error)
 {
-	g_autoptr(GError) error = NULL;
 	Pool *pool = owner;
 	GQueue failed = G_QUEUE_INIT;
 	SessionView *view = session_view(session);
@@ -428,7 +412,6 @@ pool_ended(gpointer owner, Session *session, gboolean was_up, const GError *told
 	pool->past.bytes_out += view->counters.bytes_out;
 	pool->past.round_trips += view->counters.round_trips;
 	memset(&view->counters, 0, sizeof view->counters);
-	error = believed(pool, told);
 	if (error != NULL)
 		tell = note_failure(pool, was_up, error, &failed);
 	health = pool->health;

@@ -23,7 +23,7 @@ typedef enum {
 	POOL_STARTING, /* first login under way: requests wait */
 	POOL_ONLINE,
 	POOL_OFFLINE, /* no line; the next try is at a known time */
-	POOL_REFUSED, /* login refused (a good one: three times): waits for pool_retry() */
+	POOL_REFUSED, /* login refused: waits for pool_retry() */
 	POOL_CLOSED,
 } PoolHealth;
 
