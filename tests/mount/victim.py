@@ -162,4 +162,8 @@ def injected(pid, calls, what, *paths):
         finally:
             if child.poll() is None:
                 child.send_signal(signal.SIGINT)
-                child.wait(20)
+                try:
+                    child.wait(5)
+                except subprocess.TimeoutExpired:
+                    # Asked to end while the program that it watches dies it waits for ever, now and then.
+                    child.kill()
