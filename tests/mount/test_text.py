@@ -2,8 +2,8 @@
 """.text and .parts: what is in a message, for grep and for other programs."""
 import base64
 import email
-import errno
 import email.header
+import errno
 import os
 import re
 import subprocess
