@@ -317,8 +317,12 @@ change_fly(Changes *changes, Lane *lane, GPtrArray *batch)
 		Change *change = batch->pdata[i];
 
 		change->copied = FALSE;
-		if (change->target != NULL)
+		if (change->target != NULL) {
+			/* What has come there while this one waited is no copy of it. */
+			change->target_next =
+				mailbox_next_uid(change->target, &change->target_validity);
 			change->target_asked = mailbox_moment(change->target);
+		}
 		g_hash_table_insert(flight->by_uid, GUINT_TO_POINTER(change->uid), change);
 	}
 	pool_submit(changes->pool, request_for(flight, first));

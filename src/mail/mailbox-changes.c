@@ -632,8 +632,12 @@ mailbox_next_uid(Mailbox *mailbox, guint32 *uidvalidity_out)
 {
 	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
 
+	guint count = messages_count(mailbox->messages);
+	guint32 last = count > 0 ? messages_at(mailbox->messages, count - 1)->uid : 0;
+
 	*uidvalidity_out = mailbox->state.uidvalidity;
-	return mailbox->serial != 0 && mailbox->state.uidvalidity != 0
-		       ? MAX(mailbox->state.uidnext, 1)
-		       : 0;
+	if (mailbox->serial == 0 || mailbox->state.uidvalidity == 0)
+		return 0;
+	/* What is listed ahead of all that is known has its number already, too. */
+	return MAX(mailbox->state.uidnext, last + 1);
 }

@@ -259,7 +259,7 @@ gboolean mailbox_adopt_copy(Mailbox *mailbox, guint32 uidvalidity, guint32 uid,
  * @message_id "": one with none, and of that size. 0: none is known. Blocks on local disk. */
 guint32 mailbox_find_like(Mailbox *mailbox, guint32 serial, const char *message_id, guint64 size,
 			  guint32 first);
-/* The lowest UID that a message may have which is not listed yet. 0: never listed. */
+/* The lowest UID that a message can get which comes from now on. 0: never listed. */
 guint32 mailbox_next_uid(Mailbox *mailbox, guint32 *uidvalidity_out);
 
 /* --- searching --- */

@@ -261,6 +261,27 @@ test_a_line_lost_before_the_move_moves_once(Fixture *fixture, gconstpointer data
 	g_assert_cmpstr(name, ==, "x.eml");
 }
 
+/* The first arrives above what another client has put there, and nobody has listed yet. */
+static void
+test_the_copy_of_one_is_not_taken_for_that_of_its_twin(Fixture *fixture, gconstpointer data)
+{
+	static const char twin[] = "Message-ID: <twin@test>\r\nSubject: two of it\r\n\r\nText.\r\n";
+
+	fake_server_add_raw(fixture->server, "INBOX", twin, 1600000000);
+	fake_server_add_raw(fixture->server, "Archive", twin, 1600000000);
+	enter(fixture);
+	listed(fixture, "Bin");
+	listed(fixture, "Archive");
+	listed(fixture, "INBOX");
+	fake_server_fill(fixture->server, "Bin", 1);
+	g_assert_cmpint(move(fixture, "INBOX", 1, "Bin", NULL), ==, -1);
+	FAKE_SET(fixture->server, lose, FAKE_LOSE_BEFORE);
+	g_assert_cmpint(move(fixture, "Archive", 1, "Bin", NULL), ==, -1);
+	assert_true_to_server(fixture, "Archive");
+	g_assert_cmpuint(count_on_server(fixture, "Archive"), ==, 0);
+	g_assert_cmpuint(count_on_server(fixture, "Bin"), ==, 3);
+}
+
 /* The line goes when the move was confirmed, and before it was seen as which message. */
 static void
 test_a_moved_message_that_was_not_seen_yet_is_on_its_way_until_it_is(Fixture *fixture,
@@ -558,6 +579,8 @@ main(int argc, char **argv)
 	    test_a_line_lost_before_the_move_moves_once);
 	ADD("a-line-lost-before-the-removal-moves-once", GINT_TO_POINTER(FAKE_LOSE_REST),
 	    test_a_line_lost_before_the_move_moves_once);
+	ADD("the-copy-of-one-is-not-taken-for-that-of-its-twin", NULL,
+	    test_the_copy_of_one_is_not_taken_for_that_of_its_twin);
 	ADD("a-moved-message-that-was-not-seen-yet-is-on-its-way-until-it-is", NULL,
 	    test_a_moved_message_that_was_not_seen_yet_is_on_its_way_until_it_is);
 	ADD("a-moved-message-whose-old-place-is-marked-is-on-its-way-until-it-is-seen",
