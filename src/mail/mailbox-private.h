@@ -41,7 +41,9 @@ struct Mailbox {
 	MailboxState state;
 	guint attributes;
 	gboolean loaded, listed, syncing, again, tried;
-	gboolean gone;		      /* it has left the tree */
+	gboolean gone;	    /* it has left the tree */
+	gboolean recounted; /* asked about again, for the server's count was another */
+	gint64 untold; /* messages that the server counts, and that a look at all has not shown */
 	gint64 synced_at, sync_began; /* monotonic; 0 never */
 	gboolean stale;		      /* the server has told of a change since */
 	gboolean overtaken; /* we changed it under the SYNC that is under way: one more is to follow

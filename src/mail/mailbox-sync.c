@@ -270,6 +270,7 @@ on_selected(gpointer user, const MailboxState *now)
 	g_array_set_size(mailbox->former, 0);
 	mailbox_changes_reset(mailbox);
 	mailbox->told_modseq = 0;
+	mailbox->untold = 0;
 	mailbox->serial = serial;
 	mailbox->state = (MailboxState){.uidvalidity = now->uidvalidity, .uidnext = 1};
 	mailbox->listed = FALSE;
@@ -574,11 +575,31 @@ settle_ahead(Sync *sync)
 	}
 }
 
+/* The listing does not hold as many as the server says. What came and went between two looks of a
+ * line is told of to nobody on it, though another line has listed it: so all is asked for, but not
+ * again for what a look at all has left. TRUE: known_now() sees that the count is wrong. Under the
+ * lock. */
+static gboolean
+is_miscounted(Mailbox *mailbox, const MailboxState *state)
+{
+	gint64 untold = (gint64)state->count - mailbox->state.count;
+	gboolean odd = untold != mailbox->untold && !mailbox->overtaken &&
+		       mailbox->house->numbers == NULL && !mailbox->recounted;
+
+	if (mailbox->recounted && !mailbox->overtaken)
+		mailbox->untold = untold;
+	mailbox->recounted = odd;
+	if (odd)
+		mailbox->state.count = state->count;
+	return odd;
+}
+
 /* It has come to its end. TRUE: one more is to follow at once. Under the lock. */
 static gboolean
 take_state(Sync *sync, const MailboxState *state)
 {
 	Mailbox *mailbox = sync->mailbox;
+	gboolean odd;
 
 	mailbox->state = *state;
 	mailbox->n_synced++;
@@ -588,14 +609,16 @@ take_state(Sync *sync, const MailboxState *state)
 	settle_ahead(sync);
 	mailbox->state.count =
 		messages_count(mailbox->messages) - (guint)uidset_count(mailbox->ahead);
+	odd = is_miscounted(mailbox, state);
 	mailbox->listed = TRUE;
 	mailbox->synced_at = g_get_monotonic_time();
 	mailbox->known_at = mailbox->sync_began;
-	mailbox->stale = mailbox->again || mailbox->overtaken;
+	mailbox->stale = mailbox->again || mailbox->overtaken || odd;
 	mailbox->failed_at = 0;
 	mailbox_store(mailbox);
 	mailbox->due_at = mailbox->overtaken ? mailbox_pace(mailbox) : 0;
-	return mailbox->again || (mailbox->overtaken && mailbox->due_at <= mailbox->synced_at);
+	return odd || mailbox->again ||
+	       (mailbox->overtaken && mailbox->due_at <= mailbox->synced_at);
 }
 
 /* As above, of one that failed. Under the lock. */

@@ -81,6 +81,7 @@ typedef struct {
 	gboolean mute;	/* nothing is answered, and the line does not notice */
 	gboolean qresync;    /* vanished and changed flags only; else: all flags and present */
 	gboolean descending; /* listings come newest first */
+	gboolean forgetful;  /* nothing tells of what was expunged but the count */
 	guint batch;	     /* messages between two batch events */
 	guint window;	     /* requests under way on one line */
 	guint32 late_flags;  /* this message's flags are told again, with \Flagged, right after it

@@ -555,12 +555,13 @@ answer_known(Answer *answer, const FakeServer *server, const FakeMailbox *mailbo
 	for (guint i = 0; i < mailbox->expunged->len; i++) {
 		const Expunged *expunged = &g_array_index(mailbox->expunged, Expunged, i);
 
-		if (expunged->modseq > known->highestmodseq && expunged->uid < known->uidnext)
+		if (expunged->modseq > known->highestmodseq && expunged->uid < known->uidnext &&
+		    !server->knobs.forgetful)
 			uidset_add(vanished, expunged->uid, expunged->uid);
 	}
 	if (changes && !uidset_is_empty(vanished))
 		fake_push(answer, EVENT_VANISHED)->uids = uidset_copy(vanished);
-	if (!changes || known->count != n + uidset_count(vanished))
+	if (!changes || (known->count != n + uidset_count(vanished) && !server->knobs.forgetful))
 		fake_push(answer, EVENT_PRESENT)->uids = g_steal_pointer(&present);
 	return n;
 }

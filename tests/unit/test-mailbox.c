@@ -83,6 +83,20 @@ test_changed_flags_are_seen_and_told(Fixture *fixture, gconstpointer qresync)
 	g_assert_null(mailbox_flags_text(fixture->mailbox, 99));
 }
 
+/* They came and went between two looks of this line; another one has listed them. */
+static void
+test_what_is_gone_untold_shows_by_the_count(Fixture *fixture, gconstpointer data)
+{
+	FAKE_SET(fixture->server, qresync, TRUE);
+	fake_server_fill(fixture->server, "INBOX", 5);
+	refresh(fixture);
+	FAKE_SET(fixture->server, forgetful, TRUE);
+	fake_server_expunge(fixture->server, "INBOX", 2, 3);
+	fake_server_fill(fixture->server, "INBOX", 1);
+	refresh(fixture);
+	assert_mirrors(fixture);
+}
+
 static void
 test_flags_told_right_after_a_new_message_are_kept(Fixture *fixture, gconstpointer data)
 {
@@ -598,6 +612,7 @@ main(int argc, char **argv)
 #define TEST(sentence, function) TEST_WITH(sentence, NULL, function)
 	TEST("the-first-listing-shows-all-there-is", test_the_first_listing_shows_all_there_is);
 	TEST("an-empty-mailbox-is-listed", test_an_empty_mailbox_is_listed);
+	TEST("what-is-gone-untold-shows-by-the-count", test_what_is_gone_untold_shows_by_the_count);
 	TEST("later-only-what-is-new-is-asked-for", test_later_only_what_is_new_is_asked_for);
 	TEST_WITH("later-only-what-changed-is-asked-for", "qresync",
 		  test_later_only_what_is_new_is_asked_for);
