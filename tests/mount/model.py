@@ -191,10 +191,12 @@ class Model:
             copy.places = [moved(path) for path in copy.places]
         self.undecided = [(moved(one), moved(other)) for one, other in self.undecided]
 
-    def loosen_names(self):
-        """An index that was cut short may have forgotten names, and gives those of names v1."""
+    def loosen_names(self, mailbox=None):
+        """An index that was cut short may have forgotten numbers of names; of a mailbox whose renaming was cut short, all
+        names. Then they are those of names v1."""
         for copy in self.copies:
-            if copy.name and "~" in copy.name:
+            if copy.name and ("~" in copy.name if mailbox is None else
+                              any(path and (path == mailbox or path.startswith(mailbox + "/")) for path in copy.places)):
                 copy.also.add(copy.name)
                 copy.name = None
 
@@ -223,6 +225,7 @@ class Model:
                 self.mailboxes.discard(old)
             elif old is not None and new is not None and new in present:
                 self.rename_mailbox(old, new)
+                self.loosen_names(new)
 
     def compare_server(self, snapshot):
         """Complaints about {mailbox: [Held]}. When there are none, what was undecided is decided."""
