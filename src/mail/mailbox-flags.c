@@ -120,6 +120,22 @@ mailbox_put_flags(Mailbox *mailbox, guint32 serial, const UidSet *uids, guint32 
 					      g_array_index(changed, guint32, i));
 }
 
+void
+mailbox_store_flagged(Mailbox *mailbox)
+{
+	g_autoptr(GArray) here = uids_here(mailbox, mailbox->serial, mailbox->flagged);
+	IndexBatch *batch = index_batch_new(mailbox->serial);
+
+	for (guint i = 0; i < here->len; i++) {
+		guint32 uid = g_array_index(here, guint32, i);
+		const MessageEntry *entry = messages_get(mailbox->messages, uid);
+
+		index_batch_flags(batch, uid, mailbox_stored_flags(mailbox, uid, entry->flags),
+				  messages_keywords(mailbox->messages, entry));
+	}
+	index_submit(mailbox->house->index, batch);
+}
+
 /* --- marked to go
  * ------------------------------------------------------------------------------------- */
 
@@ -154,6 +170,8 @@ mailbox_mark(Mailbox *mailbox, guint32 serial, const UidSet *uids)
 
 		uidset_add(mailbox->hidden, uid, uid);
 		uidset_add(mailbox->deleted, uid, uid);
+		if (mailbox->syncing)
+			uidset_add(mailbox->flagged, uid, uid);
 		/* Also where a sync was faster to tell of the flag. */
 		index_batch_flags(
 			batch, uid,

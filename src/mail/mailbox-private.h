@@ -146,6 +146,9 @@ void mailbox_tell_listing(Mailbox *mailbox);
 
 /* What the index keeps: whose \Deleted it is, too. Under the lock. */
 guint32 mailbox_stored_flags(const Mailbox *mailbox, guint32 uid, guint32 flags);
+/* Rows of a sync that has ended may be older than our own changes of flags meanwhile: those once
+ * more. Under the lock. */
+void mailbox_store_flagged(Mailbox *mailbox);
 /* What it kept, made the flags of the message. TRUE: \Deleted is ours. */
 gboolean mailbox_take_stored_flags(guint32 *flags);
 

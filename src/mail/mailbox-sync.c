@@ -662,6 +662,7 @@ on_done(gpointer user, const MailboxState *state, const GError *error)
 		start = take_failure(mailbox, error);
 	mailbox->again = FALSE;
 	mailbox->syncing = start;
+	mailbox_store_flagged(mailbox);
 	uidset_remove(mailbox->dropped, 1, G_MAXUINT32);
 	uidset_remove(mailbox->flagged, 1, G_MAXUINT32);
 	if (start) {
