@@ -25,6 +25,7 @@ typedef struct {
 	GMutex lock; /* guards all below */
 	GString *gone, *changed, *renumbered, *wanted;
 	guint listings;
+	guint32 to_mark; /* marked by us as soon as news of it come */
 } Fixture;
 
 static inline void
@@ -49,9 +50,20 @@ static inline void
 on_changed(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
 {
 	Fixture *fixture = user;
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fixture->lock);
+	gboolean mark;
 
+	g_mutex_lock(&fixture->lock);
 	g_string_append_printf(fixture->changed, "%u ", uid);
+	mark = uid == fixture->to_mark;
+	if (mark)
+		fixture->to_mark = 0;
+	g_mutex_unlock(&fixture->lock);
+	if (mark) {
+		g_autoptr(UidSet) uids = uidset_new();
+
+		uidset_add(uids, uid, uid);
+		mailbox_mark(mailbox, serial, uids);
+	}
 }
 
 static inline void

@@ -367,6 +367,23 @@ test_what_we_marked_is_known_to_the_next_mount(Fixture *fixture, gconstpointer t
 	g_assert_true(uidset_is_empty(marked));
 }
 
+/* The sync has the flag in a row of its own, which it writes when it ends. */
+static void
+test_a_mark_outlasts_the_sync_that_has_told_of_it(Fixture *fixture, gconstpointer data)
+{
+	fake_server_fill(fixture->server, "INBOX", 4);
+	refresh(fixture);
+	fixture->to_mark = 2;
+	fake_server_flag(fixture->server, "INBOX", 2, MESSAGE_DELETED, "");
+	refresh(fixture);
+	g_assert_cmpuint(fixture->to_mark, ==, 0);
+	g_assert_cmpuint(view_of(fixture).count, ==, 3);
+	leave(fixture);
+	enter(fixture);
+	refresh(fixture);
+	g_assert_cmpuint(view_of(fixture).count, ==, 3);
+}
+
 /* Somebody removes what we have made before a sync has seen it, and we hear of our OK last. */
 static void
 test_a_message_that_went_unheard_is_not_kept(Fixture *fixture, gconstpointer data)
@@ -518,6 +535,8 @@ main(int argc, char **argv)
 	    test_what_others_changed_after_us_wins);
 	ADD("what-others-changed-under-a-sync-wins", NULL,
 	    test_what_others_changed_under_a_sync_wins);
+	ADD("a-mark-outlasts-the-sync-that-has-told-of-it", NULL,
+	    test_a_mark_outlasts_the_sync_that_has_told_of_it);
 	ADD("what-we-marked-is-known-to-the-next-mount", NULL,
 	    test_what_we_marked_is_known_to_the_next_mount);
 	ADD("what-we-marked-and-heard-of-is-known-to-the-next-mount", "told",
