@@ -80,47 +80,71 @@ follow_parse_cpu(const char *stat)
 	return (*end == ' ' || *end == '\n') && cpu < CPU_SETSIZE ? (int)cpu : FOLLOW_NOBODY;
 }
 
+/* One of the crew at its client's side. */
+typedef struct {
+	Follow state;
+	int cpu;	/* where it is bound to, or FOLLOW_NOBODY */
+	guint32 thread; /* whose file is open */
+	UtilFd stat;
+} Follower;
+
+#define FOLLOWER_INIT                                                                              \
+	{                                                                                          \
+		.cpu = FOLLOW_NOBODY, .stat = -1                                                   \
+	}
+
 static int
-cpu_of(guint32 thread)
+cpu_of(Follower *follower, guint32 thread)
 {
 	char path[32], stat[1024];
-	g_auto(UtilFd) fd = -1;
 	ssize_t n;
 
-	g_snprintf(path, sizeof path, "/proc/%u/stat", thread);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd >= 0 ? read(fd, stat, sizeof stat - 1) : -1;
-	if (n <= 0)
+	if (thread != follower->thread) {
+		g_snprintf(path, sizeof path, "/proc/%u/stat", thread);
+		util_close_fd(&follower->stat);
+		follower->stat = open(path, O_RDONLY | O_CLOEXEC);
+		follower->thread = thread;
+	}
+	n = follower->stat >= 0 ? pread(follower->stat, stat, sizeof stat - 1, 0) : -1;
+	if (n <= 0) {
+		follower->thread = 0;
 		return FOLLOW_NOBODY;
+	}
 	stat[n] = '\0';
 	return follow_parse_cpu(stat);
 }
 
 static void
-follow_client(const Workers *workers, guint32 client, int *cpu)
+follow_client(const Workers *workers, Follower *follower, guint32 client)
 {
-	int now = cpu_of(client);
+	int now = cpu_of(follower, client);
 	cpu_set_t set;
 
-	if (now == *cpu || now < 0 || !CPU_ISSET(now, &workers->allowed))
+	if (now == follower->cpu || now < 0 || !CPU_ISSET(now, &workers->allowed))
 		return;
 	CPU_ZERO(&set);
 	CPU_SET(now, &set);
 	if (sched_setaffinity(0, sizeof set, &set) == 0)
-		*cpu = now;
+		follower->cpu = now;
 }
 
 static void
-follow(const Workers *workers, Follow *state, guint32 client, int *cpu)
+stay_behind(const Workers *workers, Follower *follower)
 {
-	switch (follow_note(state, client)) {
+	if (follower->cpu != FOLLOW_NOBODY)
+		sched_setaffinity(0, sizeof workers->allowed, &workers->allowed);
+	follower->cpu = FOLLOW_NOBODY;
+}
+
+static void
+follow(const Workers *workers, Follower *follower, guint32 client)
+{
+	switch (follow_note(&follower->state, client)) {
 	case FOLLOW_CLIENT:
-		follow_client(workers, client, cpu);
+		follow_client(workers, follower, client);
 		break;
 	case FOLLOW_RELEASE:
-		if (*cpu != FOLLOW_NOBODY)
-			sched_setaffinity(0, sizeof workers->allowed, &workers->allowed);
-		*cpu = FOLLOW_NOBODY;
+		stay_behind(workers, follower);
 		break;
 	case FOLLOW_STAY:
 		break;
@@ -153,6 +177,14 @@ receive(Workers *workers, struct fuse_buf *buffer)
 	if (n != -ENODEV)
 		g_atomic_int_set(&workers->failed, 1);
 	return FALSE;
+}
+
+static void
+handle(Workers *workers, Follower *follower, struct fuse_buf *buffer)
+{
+	if (workers->may_follow)
+		follow(workers, follower, client_of(buffer));
+	fuse_session_process_buf(workers->session, buffer);
 }
 
 static void
@@ -198,22 +230,20 @@ quick_run(gpointer data)
 {
 	Workers *workers = data;
 	struct fuse_buf buffer = {0};
-	Follow state = {0};
-	int cpu = FOLLOW_NOBODY;
+	Follower follower = FOLLOWER_INIT;
 
 	set_here(workers, QUICK, TRUE);
 	give_way();
 	while (receive(workers, &buffer)) {
 		if (buffer.size > 0) {
 			g_atomic_int_inc(&workers->turn);
-			if (workers->may_follow)
-				follow(workers, &state, client_of(&buffer), &cpu);
-			fuse_session_process_buf(workers->session, &buffer);
+			handle(workers, &follower, &buffer);
 			g_atomic_int_inc(&workers->turn);
 		}
 		if (g_atomic_int_get(&workers->relieved))
 			wait_for_turn(workers);
 	}
+	util_close_fd(&follower.stat);
 	free(buffer.mem);
 	set_here(workers, QUICK, FALSE);
 	return NULL;
@@ -241,9 +271,10 @@ relieve(Workers *workers, gboolean relieved)
 		g_cond_broadcast(&workers->changed);
 }
 
-/* FALSE: the session is over. */
+/* It follows its client too: all CPUs are busy, so nothing is gained by another one, and each
+ * request saves two wakings across. Until the term is over. FALSE: the session is over. */
 static gboolean
-serve_until(Workers *workers, gint64 until, struct fuse_buf *buffer)
+serve_until(Workers *workers, Follower *follower, gint64 until, struct fuse_buf *buffer)
 {
 	gboolean more = TRUE;
 
@@ -251,8 +282,9 @@ serve_until(Workers *workers, gint64 until, struct fuse_buf *buffer)
 	while (more && g_get_monotonic_time() < until) {
 		more = receive(workers, buffer);
 		if (more && buffer->size > 0)
-			fuse_session_process_buf(workers->session, buffer);
+			handle(workers, follower, buffer);
 	}
+	stay_behind(workers, follower);
 	relieve(workers, FALSE);
 	return more;
 }
@@ -261,6 +293,7 @@ static gpointer
 steady_run(gpointer data)
 {
 	Workers *workers = data;
+	Follower follower = FOLLOWER_INIT;
 	struct fuse_buf buffer = {0};
 	gint64 term = TERM_FIRST_US, ended = 0;
 	gboolean more = TRUE;
@@ -278,10 +311,11 @@ steady_run(gpointer data)
 		}
 		if (g_get_monotonic_time() - ended > 4 * term)
 			term = TERM_FIRST_US;
-		more = serve_until(workers, g_get_monotonic_time() + term, &buffer);
+		more = serve_until(workers, &follower, g_get_monotonic_time() + term, &buffer);
 		ended = g_get_monotonic_time();
 		term = MIN(term * 2, TERM_LAST_US);
 	}
+	util_close_fd(&follower.stat);
 	free(buffer.mem);
 	set_here(workers, STEADY, FALSE);
 	return NULL;

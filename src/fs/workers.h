@@ -5,8 +5,8 @@
  * The quick thread follows its client: where one thread of a program asks again and again (cp,
  * grep, tar), it runs on that thread's CPU, with the policy SCHED_IDLE, so that the client is woken
  * there and not on another CPU. On a machine with more important things to do such a thread gets
- * nowhere: the steady thread takes its place for a while as soon as a request waits for some
- * milliseconds, for a CPU or, in a handler, for the disk. */
+ * nowhere: the steady thread takes its place for a while, with the usual policy, as soon as a
+ * request waits for some milliseconds, for a CPU or, in a handler, for the disk. */
 #pragma once
 
 #include <glib.h>
