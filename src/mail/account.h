@@ -70,13 +70,16 @@ GPtrArray *account_mailboxes(Account *account);		/* those of the server. Likewis
 char *account_path(Account *account, Mailbox *mailbox); /* "INBOX/Projects". (transfer full) */
 Mailbox *account_mailbox_named(Account *account, const char *raw_name);
 
+#define ACCOUNT_LOCAL_PREFIX "\001"
+
 /**
  * account_add_local: a directory that no server has (MAILBOX_LOCAL): always listed, without
  * messages; its files are Uploads. It keeps its serial as long as the index lives. A mailbox of the
  * server's that has the same place is hidden, with all below it, and the log says so. Before
  * anybody looks at the tree.
  * @parent: (nullable): another such one; NULL: the top
- * @raw_name: what no server calls a mailbox: the key of account_mailbox_named()
+ * @raw_name: what no server calls a mailbox, since it begins with ACCOUNT_LOCAL_PREFIX: the key of
+ * account_mailbox_named()
  *
  * Returns: NULL when the index has no numbers left
  */

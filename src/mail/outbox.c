@@ -8,8 +8,8 @@
 
 #include "base/util.h"
 
-#define RAW_OUTBOX "\001outbox"
-#define RAW_FAILED "\001outbox/failed"
+#define RAW_OUTBOX ACCOUNT_LOCAL_PREFIX "outbox"
+#define RAW_FAILED ACCOUNT_LOCAL_PREFIX "outbox/failed"
 #define IDLE_US	   (5 * G_USEC_PER_SEC) /* a session without work is kept so long */
 #define TURN_US	   (50 * G_TIME_SPAN_MILLISECOND)
 #define LONG_US	   (60 * G_USEC_PER_SEC)

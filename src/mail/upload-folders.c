@@ -40,6 +40,14 @@ hold(const Uploads *uploads, Folder *folder)
 	folder->moves_to = name;
 }
 
+/* A mount without an Outbox has no such directory, and what waits in it is for no server either. */
+static gboolean
+is_local(Mailbox *mailbox, const char *raw)
+{
+	return mailbox != NULL ? (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0
+			       : g_str_has_prefix(raw, ACCOUNT_LOCAL_PREFIX);
+}
+
 Folder *
 upload_folder_new(Uploads *uploads, Mailbox *mailbox, const char *raw)
 {
@@ -47,7 +55,7 @@ upload_folder_new(Uploads *uploads, Mailbox *mailbox, const char *raw)
 
 	folder->mailbox = mailbox;
 	folder->raw = g_strdup(raw);
-	folder->local = mailbox != NULL && (mailbox_attributes(mailbox) & MAILBOX_LOCAL) != 0;
+	folder->local = is_local(mailbox, raw);
 	folder->by_name = g_hash_table_new(g_str_hash, g_str_equal);
 	folder->by_id = g_tree_new_full(compare_ids, NULL, NULL, NULL);
 	folder->agenda = upload_agenda_new(TRUE);

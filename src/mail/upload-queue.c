@@ -200,7 +200,7 @@ pick_all(Uploads *uploads, gint64 now, gint64 *next, GPtrArray *renamed)
 
 		if (version != uploads->folders_version || folder->mailbox == NULL)
 			uploads_bind(uploads, folder, renamed);
-		if (folder->mailbox == NULL && g_tree_nnodes(folder->by_id) > 0)
+		if (folder->mailbox == NULL && !folder->local && g_tree_nnodes(folder->by_id) > 0)
 			*next = MIN(*next, now + ABSENT_US);
 		if (folder->mailbox != NULL && folder->batch == NULL && !folder->held && !offline)
 			batch = pick(uploads, folder, now, next);

@@ -216,6 +216,16 @@ upload_mailbox(Upload *upload)
 }
 
 /* Under the lock. */
+static gboolean
+is_unsent(const Upload *upload)
+{
+	return upload->folder->local && upload->uploads->outlet == NULL &&
+	       !uploads_name_is_local(upload->name) &&
+	       (upload->state == SPOOL_QUEUED || upload->state == SPOOL_SENDING ||
+		upload->state == SPOOL_DOT);
+}
+
+/* Under the lock. */
 static char *
 status_text(const Upload *upload)
 {
@@ -234,6 +244,8 @@ status_text(const Upload *upload)
 		return g_strdup_printf("refused: %s", reason);
 	if (upload->state == SPOOL_STARTED && upload->under_way)
 		return g_strdup("on its way");
+	if (is_unsent(upload))
+		return g_strdup("waits for a mount with an Outbox");
 	if (upload_is_orphan(upload))
 		return g_strdup("waits for its mailbox, which is not there");
 	if (*reason == '\0')
@@ -449,8 +461,10 @@ uploads_mailbox_named(Uploads *uploads, const char *raw)
 static char *
 path_of(Uploads *uploads, Mailbox *mailbox, const char *raw, const char *name)
 {
+	gboolean local = g_str_has_prefix(raw, ACCOUNT_LOCAL_PREFIX);
+	const char *shown = raw + (local ? strlen(ACCOUNT_LOCAL_PREFIX) : 0);
 	g_autofree char *folder = mailbox != NULL ? account_path(uploads->account, mailbox)
-						  : g_strdup_printf("(%s)", raw);
+						  : g_strdup_printf("(%s)", shown);
 	g_autofree char *path = g_build_filename(folder, name, NULL);
 
 	return util_printable(path, -1, 600);
@@ -498,6 +512,7 @@ uploads_status(Uploads *uploads)
 	while (g_hash_table_iter_next(&iter, NULL, &value)) {
 		const Upload *upload = value;
 
+		status.unsent += is_unsent(upload);
 		if (upload->folder->local)
 			continue;
 		status.open += upload->state == SPOOL_OPEN;

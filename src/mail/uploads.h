@@ -186,9 +186,11 @@ gboolean upload_wait_turn(Upload *upload, Mailbox *mailbox, const char *name, Up
 /* When nothing of @mailbox (NULL: of the account) is on its way any more. */
 void uploads_wait(Uploads *uploads, Mailbox *mailbox, UploadDone done, gpointer user);
 
-/* What is in directories that no server has is not counted: outbox_get_status(). */
+/* What is in directories that no server has is not counted, see outbox_get_status(), but for
+ * @unsent. */
 typedef struct {
 	guint open, queued, started, refused;
+	guint unsent;	  /* to be sent by an Outbox, which this mount does not have */
 	guint64 bytes;	  /* of queued and started */
 	guint64 uploaded; /* messages since the start */
 	gboolean failed;  /* the disk has: what waits goes on after the next start */

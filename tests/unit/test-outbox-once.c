@@ -254,6 +254,55 @@ test_nor_does_it_without_the_cache(OutboxFixture *fixture, gconstpointer data)
 	FAKE_WAIT(n_delivered(fixture) == 3);
 }
 
+static void
+nothing(Fixture *base)
+{
+}
+
+static void
+on_told(gpointer user, const GError *error)
+{
+	*(gboolean *)user = TRUE;
+}
+
+static void
+test_a_life_without_an_outbox_waits_for_no_letter(OutboxFixture *fixture, gconstpointer data)
+{
+	static const Life without_smtp = {on_made, nothing, nothing, nothing};
+	const Life *lives[] = {NULL, &without_smtp};
+
+	fixture->config.hold = 3600;
+	leave(&fixture->base);
+	enter(&fixture->base);
+	write_letter(fixture, "x.eml", LETTER);
+	write_letter(fixture, "y.eml", LETTER);
+	write_letter(fixture, "local.tmp", LETTER);
+	for (guint i = 0; i < G_N_ELEMENTS(lives); i++) {
+		g_autoptr(GPtrArray) lines = NULL;
+		UploadsStatus status;
+		gboolean told = FALSE;
+
+		leave(&fixture->base);
+		fixture->base.life = lives[i];
+		enter(&fixture->base);
+		uploads_wait(fixture->base.uploads, NULL, on_told, &told);
+		g_assert_true(told);
+		status = uploads_status(fixture->base.uploads);
+		g_assert_cmpuint(status.queued + status.started, ==, 0);
+		g_assert_cmpuint(status.unsent, ==, 2);
+		lines = uploads_lines(fixture->base.uploads);
+		g_assert_nonnull(strstr(lines->pdata[0], "utbox"));
+		g_assert_nonnull(
+			strstr(lines->pdata[0], "/x.eml  waits for a mount with an Outbox"));
+	}
+	leave(&fixture->base);
+	fixture->base.life = &outbox_life;
+	fixture->config.hold = 0;
+	enter(&fixture->base);
+	FAKE_WAIT(n_delivered(fixture) == 2);
+	g_assert_cmpuint(uploads_status(fixture->base.uploads).unsent, ==, 0);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -283,5 +332,7 @@ main(int argc, char **argv)
 	TEST("an-old-queue-that-is-brought-back-sends-nothing-again",
 	     an_old_queue_that_is_brought_back_sends_nothing_again);
 	TEST("nor-does-it-without-the-cache", nor_does_it_without_the_cache);
+	TEST("a-life-without-an-outbox-waits-for-no-letter",
+	     a_life_without_an_outbox_waits_for_no_letter);
 	return g_test_run();
 }
