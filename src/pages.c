@@ -135,12 +135,25 @@ add_guard(GString *out, const ChangesStatus *changes)
 }
 
 static void
+add_unsent(GString *out, const PagesSource *source)
+{
+	guint unsent = uploads_status(source->uploads).unsent;
+
+	if (unsent > 0)
+		g_string_append_printf(
+			out, "outbox      %u waiting; this mount does not send (%s)\n", unsent,
+			source->config->outbox == NULL ? "outbox=none" : "no smtp=");
+}
+
+static void
 add_outbox(GString *out, const PagesSource *source)
 {
 	g_auto(OutboxStatus) status = {0};
 
-	if (source->outbox == NULL)
+	if (source->outbox == NULL) {
+		add_unsent(out, source);
 		return;
+	}
 	outbox_get_status(source->outbox, &status);
 	g_string_append_printf(out,
 			       "outbox      %u to be sent, %u held, %u later, %u in failed/; "
@@ -308,8 +321,10 @@ add_outbox_json(GString *out, const PagesSource *source)
 {
 	g_auto(OutboxStatus) status = {0};
 
-	if (source->outbox == NULL)
+	if (source->outbox == NULL) {
+		json_number(out, "outbox_later", uploads_status(source->uploads).unsent);
 		return;
+	}
 	outbox_get_status(source->outbox, &status);
 	json_number(out, "outbox_waiting", status.held + status.due);
 	json_number(out, "outbox_later", status.later);

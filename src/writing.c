@@ -96,6 +96,22 @@ tell_of_others(const char *account, const UploadsNews *news, gpointer user)
 	}
 }
 
+/* Who mounts without an Outbox has to hear that one was not done. */
+static void
+tell_of_unsent(const Writing *writing, const Config *config, const UploadsNews *news, gpointer user)
+{
+	guint unsent = uploads_status(writing->uploads).unsent;
+	g_autofree char *text = NULL;
+
+	if (unsent == 0 || writing->outbox != NULL)
+		return;
+	text = g_strdup_printf("the Outbox queue holds %u message%s that this mount does not send "
+			       "(%s); the next one with an Outbox does",
+			       unsent, unsent == 1 ? "" : "s",
+			       config->outbox == NULL ? "outbox=none" : "no smtp=");
+	news->log(user, text);
+}
+
 static gboolean
 make_outbox(Writing *writing, const Config *config, Secrets *secrets, GError **error)
 {
@@ -179,6 +195,7 @@ writing_new(const Config *config, Secrets *secrets, Account *account, const Uplo
 	}
 	make_expiry(writing, config, news, user);
 	tell_of_others(config->account, news, user);
+	tell_of_unsent(writing, config, news, user);
 	return writing;
 }
 

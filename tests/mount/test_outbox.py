@@ -3,6 +3,7 @@
 import contextlib
 import email
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -240,6 +241,32 @@ def _():
                 assert done.returncode == 0, done.stderr
                 assert wait_for(lambda: not processes(mount), 30)
             assert len(setting.relay.delivered("bob")) == 1
+        with setting.mount() as mount:
+            assert setting.arrived(2) == ["letter 0", "letter 1"]
+            assert is_empty(mount)
+
+
+@test("a mount without an outbox says that letters wait for one with it, and does not wait for them itself")
+def _():
+    with sending() as setting:
+        with setting.mount("hold=60", unmount=False) as mount:
+            for number in range(2):
+                with open(out(mount, f"x{number}.eml"), "wb") as file:
+                    file.write(letter(number))
+            assert setting.place.mailfs("umount", "--now", mount).returncode == 0
+            assert wait_for(lambda: not processes(mount), 30)
+        for options in (setting.options + ["outbox=none"], []):
+            with setting.place.mount(setting.server, *options, unmount=False) as mount:
+                log = read(os.path.join(mount, ".mailfs", "log"))
+                assert b"the Outbox queue holds 2 messages that this mount does not send" in log, log
+                numbers = json.loads(read(os.path.join(mount, ".mailfs", "status.json")))
+                assert numbers["uploads_waiting"] == 0 and numbers["outbox_later"] == 2, numbers
+                report = read(os.path.join(mount, ".mailfs", "status"))
+                assert b"\noutbox      2 waiting; this mount does not send" in report, report
+                done = setting.place.mailfs("umount", mount, timeout=20)
+                assert done.returncode == 0 and not done.stderr, done.stderr
+                assert wait_for(lambda: not processes(mount), 30)
+        assert setting.relay.delivered("bob") == []
         with setting.mount() as mount:
             assert setting.arrived(2) == ["letter 0", "letter 1"]
             assert is_empty(mount)
