@@ -34,6 +34,11 @@ quiet_folders(gpointer user)
 {
 }
 
+static inline void
+quiet_log(gpointer user, const char *text)
+{
+}
+
 #define QUIET_MAILBOX_NEWS                                                                         \
 	{                                                                                          \
 		.listing = quiet_mailbox, .gone = quiet_gone, .changed = quiet_changed,            \

@@ -14,16 +14,11 @@ typedef struct {
 	Account *account;
 } Fixture;
 
-static void
-on_log(gpointer user, const char *text)
-{
-}
-
 static const AccountNews news = {
 	.mailbox = QUIET_MAILBOX_NEWS,
 	.folders = quiet_folders,
 	.folder_gone = quiet_mailbox,
-	.log = on_log,
+	.log = quiet_log,
 };
 
 static void

@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "fake-backend.h"
 #include "fs/tree.h"
+#include "quiet-news.h"
 
 typedef struct {
 	FakeServer *server;
@@ -16,44 +17,11 @@ typedef struct {
 	Tree *tree;
 } Fixture;
 
-static inline void
-ignore_mailbox(gpointer user, Mailbox *mailbox)
-{
-}
-
-static inline void
-ignore_gone(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid, const char *name)
-{
-}
-
-static inline void
-ignore_changed(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
-{
-}
-
-static inline void
-ignore_renumbered(gpointer user, Mailbox *mailbox, guint32 old_serial, guint32 new_serial)
-{
-}
-
-static inline void
-ignore(gpointer user)
-{
-}
-
-static inline void
-ignore_text(gpointer user, const char *text)
-{
-}
-
 static const AccountNews news = {
-	.mailbox = {.listing = ignore_mailbox,
-		    .gone = ignore_gone,
-		    .changed = ignore_changed,
-		    .renumbered = ignore_renumbered},
-	.folders = ignore,
-	.folder_gone = ignore_mailbox,
-	.log = ignore_text,
+	.mailbox = QUIET_MAILBOX_NEWS,
+	.folders = quiet_folders,
+	.folder_gone = quiet_mailbox,
+	.log = quiet_log,
 };
 
 static inline char *
