@@ -2,7 +2,6 @@
 """A proxy that reads along, for lines in the clear: it takes capabilities away, cuts at any byte of either direction, and
 calls somebody at a chosen line."""
 import re
-import select
 import threading
 
 from proxy import Proxy
@@ -78,39 +77,23 @@ class Filter(Proxy):
 
     # Inside
 
-    def _pump(self, client, server):
-        session = (client, server)
+    def _carrier(self, client, server):
         with self.lock:
             self.serial += 1
             number = self.serial
-        lines = {client: Lines(), server: Lines()}
-        try:
-            while True:
-                ready, _, _ = select.select(session, [], [])
-                with self.lock:
-                    while self.stalled and not self.ended:
-                        self.lock.wait()
-                    if self.ended:
-                        return
-                for source in ready:
-                    data = source.recv(65536)
-                    if not data:
-                        return
-                    for is_line, piece in lines[source].feed(data):
-                        if source is client:
-                            over = self._to_server(number, client, server, is_line, piece)
-                        else:
-                            over = self._to_client(client, is_line, piece)
-                        if over:
-                            self._cut_all(self.reset)
-                            return
-        except OSError:
-            pass
-        finally:
-            with self.lock:
-                self.sessions.discard(session)
-            for side in session:
-                side.close()
+        lines = {True: Lines(), False: Lines()}
+
+        def carry(from_client, data):
+            for is_line, piece in lines[from_client].feed(data):
+                if from_client:
+                    over = self._to_server(number, client, server, is_line, piece)
+                else:
+                    over = self._to_client(client, is_line, piece)
+                if over:
+                    return True
+            return False
+
+        return carry
 
     def _to_server(self, number, client, server, is_line, piece):
         trap = None

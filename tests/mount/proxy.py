@@ -109,8 +109,21 @@ class Proxy:
                 self.sessions.add((client, server))
             threading.Thread(target=self._pump, args=(client, server), daemon=True).start()
 
+    def _carrier(self, client, server):
+        """What passes on the bytes of one side of a new session: carry(is it the client?, data), true when it is cut there."""
+        def carry(from_client, data):
+            if from_client:
+                server.sendall(data)
+                return False
+            data, over = self._spend(data)
+            client.sendall(data)
+            return over
+
+        return carry
+
     def _pump(self, client, server):
         session = (client, server)
+        carry = self._carrier(client, server)
         try:
             while True:
                 ready, _, _ = select.select(session, [], [])
@@ -123,14 +136,9 @@ class Proxy:
                     data = source.recv(65536)
                     if not data:
                         return
-                    if source is server:
-                        data, over = self._spend(data)
-                        client.sendall(data)
-                        if over:
-                            self._cut_all(self.reset)
-                            return
-                    else:
-                        server.sendall(data)
+                    if carry(source is client, data):
+                        self._cut_all(self.reset)
+                        return
         except OSError:
             pass
         finally:
