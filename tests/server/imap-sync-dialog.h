@@ -23,6 +23,11 @@ static const MailboxState known_three = {
 	.uidvalidity = 7, .uidnext = 4, .highestmodseq = 50, .count = 3};
 G_GNUC_UNUSED static const MailboxState known_plain = {.uidvalidity = 7, .uidnext = 4, .count = 3};
 
+/* A first sync of three messages, of a server that has nothing more than it must. */
+#define FIRST_PLAIN                                                                                \
+	IMAP_PEER_LOGIN(""), "<c EXAMINE \"INBOX\"", "<d UID FETCH 1:? *", OPENED("3", "7", "4"),  \
+		">c OK", IS_NEW("1", "1"), IS_NEW("2", "2"), IS_NEW("3", "3"), ">d OK"
+
 static inline Request *
 sync_request(ImapClient *client, const MailboxState *known)
 {
@@ -43,4 +48,15 @@ assert_sync(const char *const *dialog, const MailboxState *known, const char *ex
 	imap_client_must_login(client);
 	imap_client_run(client, sync_request(client, known));
 	imap_client_assert_log(client, expected);
+}
+
+/* A line on which @dialog has begun with a first sync; the next one can start from its state. */
+static inline ImapLine
+imap_line_after_sync(const char *const *dialog)
+{
+	ImapLine line = imap_line_new(imap_peer_dialog, dialog);
+
+	imap_client_run(line.client, sync_request(line.client, NULL));
+	g_string_truncate(line.client->log, 0);
+	return line;
 }

@@ -57,15 +57,7 @@ test_new_ones_far_above_the_known_are_asked_for_too(void)
 static void
 test_what_a_line_has_not_seen_yet_is_not_gone(void)
 {
-	static Dialog dialog = {IMAP_PEER_LOGIN(""),
-				"<c EXAMINE \"INBOX\"",
-				"<d UID FETCH 1:? *",
-				OPENED("3", "7", "4"),
-				">c OK",
-				IS_NEW("1", "1"),
-				IS_NEW("2", "2"),
-				IS_NEW("3", "3"),
-				">d OK",
+	static Dialog dialog = {FIRST_PLAIN,
 				"<e NOOP",
 				"<f UID FETCH 1:6 (UID FLAGS)",
 				"<g UID FETCH 7:? *",
@@ -85,15 +77,12 @@ test_what_a_line_has_not_seen_yet_is_not_gone(void)
 				"!end",
 				NULL};
 	static const MailboxState known_six = {.uidvalidity = 7, .uidnext = 7, .count = 6};
-	g_autoptr(Peer) peer = peer_new(imap_peer_dialog, (gpointer)dialog);
-	g_autoptr(ImapClient) client = imap_client_new(peer, TLS_NONE);
+	ImapLine line = imap_line_after_sync(dialog);
 
-	imap_client_must_login(client);
-	imap_client_run(client, sync_request(client, NULL));
-	g_string_truncate(client->log, 0);
-	imap_client_run(client, sync_request(client, &known_six));
-	imap_client_assert_log(client, "selected 7\nflags 1 0 <>\nflags 2 0 <>\nflags 3 0 <>\n"
-				       "present 1:6\ndone 7 7 0 6\n");
+	imap_client_run(line.client, sync_request(line.client, &known_six));
+	imap_client_assert_log(line.client, "selected 7\nflags 1 0 <>\nflags 2 0 <>\nflags 3 0 <>\n"
+					    "present 1:6\ndone 7 7 0 6\n");
+	imap_line_end(&line);
 }
 
 /* The one that was selected under that name has been renamed; the new one was never asked about, so

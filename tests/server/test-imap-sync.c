@@ -458,36 +458,11 @@ test_icloud_is_not_trusted_with_qresync(void)
 		MODSEQ("50"), ">c OK", IS_NEW("1", "1"), IS_NEW("2", "2"), IS_NEW("3", "3"),       \
 		">d OK"
 
-typedef struct {
-	Peer *peer;
-	ImapClient *client;
-} Resync;
-
-/* Logs in and does a first sync; its state is what the second starts from. */
-static Resync
-begin(const char *const *dialog)
-{
-	Resync resync = {.peer = peer_new(imap_peer_dialog, (gpointer)dialog)};
-
-	resync.client = imap_client_new(resync.peer, TLS_NONE);
-	imap_client_must_login(resync.client);
-	imap_client_run(resync.client, sync_request(resync.client, NULL));
-	g_string_truncate(resync.client->log, 0);
-	return resync;
-}
-
 static void
-end(Resync *resync)
+again(ImapLine *line, const char *expected)
 {
-	imap_client_free(resync->client);
-	peer_free(resync->peer);
-}
-
-static void
-again(Resync *resync, const char *expected)
-{
-	imap_client_run(resync->client, sync_request(resync->client, &resync->client->state));
-	imap_client_assert_log(resync->client, expected);
+	imap_client_run(line->client, sync_request(line->client, &line->client->state));
+	imap_client_assert_log(line->client, expected);
 }
 
 static void
@@ -509,11 +484,11 @@ test_a_selected_mailbox_is_not_examined_again(void)
 				">j OK",
 				"!end",
 				NULL};
-	Resync resync = begin(dialog);
+	ImapLine line = imap_line_after_sync(dialog);
 
-	again(&resync, "selected 7\nflags 1 0x1 <>\ndone 7 4 53 3\n");
-	again(&resync, "selected 7\ndone 7 4 53 3\n");
-	end(&resync);
+	again(&line, "selected 7\nflags 1 0x1 <>\ndone 7 4 53 3\n");
+	again(&line, "selected 7\ndone 7 4 53 3\n");
+	imap_line_end(&line);
 }
 
 /* Dovecot has looked for news, somebody changes a flag, and it ends the command. */
@@ -543,12 +518,12 @@ test_the_number_that_ends_a_command_counts_from_the_next_sync_on(void)
 				">m OK",
 				"!end",
 				NULL};
-	Resync resync = begin(dialog);
+	ImapLine line = imap_line_after_sync(dialog);
 
-	again(&resync, "selected 7\nflags 1 0x1 <>\ndone 7 4 53 3\n");
-	again(&resync, "selected 7\nflags 2 0x1 <>\ndone 7 4 54 3\n");
-	again(&resync, "selected 7\ndone 7 4 55 3\n");
-	end(&resync);
+	again(&line, "selected 7\nflags 1 0x1 <>\ndone 7 4 53 3\n");
+	again(&line, "selected 7\nflags 2 0x1 <>\ndone 7 4 54 3\n");
+	again(&line, "selected 7\ndone 7 4 55 3\n");
+	imap_line_end(&line);
 }
 
 /* Dovecot looks for news when the whole pipeline is answered: between the data and the OKs. */
@@ -571,16 +546,12 @@ test_what_noop_finds_late_is_fetched_in_a_second_round(void)
 				">h OK",
 				"!end",
 				NULL};
-	Resync resync = begin(dialog);
+	ImapLine line = imap_line_after_sync(dialog);
 
-	again(&resync, "selected 7\nflags 1 0x1 <>\nvanished 2\n" NEW("4") "done 7 5 52 3\n");
-	g_assert_cmpstr(resync.client->news->str, ==, "");
-	end(&resync);
+	again(&line, "selected 7\nflags 1 0x1 <>\nvanished 2\n" NEW("4") "done 7 5 52 3\n");
+	g_assert_cmpstr(line.client->news->str, ==, "");
+	imap_line_end(&line);
 }
-
-#define FIRST_PLAIN                                                                                \
-	IMAP_PEER_LOGIN(""), "<c EXAMINE \"INBOX\"", "<d UID FETCH 1:* *", OPENED("3", "7", "4"),  \
-		">c OK", IS_NEW("1", "1"), IS_NEW("2", "2"), IS_NEW("3", "3"), ">d OK"
 
 static void
 test_an_expunge_during_a_sync_is_named_by_search(void)
@@ -606,11 +577,11 @@ test_an_expunge_during_a_sync_is_named_by_search(void)
 				">i OK",
 				"!end",
 				NULL};
-	Resync resync = begin(dialog);
+	ImapLine line = imap_line_after_sync(dialog);
 
-	again(&resync, "selected 7\nflags 1 0 <>\nflags 2 0 <>\nflags 3 0 <>\n" NEW(
-			       "4") "vanished 4\npresent 2:3\ndone 7 5 0 2\n");
-	end(&resync);
+	again(&line, "selected 7\nflags 1 0 <>\nflags 2 0 <>\nflags 3 0 <>\n" NEW(
+			     "4") "vanished 4\npresent 2:3\ndone 7 5 0 2\n");
+	imap_line_end(&line);
 }
 
 static void
@@ -630,20 +601,20 @@ test_flags_without_uid_during_a_sync_are_news_after_it(void)
 				">g OK",
 				"!end",
 				NULL};
-	Resync resync = begin(dialog);
+	ImapLine line = imap_line_after_sync(dialog);
 	Request *second;
 
-	imap_client_start(resync.client, sync_request(resync.client, &resync.client->state));
+	imap_client_start(line.client, sync_request(line.client, &line.client->state));
 	/* A second one could not tell whose answers are whose. */
-	second = sync_request(resync.client, &resync.client->state);
-	g_assert_false(resync.client->backend->ops->can_start(resync.client->backend, second));
+	second = sync_request(line.client, &line.client->state);
+	g_assert_false(line.client->backend->ops->can_start(line.client->backend, second));
 	request_free(second);
-	imap_client_pump(resync.client, 200, NULL, NULL);
-	g_assert_cmpstr(resync.client->news->str, ==, "");
-	peer_go(resync.peer);
-	imap_client_finish(resync.client, NULL);
-	g_assert_cmpstr(resync.client->news->str, ==, "changed INBOX\n");
-	end(&resync);
+	imap_client_pump(line.client, 200, NULL, NULL);
+	g_assert_cmpstr(line.client->news->str, ==, "");
+	peer_go(line.peer);
+	imap_client_finish(line.client, NULL);
+	g_assert_cmpstr(line.client->news->str, ==, "changed INBOX\n");
+	imap_line_end(&line);
 }
 
 static void
@@ -658,11 +629,11 @@ test_another_numbering_than_the_lines_is_examined_again(void)
 				"!end",
 				NULL};
 	const MailboxState other = {.uidvalidity = 9, .uidnext = 9, .count = 0};
-	Resync resync = begin(dialog);
+	ImapLine line = imap_line_after_sync(dialog);
 
-	imap_client_run(resync.client, sync_request(resync.client, &other));
-	imap_client_assert_log(resync.client, "selected 9\npresent \ndone 9 9 0 0\n");
-	end(&resync);
+	imap_client_run(line.client, sync_request(line.client, &other));
+	imap_client_assert_log(line.client, "selected 9\npresent \ndone 9 9 0 0\n");
+	imap_line_end(&line);
 }
 
 static void
@@ -675,10 +646,10 @@ test_an_open_mailbox_that_is_numbered_anew_ends_the_line(void)
 				">* OK [UIDVALIDITY 8] surprise",
 				"!end",
 				NULL};
-	Resync resync = begin(dialog);
+	ImapLine line = imap_line_after_sync(dialog);
 
-	again(&resync, "done PROTOCOL\n");
-	end(&resync);
+	again(&line, "done PROTOCOL\n");
+	imap_line_end(&line);
 }
 
 /* Batches
