@@ -551,6 +551,18 @@ pop_fixture_end(PopFixture *f, gconstpointer data)
 	pop_maildrop_free(f->drop);
 }
 
+gboolean
+pop_fixture_again_cut(PopFixture *f, gsize octets)
+{
+	g_autoptr(GError) error = NULL;
+
+	f->drop->cut_after = octets;
+	pop_client_leave(f->client);
+	imap_client_renew(f->client);
+	g_string_truncate(f->client->log, 0);
+	return imap_client_login(f->client, &error);
+}
+
 void
 pop_fixture_assert_log(PopFixture *f, const char *expected)
 {

@@ -77,6 +77,9 @@ typedef struct {
 
 void pop_fixture_begin(PopFixture *f, gconstpointer data);
 void pop_fixture_end(PopFixture *f, gconstpointer data);
+/* Logs in anew; this session is cut after so many octets of the server's. FALSE: before it had
+ * logged in. */
+gboolean pop_fixture_again_cut(PopFixture *f, gsize octets);
 /* The log, without what is the same in all messages, is emptied. */
 void pop_fixture_assert_log(PopFixture *f, const char *expected);
 

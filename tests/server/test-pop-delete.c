@@ -230,13 +230,7 @@ test_can_be_asked_again_wherever_the_line_was_cut(PopFixture *f, gconstpointer d
 
 	begin(f);
 	for (gsize at = 1; !done; at++) {
-		g_autoptr(GError) error = NULL;
-
-		f->drop->cut_after = at;
-		pop_client_leave(f->client);
-		imap_client_renew(f->client);
-		g_string_truncate(f->client->log, 0);
-		if (!imap_client_login(f->client, &error))
+		if (!pop_fixture_again_cut(f, at))
 			continue;
 		pop_client_expunge(f->client, "1,3");
 		done = strcmp(f->client->log->str, "vanished 1,3\ndone\n") == 0;

@@ -147,13 +147,7 @@ test_never_takes_half_a_message_for_a_whole_one(PopFixture *f, gconstpointer dat
 	pop_client_again(f->client);
 	pop_client_sync(f->client);
 	for (gsize at = 1; !whole; at++) {
-		g_autoptr(GError) error = NULL;
-
-		f->drop->cut_after = at;
-		pop_client_leave(f->client);
-		imap_client_renew(f->client);
-		g_string_truncate(f->client->log, 0);
-		if (!imap_client_login(f->client, &error))
+		if (!pop_fixture_again_cut(f, at))
 			continue;
 		pop_client_fetch(f->client, "1");
 		whole = strstr(f->client->log->str, "whole") != NULL;

@@ -260,16 +260,10 @@ static void
 test_takes_up_again_where_a_listing_was_cut_off(PopFixture *f, gconstpointer data)
 {
 	pop_maildrop_fill(f->drop, 3);
-	for (gsize at = 60; at < 700; at += 7) {
-		g_autoptr(GError) error = NULL;
-
-		f->drop->cut_after = at;
-		pop_client_leave(f->client);
-		imap_client_renew(f->client);
-		if (imap_client_login(f->client, &error))
+	for (gsize at = 60; at < 700; at += 7)
+		if (pop_fixture_again_cut(f, at))
 			pop_client_sync(f->client);
-		g_string_truncate(f->client->log, 0);
-	}
+	g_string_truncate(f->client->log, 0);
 	f->drop->cut_after = 0;
 	f->client->state = (MailboxState){.uidnext = 1};
 	assert_sync(f, THREE);
