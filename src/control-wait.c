@@ -35,6 +35,14 @@ left_in(const char *json)
 	       control_wait_number(json, "changes_on_the_way");
 }
 
+/* What has no mailbox to go to would be waited for in vain. */
+static gboolean
+is_in_vain(const char *json, gint64 left)
+{
+	return left == control_wait_number(json, "uploads_without_mailbox") ||
+	       control_wait_number(json, "spool_failed") != 0;
+}
+
 static void
 show(gint64 left, gboolean terminal)
 {
@@ -73,7 +81,7 @@ control_wait_for_writes(char *(*ask)(gpointer user), gpointer user)
 
 		if (left == 0)
 			break;
-		if (!online || interrupted || control_wait_number(json, "spool_failed") != 0) {
+		if (!online || interrupted || is_in_vain(json, left)) {
 			if (shown && terminal)
 				fputc('\n', stderr);
 			shown = FALSE;

@@ -345,6 +345,7 @@ add_writing_json(GString *out, const PagesSource *source)
 	uploads = uploads_status(source->uploads);
 	json_number(out, "uploads_open", uploads.open);
 	json_number(out, "uploads_waiting", uploads.queued + uploads.started);
+	json_number(out, "uploads_without_mailbox", uploads.orphans);
 	json_number(out, "uploads_waiting_bytes", uploads.bytes);
 	json_number(out, "uploads_refused", uploads.refused);
 	json_number(out, "uploads_done", uploads.uploaded);

@@ -519,8 +519,10 @@ uploads_status(Uploads *uploads)
 		status.queued += upload->state == SPOOL_QUEUED;
 		status.started += upload->state == SPOOL_STARTED;
 		status.refused += upload->state == SPOOL_REFUSED;
-		if (upload->state == SPOOL_QUEUED || upload->state == SPOOL_STARTED)
-			status.bytes += upload->size;
+		if (upload->state != SPOOL_QUEUED && upload->state != SPOOL_STARTED)
+			continue;
+		status.bytes += upload->size;
+		status.orphans += upload_is_orphan(upload);
 	}
 	return status;
 }

@@ -190,6 +190,7 @@ void uploads_wait(Uploads *uploads, Mailbox *mailbox, UploadDone done, gpointer 
  * @unsent. */
 typedef struct {
 	guint open, queued, started, refused;
+	guint orphans;	  /* of queued and started: their mailbox is not there */
 	guint unsent;	  /* to be sent by an Outbox, which this mount does not have */
 	guint64 bytes;	  /* of queued and started */
 	guint64 uploaded; /* messages since the start */

@@ -7,6 +7,7 @@ import signal
 
 from common import (Dovecot, Place, bodies, empty_server, fails, fetch_mailbox, flags_of, is_uploaded, listed, main, on_server, processes, read,
                     rsync, run, run_umount, samples, test, text, uid_of, wait_for)
+from proxy import Proxy
 
 
 def log_of(mount):
@@ -190,6 +191,29 @@ def _():
         os.rename(path, os.path.join(mount, "Work", "x.eml"))
         assert bodies(on_server(server, "Work", 1)) == [text(1)]
         assert wait_for(lambda: is_uploaded(os.path.join(mount, "Work", "x.eml")))
+
+
+@test("umount does not wait for a mailbox that is no more; what was to go there is kept, and follows")
+def _():
+    with empty_server() as server, Place() as place, Proxy(server.port) as proxy:
+        url = server.url().replace(str(server.port), str(proxy.port))
+        with place.mount(server, url=url) as mount:
+            assert listed(os.path.join(mount, "Work")) == []
+            proxy.refuse()
+            assert wait_for(lambda: b"connection  offline" in read(os.path.join(mount, ".mailfs", "status")))
+            with open(os.path.join(mount, "Work", "x.eml"), "wb") as file:
+                file.write(text(1))
+        line = server.client()
+        line.delete("Work")
+        proxy.accept()
+        with place.mount(server, url=url, unmount=False) as mount:
+            done = place.mailfs("umount", mount, timeout=20)
+            assert done.returncode == 0 and "1 change is not on the server yet: kept" in done.stderr, done.stderr
+            assert wait_for(lambda: not processes(mount), 30)
+        line.create("Work")
+        line.logout()
+        with place.mount(server, url=url):
+            assert bodies(on_server(server, "Work", 1)) == [text(1)]
 
 
 @test("what a second mount leaves behind is told to those who mount once")

@@ -21,6 +21,7 @@ typedef struct {
 	guint until;
 	const char *connection;
 	guint failed;
+	guint stuck;
 } Mount;
 
 static char *
@@ -31,8 +32,9 @@ answer(gpointer user)
 	if (++mount->asked > mount->until)
 		return NULL;
 	return g_strdup_printf("{\"connection\": \"%s\",\n\"spool_failed\": %u,\n"
-			       "\"uploads_waiting\": %u,\n\"changes_on_the_way\": %u}",
-			       mount->connection, mount->failed,
+			       "\"uploads_without_mailbox\": %u,\n\"uploads_waiting\": "
+			       "%u,\n\"changes_on_the_way\": %u}",
+			       mount->connection, mount->failed, mount->stuck,
 			       mount->until - mount->asked > 1 ? 2u : 0u,
 			       mount->until - mount->asked == 1 ? 1u : 0u);
 }
@@ -67,6 +69,7 @@ main(int argc, char **argv)
 {
 	static const Mount away = {.until = 4, .connection = "offline"};
 	static const Mount broken = {.until = 4, .connection = "online", .failed = 1};
+	static const Mount stuck = {.until = 4, .connection = "online", .stuck = 2};
 
 	g_test_init(&argc, &argv, NULL);
 #define ADD(name, function) g_test_add_func("/control-wait/" name, function)
@@ -76,5 +79,7 @@ main(int argc, char **argv)
 			     test_it_does_not_wait_in_vain);
 	g_test_add_data_func("/control-wait/it-does-not-wait-for-a-disk-that-has-failed", &broken,
 			     test_it_does_not_wait_in_vain);
+	g_test_add_data_func("/control-wait/it-does-not-wait-for-a-mailbox-that-is-not-there",
+			     &stuck, test_it_does_not_wait_in_vain);
 	return g_test_run();
 }

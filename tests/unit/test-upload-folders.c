@@ -83,6 +83,7 @@ test_files_wait_for_a_mailbox_that_is_not_there(Fixture *fixture, gconstpointer 
 	wait_idle(fixture);
 	upload_wait(upload, on_told, &told);
 	g_assert_cmpint(told, ==, 1);
+	g_assert_cmpuint(uploads_status(fixture->uploads).orphans, ==, 1);
 	status = upload_status(upload);
 	g_assert_cmpstr(status, ==, "waits for its mailbox, which is not there");
 	g_assert_null(uploads_create(fixture->uploads, fixture->archive, "y.eml", 0600, &error));
@@ -91,6 +92,7 @@ test_files_wait_for_a_mailbox_that_is_not_there(Fixture *fixture, gconstpointer 
 	lines = uploads_lines(fixture->uploads);
 	g_assert_true(g_str_has_prefix(lines->pdata[0], "(Archive)/x.eml  waits for its mailbox"));
 	make_archive(fixture);
+	g_assert_cmpuint(uploads_status(fixture->uploads).orphans, ==, 0);
 	FAKE_WAIT(is_over(upload));
 	g_assert_cmpuint(on_server(fixture, "Archive"), ==, 1);
 	upload_unref(upload);
