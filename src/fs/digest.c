@@ -32,8 +32,8 @@ typedef struct {
 	guint64 ino;
 	gboolean coming;
 	GArray *waiters; /* of Waiter, while it is coming */
-	GBytes *bytes;	 /* NULL: see fd */
-	int fd;
+	GBytes *bytes;	 /* NULL: see body */
+	Body *body;	 /* a file of ours */
 	guint64 size;
 	GError *error;
 	gint64 failed_at;
@@ -84,7 +84,7 @@ entry_free(gpointer data)
 	g_clear_pointer(&entry->waiters, g_array_unref);
 	g_clear_pointer(&entry->bytes, g_bytes_unref);
 	g_clear_error(&entry->error);
-	util_close_fd(&entry->fd);
+	g_clear_pointer(&entry->body, body_unref);
 	g_free(entry);
 }
 
@@ -223,24 +223,19 @@ digest_write(gpointer user, const char *data, gsize len)
 }
 
 static void
-make_from(Job *job, int fd, guint64 size, DigestOut *out)
+make_from(Job *job, const Body *body, DigestOut *out)
 {
-	char *message = NULL;
+	g_auto(BodyMap) message = {0};
 
-	if (size > 0)
-		message = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (message == MAP_FAILED) {
+	if (!body_map(body, body_size(body), &message)) {
 		g_set_error(&out->error, G_FILE_ERROR, (gint)g_file_error_from_errno(errno),
 			    "cannot map the message: %s", g_strerror(errno));
 		return;
 	}
-	if (!job->digest->make(job->digest, &job->node, message != NULL ? message : "", size,
-			       out) &&
+	if (!job->digest->make(job->digest, &job->node, message.data, message.len, out) &&
 	    out->error == NULL)
 		g_set_error(&out->error, MAILFS_ERROR, MAILFS_ERROR_NOT_FOUND,
 			    "the message has no such part");
-	if (message != NULL)
-		munmap(message, size);
 }
 
 /* --- keeping
@@ -258,7 +253,7 @@ drop(Digest *digest, Entry *entry)
 {
 	g_queue_unlink(&digest->recent, &entry->link);
 	digest->bytes -= memory_of(entry);
-	digest->files -= entry->fd >= 0;
+	digest->files -= entry->body != NULL;
 	g_hash_table_remove(digest->entries, &entry->ino);
 }
 
@@ -273,7 +268,7 @@ trim(Digest *digest)
 		Entry *entry = link->data;
 
 		link = link->prev;
-		if (entry->fd >= 0 && link != NULL)
+		if (entry->body != NULL && link != NULL)
 			drop(digest, entry);
 	}
 }
@@ -296,7 +291,7 @@ finish(Digest *digest, guint64 ino, DigestOut *out)
 		entry->size = out->size;
 		keep_size(digest, ino, out->size);
 		if (out->fd >= 0) {
-			entry->fd = util_steal_fd(&out->fd);
+			entry->body = body_new_file(util_steal_fd(&out->fd), out->size);
 			digest->files++;
 		} else {
 			entry->bytes = g_byte_array_free_to_bytes(g_steal_pointer(&out->bytes));
@@ -314,16 +309,16 @@ finish(Digest *digest, guint64 ino, DigestOut *out)
 }
 
 static void
-on_body(gpointer user, int fd, guint64 size, const GError *error)
+on_body(gpointer user, Body *body, const GError *error)
 {
 	g_autofree Job *job = user;
 	DigestOut out = {.bytes = g_byte_array_new(), .fd = -1};
 
-	if (fd >= 0)
-		make_from(job, fd, size, &out);
+	if (body != NULL)
+		make_from(job, body, &out);
 	else
 		out.error = g_error_copy(error);
-	util_close_fd(&fd);
+	body_unref(body);
 	finish(job->digest, node_to_ino(job->node), &out);
 	g_clear_pointer(&out.bytes, g_byte_array_unref);
 	g_clear_error(&out.error);
@@ -370,16 +365,12 @@ give(Digest *digest, Entry *entry, TreeContent *out)
 	g_queue_push_head_link(&digest->recent, &entry->link);
 	if (entry->error != NULL)
 		return (TreeAnswer){.result = TREE_ERROR, .error = g_error_copy(entry->error)};
-	*out = (TreeContent){.fd = -1, .size = entry->size};
+	*out = (TreeContent){.size = entry->size};
 	keep_size(digest, entry->ino, entry->size);
 	if (entry->bytes != NULL)
 		out->bytes = g_bytes_ref(entry->bytes);
 	else
-		out->fd = fcntl(entry->fd, F_DUPFD_CLOEXEC, 0);
-	if (out->bytes == NULL && out->fd < 0)
-		return (TreeAnswer){.result = TREE_ERROR,
-				    .error = g_error_new(G_FILE_ERROR, G_FILE_ERROR_MFILE,
-							 "too many open files")};
+		out->body = body_ref(entry->body);
 	return (TreeAnswer){.result = TREE_OK};
 }
 
@@ -391,7 +382,6 @@ add_entry(Digest *digest, guint64 ino)
 
 	entry->ino = ino;
 	entry->coming = TRUE;
-	entry->fd = -1;
 	entry->waiters = g_array_new(FALSE, FALSE, sizeof(Waiter));
 	entry->link.data = entry;
 	g_hash_table_insert(digest->entries, &entry->ino, entry);
@@ -442,7 +432,7 @@ digest_content(Digest *digest, const Node *node, guint32 reader, gboolean patien
 		g_autoptr(GError) stale =
 			g_error_new(MAILFS_ERROR, MAILFS_ERROR_STALE, "UIDVALIDITY has changed");
 
-		on_body(job, -1, 0, stale);
+		on_body(job, NULL, stale);
 	}
 	/* A cached body has made it already. */
 	return look(digest, ino, patient, out, NULL);

@@ -7,20 +7,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/util.h"
-
 #define STORE_MAX (128 * 1024) /* bodies up to here are in the page cache when open() returns */
 #define MAX_READ  (1024 * 1024)
 
 FsHandle *
-fs_handle_new(Fs *fs, fuse_ino_t ino, int fd, Growth *growth, GBytes *bytes, Upload *upload)
+fs_handle_new(Fs *fs, fuse_ino_t ino, Body *body, Growth *growth, GBytes *bytes, Upload *upload)
 {
 	FsHandle *handle = g_new0(FsHandle, 1);
 	TreeAnswer answer = tree_stat(fs->tree, ino, &handle->st);
 
 	g_clear_error(&answer.error);
 	handle->ino = ino;
-	handle->fd = fd;
+	handle->body = body;
 	handle->growth = growth;
 	handle->bytes = bytes;
 	handle->upload = upload;
@@ -35,7 +33,7 @@ fs_handle_free(gpointer data)
 {
 	FsHandle *handle = data;
 
-	util_close_fd(&handle->fd);
+	g_clear_pointer(&handle->body, body_unref);
 	g_clear_pointer(&handle->growth, growth_leave);
 	g_clear_pointer(&handle->bytes, g_bytes_unref);
 	g_clear_pointer(&handle->upload, upload_unref);
@@ -87,17 +85,24 @@ fs_reply_open(Fs *fs, fuse_req_t req, struct fuse_file_info *fi, FsHandle *handl
 		fs_handle_close(fs, handle);
 }
 
+static gboolean
+is_storable(const Body *body)
+{
+	return body_size(body) > 0 && body_size(body) <= STORE_MAX;
+}
+
 /* Puts a small body into the page cache before open() returns: the READ that would follow costs the
  * reader more than all of open(). */
 static void
-store_body(Fs *fs, Mailbox *mailbox, const Node *node, int fd, gsize size)
+store_body(Fs *fs, Mailbox *mailbox, const Node *node, const Body *body)
 {
-	g_autofree char *body = g_malloc(size);
+	gsize size = body_size(body);
+	g_autofree char *octets = g_malloc(size);
 	struct fuse_bufvec buffers = FUSE_BUFVEC_INIT(size);
 
-	if (pread(fd, body, size, 0) != (ssize_t)size)
+	if (body_read(body, octets, size, 0) != (gssize)size)
 		return;
-	buffers.buf[0].mem = body;
+	buffers.buf[0].mem = octets;
 	if (fuse_lowlevel_notify_store(fs->session, node_ino_of_message(node->serial, node->uid), 0,
 				       &buffers, 0) == 0)
 		mailbox_set_stored(mailbox, node->serial, node->uid);
@@ -109,18 +114,17 @@ fs_warm(gpointer user, Mailbox *mailbox, guint32 serial, guint32 uid)
 {
 	Fs *fs = user;
 	Node node = {.kind = NODE_MESSAGE, .serial = serial, .uid = uid};
-	g_auto(UtilFd) fd = -1;
+	g_autoptr(Body) body = NULL;
 	MessageView message;
-	guint64 size;
 
 	if (!mailbox_get(mailbox, serial, uid, &message) || message.resized ||
 	    message.size > STORE_MAX)
 		return TRUE;
 	if (!mailbox_first_open(mailbox, serial, uid))
 		return FALSE;
-	fd = mailbox_open_cached(mailbox, serial, uid, &size);
-	if (fd >= 0 && size > 0 && size <= STORE_MAX)
-		store_body(fs, mailbox, &node, fd, size);
+	body = mailbox_open_cached(mailbox, serial, uid);
+	if (body != NULL && is_storable(body))
+		store_body(fs, mailbox, &node, body);
 	return TRUE;
 }
 
@@ -150,10 +154,10 @@ end_storing(Fs *fs, fuse_ino_t ino)
 	g_cond_broadcast(&fs->stored);
 }
 
-/* What the kernel has to be told of a message before its open() returns. @fd -1: the body is still
+/* What the kernel has to be told of a message before its open() returns. @body NULL: it is still
  * coming in. */
 static void
-prepare_kernel(Fs *fs, fuse_ino_t ino, int fd, gsize size)
+prepare_kernel(Fs *fs, fuse_ino_t ino, const Body *body)
 {
 	MessageView message;
 	Node node;
@@ -164,9 +168,8 @@ prepare_kernel(Fs *fs, fuse_ino_t ino, int fd, gsize size)
 	if (mailbox == NULL || !mailbox_get(mailbox, node.serial, node.uid, &message) ||
 	    message.resized) {
 		fuse_lowlevel_notify_inval_inode(fs->session, ino, -1, 0);
-	} else if (fd >= 0 && size > 0 && size <= STORE_MAX &&
-		   begin_storing(fs, ino, mailbox, &node)) {
-		store_body(fs, mailbox, &node, fd, size);
+	} else if (body != NULL && is_storable(body) && begin_storing(fs, ino, mailbox, &node)) {
+		store_body(fs, mailbox, &node, body);
 		end_storing(fs, ino);
 	}
 }
@@ -174,10 +177,10 @@ prepare_kernel(Fs *fs, fuse_ino_t ino, int fd, gsize size)
 /* A body that is still coming in is read past the page cache: there a reader would wait for a page,
  * and no signal could end that. */
 static void
-reply_open_message(Fs *fs, const FsCall *call, int fd, Growth *growth, gsize size)
+reply_open_message(Fs *fs, const FsCall *call, Body *body, Growth *growth, gsize size)
 {
 	struct fuse_file_info fi = call->fi;
-	FsHandle *handle = fs_handle_new(fs, call->ino, fd, growth, NULL, NULL);
+	FsHandle *handle = fs_handle_new(fs, call->ino, body, growth, NULL, NULL);
 
 	fi.direct_io = growth != NULL;
 	fi.keep_cache = TRUE;
@@ -185,7 +188,8 @@ reply_open_message(Fs *fs, const FsCall *call, int fd, Growth *growth, gsize siz
 	/* Also what is still coming in, for a map of that is the page cache's. */
 	if (size > STORE_MAX && fs->passthrough) {
 		handle->entered = TRUE;
-		handle->backing = backing_enter(fs->backing, call->ino, fd);
+		handle->backing =
+			backing_enter(fs->backing, call->ino, body != NULL ? body_file(body) : -1);
 	}
 	fs_reply_open(fs, call->req, &fi, handle);
 }
@@ -196,7 +200,7 @@ static void
 reply_open_lazy(Fs *fs, const FsCall *call)
 {
 	struct fuse_file_info fi = call->fi;
-	FsHandle *handle = fs_handle_new(fs, call->ino, -1, NULL, NULL, NULL);
+	FsHandle *handle = fs_handle_new(fs, call->ino, NULL, NULL, NULL, NULL);
 
 	handle->lazy = TRUE;
 	fi.direct_io = TRUE;
@@ -206,28 +210,28 @@ reply_open_lazy(Fs *fs, const FsCall *call)
 }
 
 static void
-on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *error)
+on_opened(gpointer user, Body *body, Growth *growth, guint64 size, const GError *error)
 {
 	Wait *wait = user;
 	FsPending *pending = fs_claim(wait);
 
 	if (pending == NULL) {
-		util_close_fd(&fd);
+		body_unref(body);
 		if (growth != NULL)
 			growth_leave(growth);
 	} else if (error != NULL) {
 		fs_fail(pending->fs, pending->call.req, "open", error);
 	} else {
-		prepare_kernel(pending->fs, pending->call.ino, fd, size);
-		reply_open_message(pending->fs, &pending->call, fd, growth, size);
+		prepare_kernel(pending->fs, pending->call.ino, body);
+		reply_open_message(pending->fs, &pending->call, body, growth, size);
 	}
 	wait_unref(wait);
 }
 
 static void
-on_body(gpointer user, int fd, guint64 size, const GError *error)
+on_body(gpointer user, Body *body, const GError *error)
 {
-	on_opened(user, fd, NULL, size, error);
+	on_opened(user, body, NULL, body != NULL ? body_size(body) : 0, error);
 }
 
 /* A file that is no message. */
@@ -247,7 +251,7 @@ answer_open(Fs *fs, const FsCall *call, TreeAnswer *later)
 	if (!content.fresh)
 		fuse_lowlevel_notify_inval_inode(fs->session, call->ino, -1, 0);
 	fs_reply_open(fs, call->req, &fi,
-		      fs_handle_new(fs, call->ino, content.fd, NULL, content.bytes, NULL));
+		      fs_handle_new(fs, call->ino, content.body, NULL, content.bytes, NULL));
 	return TRUE;
 }
 
@@ -302,7 +306,7 @@ fs_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fs_open_message_for_writing(fs, &call);
 	} else if (mailbox != NULL &&
 		   mailbox_open_stored(mailbox, node.serial, node.uid, call.reader)) {
-		reply_open_message(fs, &call, -1, NULL, 0);
+		reply_open_message(fs, &call, NULL, NULL, 0);
 	} else if (mailbox != NULL && fs->uploads != NULL &&
 		   copiers_may_copy(fs->copiers, call.reader)) {
 		reply_open_lazy(fs, &call);
@@ -331,37 +335,53 @@ reply_bytes(fuse_req_t req, GBytes *bytes, size_t size, off_t offset)
 	fuse_reply_buf(req, data + from, MIN(size, len - from));
 }
 
+/* @n: octets read, < 0: see errno. */
+static void
+reply_read(fuse_req_t req, const char *buffer, gssize n)
+{
+	if (n < 0)
+		fuse_reply_err(req, errno);
+	else
+		fuse_reply_buf(req, buffer, (size_t)n);
+}
+
+void
+fs_reply_body(fuse_req_t req, const Body *body, size_t size, off_t offset)
+{
+	gsize len = MIN(size, MAX_READ);
+	g_autofree char *buffer = g_malloc(len);
+
+	reply_read(req, buffer, body_read(body, buffer, len, (guint64)offset));
+}
+
 void
 fs_reply_file(fuse_req_t req, int fd, size_t size, off_t offset)
 {
 	gsize len = MIN(size, MAX_READ);
 	g_autofree char *buffer = g_malloc(len);
-	ssize_t n = pread(fd, buffer, len, offset);
 
-	if (n < 0)
-		fuse_reply_err(req, errno);
-	else
-		fuse_reply_buf(req, buffer, n);
+	reply_read(req, buffer, pread(fd, buffer, len, offset));
 }
 
-/* The file of a handle that was opened without one. */
+/* The body of a handle that was opened without one. */
 void
-fs_on_late_body(gpointer user, int fd, guint64 size, const GError *error)
+fs_on_late_body(gpointer user, Body *body, const GError *error)
 {
 	Wait *wait = user;
 	FsPending *pending = fs_claim(wait);
-	g_auto(UtilFd) late = fd;
+	g_autoptr(Body) late = body;
 
-	if (pending != NULL && fd < 0) {
+	if (pending != NULL && body == NULL) {
 		fs_fail(pending->fs, pending->call.req, "read", error);
 	} else if (pending != NULL) {
 		const FsCall *call = &pending->call;
 		FsHandle *handle = fs_handle_of(&call->fi);
 
 		/* The handle is there as long as one of its reads is not answered. */
-		if (g_atomic_int_compare_and_exchange(&handle->fd, -1, fd))
-			util_steal_fd(&late);
-		fs_reply_file(call->req, g_atomic_int_get(&handle->fd), call->size, call->offset);
+		if (g_atomic_pointer_compare_and_exchange(&handle->body, NULL, body))
+			late = NULL;
+		fs_reply_body(call->req, g_atomic_pointer_get(&handle->body), call->size,
+			      call->offset);
 	}
 	wait_unref(wait);
 }
@@ -401,7 +421,7 @@ fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_f
 {
 	Fs *fs = fuse_req_userdata(req);
 	FsHandle *handle = fs_handle_of(fi);
-	int fd = g_atomic_int_get(&handle->fd);
+	Body *body = g_atomic_pointer_get(&handle->body);
 	FsCall call = {.operation = "read",
 		       .req = req,
 		       .ino = ino,
@@ -421,8 +441,8 @@ fs_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_f
 		reply_bytes(req, handle->bytes, size, offset);
 	} else if (handle->growth != NULL) {
 		read_growth(fs, &call, handle->growth);
-	} else if (fd >= 0) {
-		fs_reply_file(req, fd, size, offset);
+	} else if (body != NULL) {
+		fs_reply_body(req, body, size, offset);
 	} else {
 		if (handle->lazy)
 			copiers_note(fs->copiers, call.reader, FALSE);

@@ -60,7 +60,7 @@ struct Fs {
 
 /* What is open: a body, one that is still coming in, bytes made by a view, or an upload. */
 typedef struct {
-	gint fd;	  /* atomic; -1: the kernel has the body, nobody needed the file yet */
+	Body *body;	  /* atomic; NULL: the kernel has it, nobody needed it here yet */
 	Growth *growth;	  /* or NULL */
 	GBytes *bytes;	  /* or NULL */
 	gboolean entered; /* into fs->backing */
@@ -135,8 +135,8 @@ double fs_keep_time(Fs *fs, fuse_ino_t ino);
 
 /* --- open files --- */
 
-/* @fd, @growth, @bytes, @upload: owned by the handle. */
-FsHandle *fs_handle_new(Fs *fs, fuse_ino_t ino, int fd, Growth *growth, GBytes *bytes,
+/* @body, @growth, @bytes, @upload: owned by the handle. */
+FsHandle *fs_handle_new(Fs *fs, fuse_ino_t ino, Body *body, Growth *growth, GBytes *bytes,
 			Upload *upload);
 void fs_handle_close(Fs *fs, FsHandle *handle);
 static inline FsHandle *
@@ -154,9 +154,11 @@ void fs_count(Fs *fs, FsRequest request);
 /* The attributes of a file that is open though its message is gone. */
 gboolean fs_stat_of_open(Fs *fs, fuse_ino_t ino, struct stat *out);
 
+void fs_reply_body(fuse_req_t req, const Body *body, size_t size, off_t offset);
+/* The same of a file that may still grow. */
 void fs_reply_file(fuse_req_t req, int fd, size_t size, off_t offset);
 /* For a handle whose body nobody needed until now: fetches it, then reads. A ScanDone. */
-void fs_on_late_body(gpointer wait, int fd, guint64 size, const GError *error);
+void fs_on_late_body(gpointer wait, Body *body, const GError *error);
 
 /* --- writing --- */
 

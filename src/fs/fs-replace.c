@@ -8,9 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "base/util.h"
 
 #define COPY_PIECE (256 * 1024)
 #define OPEN_US	   (10 * G_USEC_PER_SEC) /* the second open() comes at once, or never */
@@ -89,13 +86,13 @@ fs_forget_shown(Fs *fs, guint32 id)
 }
 
 static gboolean
-copy_bytes(int fd, Upload *upload, GError **error)
+copy_bytes(const Body *body, Upload *upload, GError **error)
 {
 	g_autofree char *piece = g_malloc(COPY_PIECE);
 	guint64 offset = 0;
-	ssize_t n;
+	gssize n;
 
-	while ((n = pread(fd, piece, COPY_PIECE, (off_t)offset)) > 0) {
+	while ((n = body_read(body, piece, COPY_PIECE, offset)) > 0) {
 		if (!upload_write(upload, piece, (gsize)n, offset, error))
 			return FALSE;
 		offset += (guint64)n;
@@ -106,9 +103,9 @@ copy_bytes(int fd, Upload *upload, GError **error)
 	return n == 0;
 }
 
-/* @fd: the body, or -1: truncated. FALSE with an error. */
+/* @body NULL: truncated. FALSE with an error. */
 static gboolean
-make_successor(Fs *fs, Mailbox *mailbox, const Node *node, int fd, GError **error)
+make_successor(Fs *fs, Mailbox *mailbox, const Node *node, const Body *body, GError **error)
 {
 	g_autofree char *name = mailbox_name_of(mailbox, node->uid);
 	g_autofree char *flags = mailbox_flags_text(mailbox, node->uid);
@@ -125,7 +122,7 @@ make_successor(Fs *fs, Mailbox *mailbox, const Node *node, int fd, GError **erro
 	if (upload == NULL)
 		return FALSE;
 	upload_replaces(upload, node->serial, node->uid);
-	if ((fd >= 0 && !copy_bytes(fd, upload, error)) ||
+	if ((body != NULL && !copy_bytes(body, upload, error)) ||
 	    (flags != NULL && !upload_set_flags(upload, flags, error))) {
 		if (!upload_remove(upload, NULL))
 			g_debug("a file that could not be filled stays");
@@ -134,7 +131,7 @@ make_successor(Fs *fs, Mailbox *mailbox, const Node *node, int fd, GError **erro
 		return FALSE;
 	}
 	/* The draft stays what it is unless somebody writes. */
-	if (fd >= 0)
+	if (body != NULL)
 		upload_set_untouched(upload);
 	shown = node_to_ino(*node);
 	draft = g_new0(FsDraft, 1);
@@ -149,14 +146,14 @@ make_successor(Fs *fs, Mailbox *mailbox, const Node *node, int fd, GError **erro
 }
 
 static void
-reply_successor(Fs *fs, const FsCall *call, int fd)
+reply_successor(Fs *fs, const FsCall *call, const Body *body)
 {
 	g_autoptr(GError) error = NULL;
 	Node node;
 	Mailbox *mailbox = tree_mailbox_of_message(fs->tree, call->ino, &node);
 
 	/* There already: another program was first, and this one opens that file. */
-	if (mailbox == NULL || make_successor(fs, mailbox, &node, fd, &error) ||
+	if (mailbox == NULL || make_successor(fs, mailbox, &node, body, &error) ||
 	    g_error_matches(error, MAILFS_ERROR, MAILFS_ERROR_EXISTS))
 		fuse_reply_err(call->req, ESTALE);
 	else
@@ -164,11 +161,11 @@ reply_successor(Fs *fs, const FsCall *call, int fd)
 }
 
 static void
-on_body(gpointer user, int fd, guint64 size, const GError *error)
+on_body(gpointer user, Body *taken, const GError *error)
 {
 	Wait *wait = user;
 	FsPending *pending = fs_claim(wait);
-	g_auto(UtilFd) body = fd;
+	g_autoptr(Body) body = taken;
 
 	if (pending != NULL && error != NULL)
 		fs_fail(pending->fs, pending->call.req, "open", error);
@@ -189,7 +186,7 @@ static void
 open_command(Fs *fs, const FsCall *call)
 {
 	struct fuse_file_info fi = call->fi;
-	FsHandle *handle = fs_handle_new(fs, call->ino, -1, NULL, NULL, NULL);
+	FsHandle *handle = fs_handle_new(fs, call->ino, NULL, NULL, NULL, NULL);
 
 	handle->command = TRUE;
 	fi.direct_io = TRUE;
@@ -221,7 +218,7 @@ fs_open_message_for_writing(Fs *fs, const FsCall *call)
 	}
 	drop_forgotten(fs);
 	if ((call->fi.flags & O_TRUNC) != 0)
-		reply_successor(fs, call, -1);
+		reply_successor(fs, call, NULL);
 	else
 		mailbox_open(mailbox, node.serial, node.uid, call->reader, on_body,
 			     fs_put_aside(fs, call, PATIENCE_FOREVER));

@@ -191,7 +191,7 @@ handle_of_upload(Fs *fs, const FsCall *call, Upload *upload)
 	FsHandle *handle;
 
 	upload_view(upload, &view);
-	handle = fs_handle_new(fs, node_ino_of_upload(view.id), -1, NULL, NULL, upload);
+	handle = fs_handle_new(fs, node_ino_of_upload(view.id), NULL, NULL, NULL, upload);
 	handle->writes = writes;
 	handle->opener = writes ? fs_process_of(call->reader) : 0;
 	return handle;
@@ -389,13 +389,16 @@ gboolean
 fs_read_upload(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
 	FsHandle *handle = fs_handle_of(&call->fi);
+	Body *body = g_atomic_pointer_get(&handle->body);
 	int fd = upload_fd(handle->upload);
 	Mailbox *mailbox;
 	guint32 serial, uid;
 	TreeAnswer answer;
 
-	if (fd < 0)
-		fd = g_atomic_int_get(&handle->fd);
+	if (fd < 0 && body != NULL) {
+		fs_reply_body(call->req, body, call->size, call->offset);
+		return TRUE;
+	}
 	if (fd >= 0) {
 		fs_reply_file(call->req, fd, call->size, call->offset);
 		return TRUE;

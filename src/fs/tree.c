@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/util.h"
 #include "fs/view-control.h"
 #include "fs/view-maildir.h"
 #include "fs/view-parts.h"
@@ -558,7 +557,7 @@ tree_content(Tree *tree, guint64 ino, guint32 reader, gboolean patient, TreeCont
 	Node node;
 	View *view = node_from_ino(ino, &node) ? tree_view_of(tree, &node) : NULL;
 
-	*out = (TreeContent){.fd = -1};
+	*out = (TreeContent){0};
 	if (view == NULL || view->ops->content == NULL)
 		return view_error(MAILFS_ERROR_STALE, "no such file");
 	return view->ops->content(view, &node, reader, patient, out);
@@ -568,7 +567,7 @@ void
 tree_content_clear(TreeContent *content)
 {
 	g_clear_pointer(&content->bytes, g_bytes_unref);
-	util_close_fd(&content->fd);
+	g_clear_pointer(&content->body, body_unref);
 }
 
 Mailbox *

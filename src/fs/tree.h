@@ -84,11 +84,11 @@ TreeAnswer tree_list(Tree *tree, guint64 directory, guint64 cookie, gboolean pat
 /* Target of a link. (transfer full) */
 TreeAnswer tree_readlink(Tree *tree, guint64 ino, char **target_out);
 
-/* The content of a file that is no message: bytes, or (@bytes NULL) a descriptor. Owned by the
- * caller: tree_content_clear(). */
+/* The content of a file that is no message: bytes, or (@bytes NULL) a file. Owned by the caller:
+ * tree_content_clear(). */
 typedef struct {
 	GBytes *bytes;
-	int fd;
+	Body *body;
 	guint64 size;
 	gboolean fresh; /* made for this call and another time for the next: not to be cached */
 } TreeContent;

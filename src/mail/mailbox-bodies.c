@@ -3,9 +3,7 @@
 #include "mail/mailbox-private.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
-#include "base/util.h"
 #include "mail/mime.h"
 
 #define EXACT_BATCH  128 /* bodies told to the index at once: each batch wakes its thread */
@@ -155,16 +153,16 @@ find_message(Mailbox *mailbox, guint32 serial, guint32 uid, MessageEntry *entry_
 	return known != NULL;
 }
 
-/* A descriptor, or -1. */
-static int
+/* (transfer full), or NULL. */
+static Body *
 cached_body(Mailbox *mailbox, guint32 serial, const MessageEntry *entry)
 {
-	int fd;
+	Body *body;
 
 	if (!entry->has_crc)
-		return -1;
-	fd = bodies_get(mailbox->house->bodies, serial, entry->uid, entry->size, entry->crc);
-	return fd >= 0 ? fd : mailbox_kept_body(mailbox, entry);
+		return NULL;
+	body = bodies_get(mailbox->house->bodies, serial, entry->uid, entry->size, entry->crc);
+	return body != NULL ? body : mailbox_kept_body(mailbox, entry);
 }
 
 void
@@ -174,21 +172,21 @@ mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, Scan
 	MessageEntry entry;
 	ScanPlace place;
 	Ahead ahead;
-	int fd;
+	Body *body;
 
 	if (!find_message(mailbox, serial, uid, &entry, &place)) {
 		g_autoptr(GError) gone = gone_error();
 
-		done(user, -1, 0, gone);
+		done(user, NULL, gone);
 		return;
 	}
 	note_open(mailbox, uid, reader, &ahead);
-	fd = cached_body(mailbox, serial, &entry);
-	if (fd < 0)
+	body = cached_body(mailbox, serial, &entry);
+	if (body == NULL)
 		scan_get(mailbox->house->scan, &place, uid, done, user);
 	fetch_ahead(mailbox, reader, &ahead);
-	if (fd >= 0)
-		done(user, fd, entry.size, NULL);
+	if (body != NULL)
+		done(user, body, NULL);
 }
 
 /* An open that waits for the size. */
@@ -216,13 +214,13 @@ note_size(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size)
 }
 
 static void
-on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *error)
+on_opened(gpointer user, Body *body, Growth *growth, guint64 size, const GError *error)
 {
 	g_autofree Opening *opening = user;
 
 	if (growth != NULL)
 		note_size(opening->mailbox, opening->serial, opening->uid, size);
-	opening->opened(opening->user, fd, growth, size, error);
+	opening->opened(opening->user, body, growth, size, error);
 }
 
 void
@@ -232,17 +230,17 @@ mailbox_open_growing(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 read
 	MessageEntry entry;
 	ScanPlace place;
 	Ahead ahead;
-	int fd;
+	Body *body;
 
 	if (!find_message(mailbox, serial, uid, &entry, &place)) {
 		g_autoptr(GError) gone = gone_error();
 
-		opened(user, -1, NULL, 0, gone);
+		opened(user, NULL, NULL, 0, gone);
 		return;
 	}
 	note_open(mailbox, uid, reader, &ahead);
-	fd = cached_body(mailbox, serial, &entry);
-	if (fd < 0) {
+	body = cached_body(mailbox, serial, &entry);
+	if (body == NULL) {
 		/* Who reads one after the other reads them whole. */
 		guint64 announced = ahead.advice.in_order ? 0 : entry.size;
 		Opening *opening = g_new0(Opening, 1);
@@ -251,8 +249,8 @@ mailbox_open_growing(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 read
 		scan_open(mailbox->house->scan, &place, uid, announced, on_opened, opening);
 	}
 	fetch_ahead(mailbox, reader, &ahead);
-	if (fd >= 0)
-		opened(user, fd, NULL, entry.size, NULL);
+	if (body != NULL)
+		opened(user, body, NULL, body_size(body), NULL);
 }
 
 gboolean
@@ -278,14 +276,13 @@ mailbox_note_listed(Mailbox *mailbox, guint32 reader)
 	g_rw_lock_reader_unlock(&mailbox->lock);
 }
 
-int
-mailbox_open_cached(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 *size_out)
+Body *
+mailbox_open_cached(Mailbox *mailbox, guint32 serial, guint32 uid)
 {
 	MessageEntry entry = {0};
 	ScanPlace place;
 
 	find_message(mailbox, serial, uid, &entry, &place);
-	*size_out = entry.size;
 	return cached_body(mailbox, serial, &entry);
 }
 
@@ -402,27 +399,20 @@ static const RequestEvents header_events = {.header = on_header, .done = on_head
 
 /* TRUE: the cached body answered. */
 static gboolean
-header_from_body(int fd, guint64 size, MailboxHeader done, gpointer user)
+header_from_body(const Body *body, MailboxHeader done, gpointer user)
 {
-	gsize len = MIN(size, HEADER_BYTES);
-	const char *text;
+	g_auto(BodyMap) text = {0};
 
-	if (len == 0) {
-		done(user, "", 0, NULL);
-		return TRUE;
-	}
-	text = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (text == MAP_FAILED)
+	if (!body_map(body, HEADER_BYTES, &text))
 		return FALSE;
-	done(user, text, mime_header_length(text, len), NULL);
-	munmap((void *)text, len);
+	done(user, text.data, mime_header_length(text.data, text.len), NULL);
 	return TRUE;
 }
 
 void
 mailbox_header(Mailbox *mailbox, guint32 serial, guint32 uid, MailboxHeader done, gpointer user)
 {
-	g_auto(UtilFd) fd = -1;
+	g_autoptr(Body) body = NULL;
 	MessageEntry entry = {0};
 	const MessageEntry *known;
 	guint32 uidvalidity;
@@ -441,8 +431,8 @@ mailbox_header(Mailbox *mailbox, guint32 serial, guint32 uid, MailboxHeader done
 		done(user, NULL, 0, gone);
 		return;
 	}
-	fd = cached_body(mailbox, serial, &entry);
-	if (fd >= 0 && header_from_body(fd, entry.size, done, user))
+	body = cached_body(mailbox, serial, &entry);
+	if (body != NULL && header_from_body(body, done, user))
 		return;
 
 	wish = g_new0(HeaderWish, 1);

@@ -3,11 +3,6 @@
  * more. */
 #include "mail/mailbox-private.h"
 
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "base/util.h"
 #include "mail/mime.h"
 #include "mail/name.h"
 
@@ -18,21 +13,21 @@ mailbox_keep_body(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size, g
 {
 	const MailboxHouse *house = mailbox->house;
 	g_autoptr(GError) error = NULL;
-	g_auto(UtilFd) fd = -1;
+	g_autoptr(Body) body = NULL;
 
 	if (house->numbers == NULL)
 		return;
 	numbers_fetched(house->numbers, uid, g_get_real_time() / G_USEC_PER_SEC);
 	if (house->archive == NULL)
 		return;
-	fd = bodies_get(house->bodies, serial, uid, size, crc);
-	if (fd >= 0 && archive_put(house->archive, uid, fd, crc, &error))
+	body = bodies_get(house->bodies, serial, uid, size, crc);
+	if (body != NULL && archive_put(house->archive, uid, body, crc, &error))
 		numbers_keep_one(house->numbers, uid, TRUE);
 	if (error != NULL)
 		g_debug("%s", error->message);
 }
 
-int
+Body *
 mailbox_kept_body(Mailbox *mailbox, const MessageEntry *entry)
 {
 	Archive *archive = mailbox->house->archive;
@@ -41,21 +36,20 @@ mailbox_kept_body(Mailbox *mailbox, const MessageEntry *entry)
 	/* Another body came under this number since. */
 	if (archive == NULL || !archive_get_crc(archive, entry->uid, &crc) ||
 	    (entry->has_crc && crc != entry->crc))
-		return -1;
-	return archive_get(archive, entry->uid, NULL);
+		return NULL;
+	return archive_get(archive, entry->uid);
 }
 
 gboolean
 mailbox_secure_body(Mailbox *mailbox, guint32 serial, guint32 uid)
 {
-	guint64 size;
-	g_auto(UtilFd) fd = mailbox_open_cached(mailbox, serial, uid, &size);
+	g_autoptr(Body) body = mailbox_open_cached(mailbox, serial, uid);
 
-	if (fd < 0)
+	if (body == NULL)
 		return FALSE;
 	if (mailbox->house->archive != NULL)
 		return archive_secure(mailbox->house->archive, uid, NULL);
-	return fsync(fd) == 0;
+	return body_sync(body);
 }
 
 gboolean
@@ -92,8 +86,7 @@ mailbox_load_kept(Mailbox *mailbox, Messages *messages)
 	for (guint rank = 0; mailbox->house->archive != NULL && rank < messages_count(messages);
 	     rank++) {
 		const MessageEntry *entry = messages_at(messages, rank);
-		g_auto(UtilFd) fd = -1;
-		guint64 size;
+		g_autoptr(Body) body = NULL;
 		guint32 crc;
 
 		if (entry->has_crc) {
@@ -105,9 +98,9 @@ mailbox_load_kept(Mailbox *mailbox, Messages *messages)
 		}
 		if (!archive_get_crc(mailbox->house->archive, entry->uid, &crc))
 			continue;
-		fd = archive_get(mailbox->house->archive, entry->uid, &size);
-		if (fd >= 0)
-			messages_set_exact(messages, entry->uid, size, crc);
+		body = archive_get(mailbox->house->archive, entry->uid);
+		if (body != NULL)
+			messages_set_exact(messages, entry->uid, body_size(body), crc);
 	}
 }
 
@@ -152,21 +145,14 @@ list_kept(Mailbox *mailbox, guint32 uid)
 	Archive *archive = mailbox->house->archive;
 	IndexMessage row = {
 		.info = {.uid = uid, .keywords = ""}, .size_exact = TRUE, .has_crc = TRUE};
-	g_auto(UtilFd) fd = archive_get(archive, uid, &row.info.size);
-	gsize len = MIN(row.info.size, HEADER_BYTES);
-	char *text;
+	g_autoptr(Body) body = archive_get(archive, uid);
+	g_auto(BodyMap) text = {0};
 
-	if (fd < 0 || !archive_get_crc(archive, uid, &row.crc))
+	if (body == NULL || !archive_get_crc(archive, uid, &row.crc) ||
+	    !body_map(body, HEADER_BYTES, &text))
 		return;
-	if (len == 0) {
-		list_by_header(mailbox, &row, "", 0);
-		return;
-	}
-	text = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (text == MAP_FAILED)
-		return;
-	list_by_header(mailbox, &row, text, len);
-	munmap(text, len);
+	row.info.size = body_size(body);
+	list_by_header(mailbox, &row, text.data, text.len);
 }
 
 gboolean

@@ -115,8 +115,8 @@ void mailbox_store(const Mailbox *mailbox);
 
 /* A body came: remembers when, and keeps it. */
 void mailbox_keep_body(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 size, guint32 crc);
-/* A descriptor, or -1. */
-int mailbox_kept_body(Mailbox *mailbox, const MessageEntry *entry);
+/* (transfer full), or NULL. */
+Body *mailbox_kept_body(Mailbox *mailbox, const MessageEntry *entry);
 gboolean mailbox_is_kept(Mailbox *mailbox, guint32 uid);
 UidSet *mailbox_kept(Mailbox *mailbox); /* (transfer full) */
 void mailbox_keep_no_more(Mailbox *mailbox, guint32 uid);

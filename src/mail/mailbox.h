@@ -160,8 +160,8 @@ void mailbox_each(Mailbox *mailbox, guint32 first, MailboxEach func, gpointer us
 
 /* --- bodies --- */
 
-/* The body as a descriptor, size exact; from the cache at once (before this returns) or from the
- * server. @reader: the process, for recognising scans. */
+/* The body, from the cache at once (before this returns) or from the server. @reader: the process,
+ * for recognising scans. */
 void mailbox_open(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader, ScanDone done,
 		  gpointer user);
 /* The same for a reader that can take what is here while the rest still comes, unless it reads
@@ -176,8 +176,9 @@ void mailbox_note_listed(Mailbox *mailbox, guint32 reader);
 /* TRUE: the kernel was given the whole body (mailbox_set_stored()), and it is still the right one.
  */
 gboolean mailbox_open_stored(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reader);
-/* The body as mailbox_open() gives it, but from the disk cache or not at all: -1. */
-int mailbox_open_cached(Mailbox *mailbox, guint32 serial, guint32 uid, guint64 *size_out);
+/* The body as mailbox_open() gives it, but from the disk cache or not at all: NULL. (transfer
+ * full) */
+Body *mailbox_open_cached(Mailbox *mailbox, guint32 serial, guint32 uid);
 
 /* The whole header block: from the cached body, else from the server. @header is borrowed for the
  * call. */

@@ -5,9 +5,7 @@
 #include "mail/uploads-private.h"
 
 #include <string.h>
-#include <unistd.h>
 
-#include "base/util.h"
 #include "mail/mailbox-private.h"
 
 #define PIECE (1024 * 1024)
@@ -122,11 +120,12 @@ uploads_copying(Uploads *uploads, Mailbox *mailbox, guint32 serial, guint32 uid)
 
 /* --- a file of its own after all --- */
 
-/* Under `disk`. */
+/* @from NULL: it is to be empty. Under `disk`. */
 static gboolean
-fill(Upload *upload, int from, guint64 size, GError **error)
+fill(Upload *upload, const Body *from, GError **error)
 {
 	Uploads *uploads = upload->uploads;
+	guint64 size = from != NULL ? body_size(from) : 0;
 	g_autofree char *piece = g_malloc(PIECE);
 	int fd;
 
@@ -139,7 +138,7 @@ fill(Upload *upload, int from, guint64 size, GError **error)
 	fd = upload_open(upload);
 	g_mutex_unlock(&uploads->lock);
 	for (guint64 at = 0; at < size;) {
-		gssize n = pread(from, piece, PIECE, (off_t)at);
+		gssize n = body_read(from, piece, PIECE, at);
 
 		if (n <= 0)
 			return upload_fail(error, MAILFS_ERROR_NOT_FOUND, "its bytes are gone");
@@ -156,32 +155,30 @@ fill(Upload *upload, int from, guint64 size, GError **error)
 gboolean
 upload_take_bytes(Upload *upload, gboolean all, GError **error)
 {
-	g_auto(UtilFd) from = -1;
+	g_autoptr(Body) from = NULL;
 	Mailbox *mailbox;
 	guint32 serial;
 	guint32 uid;
-	guint64 size = 0;
 
 	if (!upload_source(upload, &mailbox, &serial, &uid))
 		return TRUE;
 	if (all && mailbox != NULL)
-		from = mailbox_open_cached(mailbox, serial, uid, &size);
-	if (all && from < 0)
+		from = mailbox_open_cached(mailbox, serial, uid);
+	if (all && from == NULL)
 		return upload_fail(
 			error, MAILFS_ERROR_UNSUPPORTED,
 			"it is a copy of a message that is not here: read that one first");
-	return fill(upload, from, size, error);
+	return fill(upload, from, error);
 }
 
 /* On any thread. */
 static void
-on_bytes(gpointer user, int fd, guint64 size, const GError *error)
+on_bytes(gpointer user, Body *body, const GError *error)
 {
 	Batch *batch = user;
 
-	batch->fd = fd;
-	batch->size = size;
-	batch->error = fd < 0 && error != NULL ? g_error_copy(error) : NULL;
+	batch->body = body;
+	batch->error = body == NULL && error != NULL ? g_error_copy(error) : NULL;
 	batch_push(batch);
 }
 
@@ -213,7 +210,7 @@ batch_fill(Batch *batch, GError **error)
 		g_propagate_error(error, g_error_copy(batch->error));
 		return FALSE;
 	}
-	if (!fill(upload, batch->fd, batch->size, error))
+	if (!fill(upload, batch->body, error))
 		return FALSE;
 	/* The worker completes it, as if it had been written. */
 	locker = g_mutex_locker_new(&upload->uploads->lock);

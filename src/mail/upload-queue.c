@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#include "base/util.h"
-
 #define BATCH_MESSAGES 200
 #define BATCH_BYTES    (16 * 1024 * 1024)
 #define BATCH_NUMBERS  1000			      /* of those whose bytes do not travel */
@@ -38,7 +36,6 @@ batch_new(Uploads *uploads, Folder *folder, BatchKind kind)
 	batch->folder = folder;
 	batch->mailbox = folder->mailbox;
 	batch->kind = kind;
-	batch->fd = -1;
 	batch->line = uploads->line;
 	batch->list = g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
 	return batch;
@@ -52,7 +49,7 @@ batch_free(Batch *batch)
 		g_free(batch->outcomes[i].keywords);
 	}
 	g_free(batch->outcomes);
-	util_close_fd(&batch->fd);
+	body_unref(batch->body);
 	g_clear_pointer(&batch->by_source, g_hash_table_unref);
 	uidset_free(batch->marked);
 	g_clear_error(&batch->error);

@@ -336,8 +336,7 @@ struct Batch {
 	GHashTable *by_source; /* COPY: UID → index + 1 */
 	UidSet *marked;	       /* EXPUNGE */
 	guint32 serial;	       /* EXPUNGE: of the mailbox's messages */
-	int fd;		       /* FETCH, owned */
-	guint64 size;	       /* FETCH */
+	Body *body;	       /* FETCH */
 	guint line;	       /* see Uploads: when it was begun */
 	GError *error;
 };

@@ -165,8 +165,8 @@ put_aside(Archive *archive, guint32 uid, guint32 crc)
 }
 
 /* @read: all of it is read, whatever is known. */
-static int
-open_entry(Archive *archive, guint32 uid, gboolean read, guint64 *size_out)
+static Body *
+open_entry(Archive *archive, guint32 uid, gboolean read)
 {
 	g_auto(UtilFd) fd = -1;
 	char name[ENTRY_BYTES];
@@ -174,41 +174,39 @@ open_entry(Archive *archive, guint32 uid, gboolean read, guint64 *size_out)
 	guint32 crc;
 
 	if (!find(archive, uid, &crc))
-		return -1;
+		return NULL;
 	entry_name(name, uid, crc);
 	fd = openat(archive->folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0 || fstat(fd, &status) != 0)
-		return -1;
+		return NULL;
 	if (read || !body_proofs_has(archive->proofs, uid, &status, crc)) {
 		if (!S_ISREG(status.st_mode) || !is_whole(fd, crc)) {
 			put_aside(archive, uid, crc);
-			return -1;
+			return NULL;
 		}
 		body_proofs_add(archive->proofs, uid, &status, crc);
 	}
-	if (size_out != NULL)
-		*size_out = (guint64)status.st_size;
-	return util_steal_fd(&fd);
+	return body_new_file(util_steal_fd(&fd), (guint64)status.st_size);
 }
 
-int
-archive_get(Archive *archive, guint32 uid, guint64 *size_out)
+Body *
+archive_get(Archive *archive, guint32 uid)
 {
-	return open_entry(archive, uid, FALSE, size_out);
+	return open_entry(archive, uid, FALSE);
 }
 
 gboolean
 archive_secure(Archive *archive, guint32 uid, GError **error)
 {
-	g_auto(UtilFd) fd = open_entry(archive, uid, TRUE, NULL);
+	g_autoptr(Body) body = open_entry(archive, uid, TRUE);
 
-	if (fd < 0) {
+	if (body == NULL) {
 		g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT,
 			    "archive %s: the body of message %u is not there, or damaged",
 			    archive->path, uid);
 		return FALSE;
 	}
-	if (fsync(fd) == 0 && fsync(archive->folder) == 0 && fsync(archive->root) == 0)
+	if (body_sync(body) && fsync(archive->folder) == 0 && fsync(archive->root) == 0)
 		return TRUE;
 	set_error(error, errno, archive->path);
 	return FALSE;
@@ -217,22 +215,31 @@ archive_secure(Archive *archive, guint32 uid, GError **error)
 /* --- writing
  * ------------------------------------------------------------------------------------------ */
 
+static gboolean
+link_into(Archive *archive, const char *name, int from)
+{
+	char source[32];
+
+	g_snprintf(source, sizeof source, "/proc/self/fd/%d", from);
+	return from >= 0 && linkat(AT_FDCWD, source, archive->folder, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
 /* 0, or why not. */
 static int
-copy_into(Archive *archive, const char *name, int from)
+copy_into(Archive *archive, const char *name, const Body *from)
 {
 	g_autofree char *part = g_strconcat(".part-", name, NULL);
 	g_autofree guint8 *buffer = g_malloc(PIECE);
 	g_auto(UtilFd) fd = -1;
 	off_t at = 0;
-	ssize_t n;
+	gssize n;
 	int err = 0;
 
 	fd = openat(archive->folder, part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
 		    0600);
 	if (fd < 0)
 		return errno;
-	while (err == 0 && (n = pread(from, buffer, PIECE, at)) != 0) {
+	while (err == 0 && (n = body_read(from, buffer, PIECE, (guint64)at)) != 0) {
 		ssize_t written = n > 0 ? pwrite(fd, buffer, (gsize)n, at) : -1;
 
 		if (written > 0)
@@ -269,19 +276,16 @@ archive_last_error(Archive *archive)
 }
 
 gboolean
-archive_put(Archive *archive, guint32 uid, int fd, guint32 crc, GError **error)
+archive_put(Archive *archive, guint32 uid, const Body *body, guint32 crc, GError **error)
 {
-	char source[32], name[ENTRY_BYTES];
+	char name[ENTRY_BYTES];
 	guint32 there;
 	int err;
 
 	if (find(archive, uid, &there) && there == crc)
 		return TRUE;
-	g_snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
 	entry_name(name, uid, crc);
-	err = linkat(AT_FDCWD, source, archive->folder, name, AT_SYMLINK_FOLLOW) == 0
-		      ? 0
-		      : copy_into(archive, name, fd);
+	err = link_into(archive, name, body_file(body)) ? 0 : copy_into(archive, name, body);
 	if (err != 0) {
 		note_error(archive, err, error);
 		return FALSE;

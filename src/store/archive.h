@@ -8,6 +8,7 @@
 #include <glib.h>
 
 #include "base/uidset.h"
+#include "store/body.h"
 
 G_BEGIN_DECLS
 
@@ -26,13 +27,13 @@ UidSet *archive_uids(Archive *archive); /* (transfer full) */
 gboolean archive_has(Archive *archive, guint32 uid);
 gboolean archive_get_crc(Archive *archive, guint32 uid, guint32 *crc_out);
 
-/* Keeps the body in @fd (borrowed), a whole file: by a link where that can be, else by a copy. One
- * that is there under this number stays, unless its checksum is another. */
-gboolean archive_put(Archive *archive, guint32 uid, int fd, guint32 crc, GError **error);
+/* Keeps the body: by a link where that can be, else by a copy. One that is there under this number
+ * stays, unless its checksum is another. */
+gboolean archive_put(Archive *archive, guint32 uid, const Body *body, guint32 crc, GError **error);
 char *archive_last_error(Archive *archive); /* why one could not be kept; NULL. (transfer full) */
-/* A descriptor of it, owned by the caller; -1 when it is not here or is damaged, which is found out
- * the first time in a mount. *@size_out (nullable). */
-int archive_get(Archive *archive, guint32 uid, guint64 *size_out);
+/* NULL when it is not here or is damaged, which is found out the first time in a mount. (transfer
+ * full) */
+Body *archive_get(Archive *archive, guint32 uid);
 /* Reads all of it and makes it durable. FALSE: it is not here, is damaged, or cannot be. */
 gboolean archive_secure(Archive *archive, guint32 uid, GError **error);
 void archive_remove(Archive *archive, guint32 uid);

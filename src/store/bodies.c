@@ -210,7 +210,7 @@ touch(int fd, struct stat *status)
 	return ABS(age) >= TOUCH_SECONDS && futimens(fd, NULL) == 0 && fstat(fd, status) == 0;
 }
 
-int
+Body *
 bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 crc)
 {
 	guint64 address = bodies_address(serial, uid);
@@ -224,18 +224,18 @@ bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 cr
 	if (fd < 0 && errno == ELOOP)
 		remove_damaged(bodies, address, 0, 0);
 	if (fd < 0 || fstat(fd, &status) != 0)
-		return -1;
+		return NULL;
 	known = (guint64)status.st_size == size &&
 		body_proofs_has(bodies->proofs, address, &status, crc);
 	if (!known && (!S_ISREG(status.st_mode) || (guint64)status.st_size != size ||
 		       !prove(fd, size, crc))) {
 		g_debug("cache %s/%s: damaged, removed", bodies->path, place);
 		remove_damaged(bodies, address, status.st_ino, nanoseconds(&status.st_mtim));
-		return -1;
+		return NULL;
 	}
 	if (touch(fd, &status) || !known)
 		body_proofs_add(bodies->proofs, address, &status, crc);
-	return util_steal_fd(&fd);
+	return body_new_file(util_steal_fd(&fd), size);
 }
 
 gboolean

@@ -7,7 +7,7 @@
  * passes the bound; a file that is open stays readable. Thread-safe; blocks on local disk only. */
 #pragma once
 
-#include <glib.h>
+#include "store/body.h"
 
 G_BEGIN_DECLS
 
@@ -22,12 +22,11 @@ Bodies *bodies_open(const char *directory, const char *generation, guint64 max_b
 void bodies_close(Bodies *bodies); /* NULL is fine */
 
 /**
- * bodies_get: a descriptor of the cached body, owned by the caller, or -1 when it is not (or no
- * longer) here.
+ * bodies_get: the cached body (transfer full), or NULL when it is not (or no longer) here.
  * @size, @crc: what the file must be. A file already proved in this mount, unchanged since (inode,
  * size, mtime), is not read again.
  */
-int bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 crc);
+Body *bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 crc);
 gboolean bodies_has(Bodies *bodies, guint32 serial, guint32 uid); /* cheap, unproved */
 void bodies_remove(Bodies *bodies, guint32 serial, guint32 uid);
 /* The message is (also, @keep) at another address now, and so is its body, if it is here. */
@@ -37,16 +36,16 @@ void bodies_remove_serial(Bodies *bodies, guint32 serial); /* a UIDVALIDITY is o
 
 /* Writing. The serial is known at once, the UID only when the server's response is complete.
  * Errors: G_FILE_ERROR; on a full disk the oldest bodies make room first. Two writers of one UID:
- * the last commit stays, both get a good descriptor. */
+ * the last commit stays, both get a good body. */
 BodyWriter *body_writer_new(Bodies *bodies, guint32 serial, GError **error);
 gboolean body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **error);
 /* A read descriptor of what is written so far and of what will be, owned by the caller; it stays
  * good when the writer ends. -1: see errno. */
 int body_writer_reader(const BodyWriter *writer);
-/* Puts the body in its place; ends the writer, also when it fails. Returns a read descriptor owned
- * by the caller, or -1. The body counts as proved. */
-int body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
-		       GError **error);
+/* Puts the body in its place; ends the writer, also when it fails. (transfer full), or NULL. The
+ * body counts as proved. */
+Body *body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
+			 GError **error);
 /* The same for a body that nobody waits for. */
 gboolean body_writer_keep(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
 			  GError **error);

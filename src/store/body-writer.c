@@ -216,7 +216,7 @@ body_writer_keep(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *cr
 
 /* The writer's own descriptor is not handed out: what is in its place is not written to any more.
  */
-int
+Body *
 body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
 		   GError **error)
 {
@@ -225,9 +225,9 @@ body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *
 	if (fd < 0) {
 		bodies_set_error(error, errno, writer->bodies->path);
 		body_writer_abort(writer);
-		return -1;
+		return NULL;
 	}
 	if (!body_writer_keep(writer, uid, size_out, crc_out, error))
-		return -1;
-	return util_steal_fd(&fd);
+		return NULL;
+	return body_new_file(util_steal_fd(&fd), *size_out);
 }

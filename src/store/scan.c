@@ -151,11 +151,11 @@ on_sized(gpointer user, const GError *error)
 	g_autofree GrowthWait *wait = user;
 
 	if (error != NULL) {
-		wait->opened(wait->user, -1, NULL, 0, error);
+		wait->opened(wait->user, NULL, NULL, 0, error);
 		growth_leave(wait->growth);
 		return;
 	}
-	wait->opened(wait->user, -1, wait->growth, growth_size(wait->growth), NULL);
+	wait->opened(wait->user, NULL, wait->growth, growth_size(wait->growth), NULL);
 }
 
 static void
@@ -168,16 +168,17 @@ on_growth_whole(gpointer user, const GError *error)
 	if (error == NULL && fd < 0)
 		error = no_fd =
 			g_error_new(G_FILE_ERROR, G_FILE_ERROR_MFILE, "too many open files");
-	wait->done(wait->user, fd, growth_size(wait->growth), error);
+	wait->done(wait->user, fd >= 0 ? body_new_file(fd, growth_size(wait->growth)) : NULL,
+		   error);
 	growth_leave(wait->growth);
 }
 
 static void
-on_body_instead(gpointer user, int fd, guint64 size, const GError *error)
+on_body_instead(gpointer user, Body *body, const GError *error)
 {
 	g_autofree GrowthWait *wait = user;
 
-	wait->opened(wait->user, fd, NULL, size, error);
+	wait->opened(wait->user, body, NULL, body != NULL ? body_size(body) : 0, error);
 }
 
 static GrowthWait *
@@ -304,17 +305,12 @@ job_steal(Scan *scan, guint64 key)
 }
 
 static void
-job_end(Job *job, int fd, guint64 size, const GError *error)
+job_end(Job *job, Body *body, const GError *error)
 {
 	for (guint i = 0; i < job->waiters->len; i++) {
 		Waiter *waiter = &g_array_index(job->waiters, Waiter, i);
-		g_autoptr(GError) no_fd = NULL;
-		int copy = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 
-		if (fd >= 0 && copy < 0)
-			no_fd = g_error_new(G_FILE_ERROR, G_FILE_ERROR_MFILE,
-					    "too many open files");
-		waiter->done(waiter->user, copy, size, no_fd != NULL ? no_fd : error);
+		waiter->done(waiter->user, body != NULL ? body_ref(body) : NULL, error);
 	}
 	job_free(job);
 }
@@ -374,9 +370,9 @@ is_awaited(Scan *scan, guint64 key)
 	return has_waiters(scan, key);
 }
 
-/* TRUE: the body is in the cache; @fd is for those who wait for it. */
+/* TRUE: the body is in the cache; @body is for those who wait for it. */
 static gboolean
-keep_body(Fetch *fetch, guint32 uid, gboolean awaited, int *fd)
+keep_body(Fetch *fetch, guint32 uid, gboolean awaited, Body **body)
 {
 	BodyWriter *writer = g_steal_pointer(&fetch->writer);
 	Scan *scan = fetch->scan;
@@ -386,10 +382,10 @@ keep_body(Fetch *fetch, guint32 uid, gboolean awaited, int *fd)
 	if (writer == NULL)
 		return FALSE;
 	if (awaited)
-		*fd = body_writer_commit(writer, uid, &size, &crc, &fetch->disk_error);
+		*body = body_writer_commit(writer, uid, &size, &crc, &fetch->disk_error);
 	else if (!body_writer_keep(writer, uid, &size, &crc, &fetch->disk_error))
 		return FALSE;
-	if (awaited && *fd < 0)
+	if (awaited && *body == NULL)
 		return FALSE;
 	fetch->size = size;
 	fetch->crc = crc;
@@ -415,7 +411,7 @@ on_body_done(gpointer user, guint32 uid, const GError *error)
 	Fetch *fetch = user;
 	Scan *scan = fetch->scan;
 	guint64 key = key_of(fetch->place.serial, uid);
-	g_auto(UtilFd) fd = -1;
+	g_autoptr(Body) body = NULL;
 	gboolean kept, came;
 	Job *job;
 
@@ -425,18 +421,18 @@ on_body_done(gpointer user, guint32 uid, const GError *error)
 		note_void(fetch, uid, error);
 		return;
 	}
-	kept = keep_body(fetch, uid, is_awaited(scan, key), &fd);
+	kept = keep_body(fetch, uid, is_awaited(scan, key), &body);
 	g_mutex_lock(&scan->lock);
 	if (kept)
 		note_late(scan, key, fetch->size, fetch->crc);
 	scan->n_fetched++;
-	came = kept && fd < 0 && has_waiters(scan, key);
+	came = kept && body == NULL && has_waiters(scan, key);
 	job = came ? NULL : job_steal(scan, key);
 	g_mutex_unlock(&scan->lock);
 	if (came) {
-		fd = bodies_get(scan->bodies, fetch->place.serial, uid, fetch->size, fetch->crc);
+		body = bodies_get(scan->bodies, fetch->place.serial, uid, fetch->size, fetch->crc);
 		/* Evicted at once: the end of the request asks again, for those who wait. */
-		if (fd < 0)
+		if (body == NULL)
 			return;
 		g_mutex_lock(&scan->lock);
 		job = job_steal(scan, key);
@@ -444,7 +440,7 @@ on_body_done(gpointer user, guint32 uid, const GError *error)
 	}
 	uidset_remove(fetch->wanted, uid, uid);
 	if (job != NULL)
-		job_end(job, fd, fetch->size, fd >= 0 ? NULL : fetch->disk_error);
+		job_end(job, body, body != NULL ? NULL : fetch->disk_error);
 }
 
 /* The line went, or the server left some out: those without waiters are dropped, the others asked
@@ -480,7 +476,7 @@ on_fetch_done(gpointer user, const MailboxState *state, const GError *error)
 			}
 			g_mutex_unlock(&scan->lock);
 			if (job != NULL)
-				job_end(job, -1, 0,
+				job_end(job, NULL,
 					error != NULL	     ? error
 					: job->error != NULL ? job->error
 							     : gone);
@@ -511,9 +507,9 @@ job_new(Scan *scan, guint64 key)
 	return job;
 }
 
-/* The body, when it came between the caller's look into the cache and now; else -1. */
-static int
-take_late(Scan *scan, guint32 serial, guint32 uid, guint64 *size_out)
+/* The body, when it came between the caller's look into the cache and now; else NULL. */
+static Body *
+take_late(Scan *scan, guint32 serial, guint32 uid)
 {
 	guint64 key = key_of(serial, uid);
 	Late found = {0};
@@ -526,22 +522,21 @@ take_late(Scan *scan, guint32 serial, guint32 uid, guint64 *size_out)
 		g_hash_table_remove(scan->lately, &key);
 	}
 	g_mutex_unlock(&scan->lock);
-	*size_out = found.size;
-	return found.key != 0 ? bodies_get(scan->bodies, serial, uid, found.size, found.crc) : -1;
+	return found.key != 0 ? bodies_get(scan->bodies, serial, uid, found.size, found.crc) : NULL;
 }
 
 void
 scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointer user)
 {
-	guint64 key = key_of(place->serial, uid), size;
-	int fd = take_late(scan, place->serial, uid, &size);
+	guint64 key = key_of(place->serial, uid);
+	Body *late = take_late(scan, place->serial, uid);
 	Waiter waiter = {done, user};
 	gboolean urgent = FALSE;
 	Growth *growth;
 	Job *job;
 
-	if (fd >= 0) {
-		done(user, fd, size, NULL);
+	if (late != NULL) {
+		done(user, late, NULL);
 		return;
 	}
 	g_mutex_lock(&scan->lock);

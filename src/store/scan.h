@@ -25,9 +25,9 @@ typedef struct {
  */
 typedef void (*ScanFetched)(gpointer user, guint32 serial, guint32 uid, guint64 size, guint32 crc);
 
-/* @fd: the body, owned by the callee; or -1 and @error. MAILFS_ERROR_NOT_FOUND: the server has no
- * such message (any more). Called once, on a session's thread or before scan_get() returns. */
-typedef void (*ScanDone)(gpointer user, int fd, guint64 size, const GError *error);
+/* @body: (transfer full), or NULL and @error. MAILFS_ERROR_NOT_FOUND: the server has no such
+ * message (any more). Called once, on a session's thread or before scan_get() returns. */
+typedef void (*ScanDone)(gpointer user, Body *body, const GError *error);
 
 Scan *scan_new(Pool *pool, Bodies *bodies, ScanFetched fetched, gpointer user);
 void scan_free(Scan *scan); /* after the pool; NULL is fine */
@@ -36,9 +36,9 @@ void scan_free(Scan *scan); /* after the pool; NULL is fine */
  * grows is hurried to its end. */
 void scan_get(Scan *scan, const ScanPlace *place, guint32 uid, ScanDone done, gpointer user);
 
-/* @fd: as in ScanDone; or @growth: the body comes while it is read, its exact @size is known, and
+/* @body: as in ScanDone; or @growth: the body comes while it is read, its exact @size is known, and
  * the callee is a reader of it (growth_leave()); or neither and @error. */
-typedef void (*ScanOpened)(gpointer user, int fd, Growth *growth, guint64 size,
+typedef void (*ScanOpened)(gpointer user, Body *body, Growth *growth, guint64 size,
 			   const GError *error);
 
 /* As scan_get(), for a reader that can take what is here while the rest still comes. @announced:

@@ -287,15 +287,17 @@ typedef struct {
 } Reader;
 
 static inline void
-on_body(gpointer user, int fd_owned, guint64 size, const GError *error)
+on_body(gpointer user, Body *taken, const GError *error)
 {
 	Reader *reader = user;
-	g_auto(UtilFd) fd = fd_owned;
+	g_autoptr(Body) body = taken;
 
 	reader->code = error != NULL ? error->code : -1;
 	if (error == NULL) {
+		guint64 size = body_size(body);
+
 		reader->text = g_malloc0(size + 2);
-		g_assert_cmpint(pread(fd, reader->text, size + 1, 0), ==, (gssize)size);
+		g_assert_cmpint(body_read(body, reader->text, size + 1, 0), ==, (gssize)size);
 	}
 	g_atomic_int_inc(&reader->times);
 }

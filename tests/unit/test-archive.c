@@ -40,8 +40,8 @@ tear_down(House *house, gconstpointer data)
 }
 
 /* A file as the cache has it; or had it, so that no link can be made. */
-static int
-body(House *house, const char *text, gboolean removed, guint32 *crc_out)
+static Body *
+body_of(House *house, const char *text, gboolean removed, guint32 *crc_out)
 {
 	g_autofree char *path = g_build_filename(house->directory, "body-XXXXXX", NULL);
 	int fd = g_mkstemp(path);
@@ -51,7 +51,7 @@ body(House *house, const char *text, gboolean removed, guint32 *crc_out)
 	if (removed)
 		unlink(path);
 	*crc_out = checksum(0, text, strlen(text));
-	return fd;
+	return body_new_file(fd, strlen(text));
 }
 
 static void
@@ -59,9 +59,9 @@ put(House *house, guint32 uid, const char *text)
 {
 	g_autoptr(GError) error = NULL;
 	guint32 crc;
-	g_auto(UtilFd) fd = body(house, text, uid % 2 == 0, &crc);
+	g_autoptr(Body) body = body_of(house, text, uid % 2 == 0, &crc);
 
-	g_assert_true(archive_put(house->archive, uid, fd, crc, &error));
+	g_assert_true(archive_put(house->archive, uid, body, crc, &error));
 	g_assert_no_error(error);
 }
 
@@ -69,14 +69,15 @@ put(House *house, guint32 uid, const char *text)
 static char *
 get(House *house, guint32 uid)
 {
-	guint64 size = 0;
-	g_auto(UtilFd) fd = archive_get(house->archive, uid, &size);
+	g_autoptr(Body) body = archive_get(house->archive, uid);
+	guint64 size;
 	char *text;
 
-	if (fd < 0)
+	if (body == NULL)
 		return NULL;
+	size = body_size(body);
 	text = g_malloc0(size + 1);
-	g_assert_cmpint(pread(fd, text, size + 1, 0), ==, (gssize)size);
+	g_assert_cmpint(body_read(body, text, size + 1, 0), ==, (gssize)size);
 	return text;
 }
 
@@ -209,11 +210,11 @@ test_what_cannot_be_kept_is_told(House *house, gconstpointer data)
 	g_autofree char *path = path_of(house, "aaaa", name);
 	g_autofree char *inside = g_build_filename(path, "x", NULL);
 	guint32 crc;
-	g_auto(UtilFd) fd = body(house, "two", TRUE, &crc);
+	g_autoptr(Body) body = body_of(house, "two", TRUE, &crc);
 
 	g_assert_null(archive_last_error(house->archive));
 	g_assert_cmpint(g_mkdir_with_parents(inside, 0700), ==, 0);
-	g_assert_false(archive_put(house->archive, 2, fd, crc, &error));
+	g_assert_false(archive_put(house->archive, 2, body, crc, &error));
 	g_assert_error(error, G_FILE_ERROR, G_FILE_ERROR_ISDIR);
 	text = archive_last_error(house->archive);
 	g_assert_cmpstr(text, ==, error->message);

@@ -98,30 +98,31 @@ store(Bodies *bodies, guint32 serial, guint32 uid, gsize len)
 	BodyWriter *writer = body_writer_new(bodies, serial, &error);
 	Known known = {0, 0};
 	gsize half = len / 2;
-	g_auto(UtilFd) fd = -1;
+	g_autoptr(Body) committed = NULL;
 
 	g_assert_no_error(error);
 	g_assert_true(body_writer_write(writer, body, half, &error));
 	g_assert_true(body_writer_write(writer, body + half, len - half, &error));
-	fd = body_writer_commit(writer, uid, &known.size, &known.crc, &error);
+	committed = body_writer_commit(writer, uid, &known.size, &known.crc, &error);
 	g_assert_no_error(error);
-	g_assert_cmpint(fd, >=, 0);
+	g_assert_nonnull(committed);
+	g_assert_cmpuint(body_size(committed), ==, len);
 	g_assert_cmpuint(known.size, ==, len);
 	return known;
 }
 
 static void
-assert_reads(int fd, guint32 uid, gsize len)
+assert_reads(const Body *body, guint32 uid, gsize len)
 {
 	g_autofree char *expected = body_of(uid, len);
 	g_autofree char *found = g_malloc(len + 1);
 
-	g_assert_cmpint(fd, >=, 0);
-	g_assert_cmpint(pread(fd, found, len + 1, 0), ==, len);
+	g_assert_nonnull(body);
+	g_assert_cmpint(body_read(body, found, len + 1, 0), ==, len);
 	g_assert_cmpmem(found, len, expected, len);
 }
 
-static int
+static Body *
 get(Bodies *bodies, guint32 serial, guint32 uid, Known known)
 {
 	return bodies_get(bodies, serial, uid, known.size, known.crc);
@@ -130,17 +131,15 @@ get(Bodies *bodies, guint32 serial, guint32 uid, Known known)
 static void
 assert_cached(Bodies *bodies, guint32 serial, guint32 uid, Known known)
 {
-	g_auto(UtilFd) fd = get(bodies, serial, uid, known);
+	g_autoptr(Body) body = get(bodies, serial, uid, known);
 
-	assert_reads(fd, uid, known.size);
+	assert_reads(body, uid, known.size);
 }
 
 static void
 assert_gone(Bodies *bodies, guint32 serial, guint32 uid, Known known)
 {
-	g_auto(UtilFd) fd = get(bodies, serial, uid, known);
-
-	g_assert_cmpint(fd, ==, -1);
+	g_assert_null(get(bodies, serial, uid, known));
 	g_assert_false(bodies_has(bodies, serial, uid));
 }
 
@@ -204,33 +203,32 @@ test_checksum_is_the_crc_32_of_everybody(Fixture *fixture, gconstpointer data)
 	BodyWriter *writer = body_writer_new(bodies, 3, NULL);
 	guint64 size;
 	guint32 crc;
-	g_auto(UtilFd) fd = -1;
+	g_autoptr(Body) body = NULL;
 
 	g_assert_true(body_writer_write(writer, "12345", 5, NULL));
 	g_assert_true(body_writer_write(writer, "6789", 4, NULL));
-	fd = body_writer_commit(writer, G_MAXUINT32, &size, &crc, NULL);
+	body = body_writer_commit(writer, G_MAXUINT32, &size, &crc, NULL);
 	g_assert_cmphex(crc, ==, 0xcbf43926);
 	g_assert_cmpuint(size, ==, 9);
 	g_assert_true(bodies_has(bodies, 3, G_MAXUINT32));
 }
 
 static void
-test_a_committed_descriptor_reads_from_the_start_and_cannot_write(Fixture *fixture,
-								  gconstpointer data)
+test_a_committed_body_can_be_read_and_not_written(Fixture *fixture, gconstpointer data)
 {
 	g_autoptr(Bodies) bodies = open_bodies(fixture, "g1", 0);
 	BodyWriter *writer = body_writer_new(bodies, 3, NULL);
 	guint64 size;
 	guint32 crc;
-	g_auto(UtilFd) fd = -1;
+	g_autoptr(Body) body = NULL;
 	char text[8] = "";
 
 	g_assert_true(body_writer_write(writer, "hello", 5, NULL));
-	fd = body_writer_commit(writer, 1, &size, &crc, NULL);
-	g_assert_cmpint(read(fd, text, sizeof text), ==, 5);
+	body = body_writer_commit(writer, 1, &size, &crc, NULL);
+	g_assert_cmpint(body_read(body, text, sizeof text, 0), ==, 5);
 	g_assert_cmpstr(text, ==, "hello");
-	g_assert_cmpint(write(fd, "x", 1), ==, -1);
-	g_assert_cmpint(fcntl(fd, F_GETFD) & FD_CLOEXEC, !=, 0);
+	g_assert_cmpint(write(body_file(body), "x", 1), ==, -1);
+	g_assert_cmpint(fcntl(body_file(body), F_GETFD) & FD_CLOEXEC, !=, 0);
 }
 
 static void
@@ -500,7 +498,7 @@ test_a_serial_that_is_over_goes_whole_and_alone(Fixture *fixture, gconstpointer 
 	g_autoptr(Bodies) bodies = open_bodies(fixture, "g1", 0);
 	Known over = store(bodies, 3, 1, BODY);
 	Known kept = store(bodies, 4, 1, BODY);
-	g_auto(UtilFd) fd = get(bodies, 3, 1, over);
+	g_autoptr(Body) body = get(bodies, 3, 1, over);
 
 	for (guint32 uid = 2; uid < 50; uid++)
 		store(bodies, 3, uid, BODY);
@@ -509,7 +507,7 @@ test_a_serial_that_is_over_goes_whole_and_alone(Fixture *fixture, gconstpointer 
 	assert_gone(bodies, 3, 1, over);
 	wait_for_total(bodies, BODY, BODY);
 	assert_cached(bodies, 4, 1, kept);
-	assert_reads(fd, 1, BODY);
+	assert_reads(body, 1, BODY);
 }
 
 static void
@@ -563,11 +561,11 @@ test_a_cache_over_a_smaller_bound_shrinks_at_the_start(Fixture *fixture, gconstp
 }
 
 static void
-test_an_open_descriptor_survives_eviction(Fixture *fixture, gconstpointer data)
+test_an_open_body_survives_eviction(Fixture *fixture, gconstpointer data)
 {
 	g_autoptr(Bodies) bodies = open_bodies(fixture, "g1", 10 * BODY);
 	Known known = store(bodies, 3, 1, BODY);
-	g_auto(UtilFd) fd = get(bodies, 3, 1, known);
+	g_autoptr(Body) body = get(bodies, 3, 1, known);
 	g_autofree char *path = path_of(fixture, "3/1");
 
 	set_age(fixture, "3/1", 9999);
@@ -575,7 +573,7 @@ test_an_open_descriptor_survives_eviction(Fixture *fixture, gconstpointer data)
 		store(bodies, 3, uid, BODY);
 	wait_until_missing(path);
 	assert_gone(bodies, 3, 1, known);
-	assert_reads(fd, 1, BODY);
+	assert_reads(body, 1, BODY);
 }
 
 static void
@@ -721,11 +719,11 @@ test_speed(Fixture *fixture, gconstpointer data)
 
 	for (guint32 uid = 1; uid <= n; uid++) {
 		BodyWriter *writer = body_writer_new(bodies, 3, NULL);
-		g_auto(UtilFd) fd = -1;
+		g_autoptr(Body) committed = NULL;
 
 		g_assert_true(body_writer_write(writer, body, BODY, NULL));
-		fd = body_writer_commit(writer, uid, &known.size, &known.crc, NULL);
-		g_assert_cmpint(fd, >=, 0);
+		committed = body_writer_commit(writer, uid, &known.size, &known.crc, NULL);
+		g_assert_nonnull(committed);
 	}
 	g_test_message("writing a body of 8 KB: %.1f us", g_timer_elapsed(timer, NULL) * 1e6 / n);
 	g_clear_pointer(&bodies, bodies_close);
@@ -736,9 +734,9 @@ test_speed(Fixture *fixture, gconstpointer data)
 	for (int pass = 1; pass <= 2; pass++) {
 		g_timer_start(timer);
 		for (guint32 uid = 1; uid <= n; uid++) {
-			g_auto(UtilFd) fd = get(bodies, 3, uid, known);
+			g_autoptr(Body) found = get(bodies, 3, uid, known);
 
-			g_assert_cmpint(fd, >=, 0);
+			g_assert_nonnull(found);
 		}
 		g_test_message("bodies_get, pass %d: %.1f us", pass,
 			       g_timer_elapsed(timer, NULL) * 1e6 / n);
@@ -754,8 +752,8 @@ main(int argc, char **argv)
 	ADD("what-was-written-is-read-now-and-in-the-next-mount",
 	    test_what_was_written_is_read_now_and_in_the_next_mount);
 	ADD("checksum-is-the-crc-32-of-everybody", test_checksum_is_the_crc_32_of_everybody);
-	ADD("a-committed-descriptor-reads-from-the-start-and-cannot-write",
-	    test_a_committed_descriptor_reads_from_the_start_and_cannot_write);
+	ADD("a-committed-body-can-be-read-and-not-written",
+	    test_a_committed_body_can_be_read_and_not_written);
 	ADD("nothing-has-a-name-before-commit-or-after-abort",
 	    test_nothing_has_a_name_before_commit_or_after_abort);
 	ADD("a-body-is-found-only-under-its-own-address",
@@ -779,7 +777,7 @@ main(int argc, char **argv)
 	    test_eviction_takes_the_oldest_down_to_nine_tenths);
 	ADD("a-cache-over-a-smaller-bound-shrinks-at-the-start",
 	    test_a_cache_over_a_smaller_bound_shrinks_at_the_start);
-	ADD("an-open-descriptor-survives-eviction", test_an_open_descriptor_survives_eviction);
+	ADD("an-open-body-survives-eviction", test_an_open_body_survives_eviction);
 	ADD("reading-marks-as-used-at-most-once-an-hour",
 	    test_reading_marks_as_used_at_most_once_an_hour);
 	ADD("a-failed-write-is-an-error-and-leaves-nothing",

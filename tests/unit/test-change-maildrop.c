@@ -161,12 +161,12 @@ test_the_guard_counts_what_is_only_marked(Fixture *fixture, gconstpointer data)
 /* --- what is kept --- */
 
 static void
-on_body(gpointer user, int fd_owned, guint64 size, const GError *error)
+on_body(gpointer user, Body *taken, const GError *error)
 {
-	g_auto(UtilFd) fd = fd_owned;
+	g_autoptr(Body) body = taken;
 
 	g_assert_no_error(error);
-	g_assert_cmpint(fd, >=, 0);
+	g_assert_nonnull(body);
 	g_atomic_int_inc((gint *)user);
 }
 

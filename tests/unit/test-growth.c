@@ -32,12 +32,12 @@ static void
 on_fetched(gpointer user, guint32 serial, guint32 uid, guint64 size, guint32 crc)
 {
 	Fixture *fixture = user;
-	g_auto(UtilFd) fd = -1;
+	g_autoptr(Body) body = NULL;
 
 	if (uid == 0)
 		return;
-	fd = bodies_get(fixture->bodies, serial, uid, size, crc);
-	g_assert_cmpint(fd, >=, 0);
+	body = bodies_get(fixture->bodies, serial, uid, size, crc);
+	g_assert_nonnull(body);
 	g_assert_cmpuint(size, ==, g_bytes_get_size(fixture->body));
 	g_atomic_int_inc(&fixture->fetched);
 }
@@ -91,19 +91,19 @@ teardown(Fixture *fixture, gconstpointer data)
 typedef struct {
 	gint told; /* atomic: times */
 	int code;  /* -1: no error */
-	int fd;
+	Body *body;
 	guint64 size;
 	Growth *growth;
 } Reader;
 
 static void
-on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *error)
+on_opened(gpointer user, Body *body, Growth *growth, guint64 size, const GError *error)
 {
 	Reader *reader = user;
 
-	g_assert_true((fd >= 0) + (growth != NULL) + (error != NULL) == 1);
+	g_assert_true((body != NULL) + (growth != NULL) + (error != NULL) == 1);
 	reader->code = error != NULL ? error->code : -1;
-	reader->fd = fd;
+	reader->body = body;
 	reader->growth = growth;
 	reader->size = size;
 	g_atomic_int_inc(&reader->told);
@@ -112,7 +112,7 @@ on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *err
 static void
 begin_open(Fixture *fixture, Reader *reader, guint64 announced)
 {
-	*reader = (Reader){.fd = -1};
+	*reader = (Reader){0};
 	scan_open(fixture->scan, &fixture->place, 1, announced, on_opened, reader);
 }
 
@@ -139,7 +139,7 @@ static void
 close_reader(Reader *reader)
 {
 	g_clear_pointer(&reader->growth, growth_leave);
-	util_close_fd(&reader->fd);
+	g_clear_pointer(&reader->body, body_unref);
 }
 
 typedef struct {
@@ -388,15 +388,15 @@ test_two_readers_share_what_comes(Fixture *fixture, gconstpointer data)
 }
 
 static void
-on_whole(gpointer user, int fd, guint64 size, const GError *error)
+on_whole(gpointer user, Body *body, const GError *error)
 {
-	on_opened(user, fd, NULL, size, error);
+	on_opened(user, body, NULL, body != NULL ? body_size(body) : 0, error);
 }
 
 static void
 test_who_wants_the_whole_joins_and_hurries_it(Fixture *fixture, gconstpointer data)
 {
-	Reader reader, whole = {.fd = -1};
+	Reader reader, whole = {0};
 	ScanWish wish = {1, SIZE};
 
 	open_growing(fixture, &reader, SIZE);
@@ -420,12 +420,12 @@ test_what_is_small_or_on_the_way_already_does_not_grow(Fixture *fixture, gconstp
 
 	begin_open(fixture, &reader, GROWTH_MIN);
 	end_open(&reader);
-	g_assert_cmpint(reader.fd, >=, 0);
+	g_assert_nonnull(reader.body);
 	close_reader(&reader);
 	scan_ahead(fixture->scan, &fixture->place, &wish, 1, FALSE);
 	begin_open(fixture, &reader, SIZE);
 	end_open(&reader);
-	g_assert_cmpint(reader.fd, >=, 0);
+	g_assert_nonnull(reader.body);
 	close_reader(&reader);
 	g_assert_cmpuint(parts_asked(fixture), ==, 0);
 }

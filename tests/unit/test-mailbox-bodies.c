@@ -163,12 +163,12 @@ typedef struct {
 	Fixture *fixture;
 	gint times; /* atomic */
 	guint32 serial, uid;
-	int fd;
+	Body *body;
 	Growth *growth;
 } Opened;
 
 static void
-on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *error)
+on_opened(gpointer user, Body *body, Growth *growth, guint64 size, const GError *error)
 {
 	Opened *opened = user;
 	MessageView message;
@@ -177,7 +177,7 @@ on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *err
 	/* The listing knows it already. */
 	g_assert_true(mailbox_get(opened->fixture->mailbox, opened->serial, opened->uid, &message));
 	g_assert_cmpuint(message.size, ==, size);
-	opened->fd = fd;
+	opened->body = body;
 	opened->growth = growth;
 	g_atomic_int_inc(&opened->times);
 }
@@ -185,8 +185,7 @@ on_opened(gpointer user, int fd, Growth *growth, guint64 size, const GError *err
 static void
 open_growing(Fixture *fixture, guint32 uid, guint32 reader, Opened *opened)
 {
-	*opened = (Opened){
-		.fixture = fixture, .serial = view_of(fixture).messages, .uid = uid, .fd = -1};
+	*opened = (Opened){.fixture = fixture, .serial = view_of(fixture).messages, .uid = uid};
 	mailbox_open_growing(fixture->mailbox, opened->serial, uid, reader, on_opened, opened);
 	FAKE_WAIT(g_atomic_int_get(&opened->times) > 0);
 }
@@ -213,8 +212,8 @@ test_a_big_message_has_its_size_before_it_is_here(Fixture *fixture, gconstpointe
 	/* Whoever wants the whole gets it, and then nothing has to grow. */
 	assert_reads(fixture, 1);
 	open_growing(fixture, 1, 3, &opened);
-	g_assert_cmpint(opened.fd, >=, 0);
-	util_close_fd(&opened.fd);
+	g_assert_nonnull(opened.body);
+	body_unref(opened.body);
 }
 
 static void
@@ -232,8 +231,8 @@ test_who_reads_big_ones_in_order_gets_them_whole(Fixture *fixture, gconstpointer
 	growth_leave(opened.growth);
 	for (guint32 uid = 2; uid <= 3; uid++) {
 		open_growing(fixture, uid, 1, &opened);
-		g_assert_cmpint(opened.fd, >=, 0);
-		util_close_fd(&opened.fd);
+		g_assert_nonnull(opened.body);
+		body_unref(opened.body);
 	}
 }
 
