@@ -244,6 +244,8 @@ account_new(const AccountConfig *config, const AccountNews *news, gpointer user,
 		account_free(account);
 		return NULL;
 	}
+	if (config->keep_dir != NULL)
+		bodies_pack_no_more(account->bodies);
 	account->backend = *config->backend;
 	if (config->maildrop && !open_maildrop(account, config->keep_dir, error)) {
 		account_free(account);

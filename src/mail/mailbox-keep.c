@@ -49,7 +49,7 @@ mailbox_secure_body(Mailbox *mailbox, guint32 serial, guint32 uid)
 		return FALSE;
 	if (mailbox->house->archive != NULL)
 		return archive_secure(mailbox->house->archive, uid, NULL);
-	return body_sync(body);
+	return bodies_secure(mailbox->house->bodies, body);
 }
 
 gboolean

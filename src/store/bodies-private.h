@@ -8,6 +8,7 @@
 #include "store/bodies.h"
 #include "store/body-proofs.h"
 #include "store/checksum.h"
+#include "store/packs.h"
 
 G_BEGIN_DECLS
 
@@ -19,13 +20,16 @@ struct Bodies {
 	char *coming; /* folder in the generation's: of what is being written, by this process */
 	GThread *evictor;
 	BodyProofs *proofs;
-	int stop; /* atomic */
+	Packs *packs;	   /* of the small ones */
+	gboolean unpacked; /* none comes into them any more */
+	int stop;	   /* atomic */
 
 	GMutex lock;	     /* guards all below, and the tree while names change */
 	GCond wake;	     /* the evictor has something to do */
 	GCond swept;	     /* `answered` has risen */
 	GHashTable *changed; /* of Changed: what changed while the evictor counts; else NULL */
-	guint64 total;
+	guint64 total;	     /* of those that are files */
+	gboolean unflushed;  /* the packs' journal is to be written soon */
 	guint64 damaged;
 	guint64 names;	  /* numbers what is written, and what is put aside */
 	gboolean recount; /* folders were put aside: `total` is to be counted anew */
@@ -40,12 +44,17 @@ guint64 bodies_address(guint32 serial, guint32 uid);
 void bodies_place(BodyPlace place, guint64 address);
 guint64 bodies_disk_bytes(const struct stat *status);
 
-/* 0700 whatever the umask; one that is there is fine. */
-void bodies_make_directory(int at, const char *name);
+/* 0700 whatever the umask; one that is there is fine. 0 or an errno. */
+int bodies_make_directory(int at, const char *name);
+/* The folder, made if need be; a file or link in its place is no cache of ours and goes. */
+int bodies_claim_folder(int at, const char *name);
 /* Somebody deleted the cache while we run: the new folders take the old descriptors' numbers. */
 void bodies_restore_folders(Bodies *bodies);
 /* What lies at @address was @before and is now @bytes. With `lock` held. */
 void bodies_account(Bodies *bodies, guint64 address, guint64 before, guint64 bytes);
+
+/* A body was put into the packs. */
+void bodies_note_packed(Bodies *bodies);
 
 gboolean bodies_is_full(int err);
 void bodies_set_error(GError **error, int err, const char *path);

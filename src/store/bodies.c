@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One lock makes a change of the tree and of the total one step, for as long as a rename takes.
+/* One lock makes a change of the tree and of its total one step, for as long as a rename takes; the
+ * packs have their own, below it.
  * What takes time (counting, evicting, deleting what is over) is the evictor thread's. Recency is
  * the file's mtime: set by writing, then by bodies_get at most once an hour. */
 #include "store/bodies-private.h"
@@ -23,13 +24,14 @@
 #define DEPTH_MAX      16		    /* of foreign folders to be deleted */
 #define TOUCH_SECONDS  3600
 #define PIECE	       (128 * 1024)
+#define FLUSH_AFTER    G_TIME_SPAN_SECOND
 #define COMING	       ".coming-" /* and what tells this process from others */
 
 /* One file as the evictor counted it. */
 typedef struct {
 	guint64 address;
 	guint64 bytes;
-	guint64 inode;
+	guint64 inode; /* 0: it is in a pack */
 	gint64 mtime;
 } Counted;
 
@@ -80,16 +82,18 @@ bodies_set_error(GError **error, int err, const char *path)
 
 /* ---- folders ---- */
 
-void
+int
 bodies_make_directory(int at, const char *name)
 {
-	if (mkdirat(at, name, 0700) == 0 && fchmodat(at, name, 0700, 0) != 0)
+	if (mkdirat(at, name, 0700) != 0)
+		return errno == EEXIST ? 0 : errno;
+	if (fchmodat(at, name, 0700, 0) != 0)
 		g_debug("cache folder %s: %s", name, g_strerror(errno));
+	return 0;
 }
 
-/* The folder, made if need be; a file or link in its place is no cache of ours and goes. */
-static int
-claim_folder(int at, const char *name)
+int
+bodies_claim_folder(int at, const char *name)
 {
 	int fd;
 
@@ -111,9 +115,9 @@ claim_folders(const char *path, int *root_out, int *generation_out)
 
 	*root_out = *generation_out = -1;
 	if (g_mkdir_with_parents(directory, 0700) == 0)
-		*root_out = claim_folder(AT_FDCWD, root);
+		*root_out = bodies_claim_folder(AT_FDCWD, root);
 	if (*root_out >= 0)
-		*generation_out = claim_folder(*root_out, name);
+		*generation_out = bodies_claim_folder(*root_out, name);
 	return *generation_out >= 0;
 }
 
@@ -137,6 +141,18 @@ bodies_restore_folders(Bodies *bodies)
 
 /* ---- accounts; with `lock` held ---- */
 
+static guint64
+total_of(Bodies *bodies)
+{
+	return bodies->total + packs_total(bodies->packs);
+}
+
+static gboolean
+is_over(Bodies *bodies)
+{
+	return bodies->max_bytes != 0 && total_of(bodies) > bodies->max_bytes;
+}
+
 void
 bodies_account(Bodies *bodies, guint64 address, guint64 before, guint64 bytes)
 {
@@ -147,8 +163,18 @@ bodies_account(Bodies *bodies, guint64 address, guint64 before, guint64 bytes)
 
 		g_hash_table_add(bodies->changed, g_memdup2(&changed, sizeof changed));
 	}
-	if (bodies->max_bytes != 0 && bodies->total > bodies->max_bytes)
+	if (is_over(bodies))
 		g_cond_signal(&bodies->wake);
+}
+
+void
+bodies_note_packed(Bodies *bodies)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+
+	if (!bodies->unflushed || is_over(bodies))
+		g_cond_signal(&bodies->wake);
+	bodies->unflushed = TRUE;
 }
 
 /* Removes a file, unless another one has taken its place; @inode 0: whichever it is. */
@@ -210,10 +236,9 @@ touch(int fd, struct stat *status)
 	return ABS(age) >= TOUCH_SECONDS && futimens(fd, NULL) == 0 && fstat(fd, status) == 0;
 }
 
-Body *
-bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 crc)
+static Body *
+get_file(Bodies *bodies, guint64 address, guint64 size, guint32 crc)
 {
-	guint64 address = bodies_address(serial, uid);
 	g_auto(UtilFd) fd = -1;
 	struct stat status;
 	gboolean known;
@@ -238,13 +263,39 @@ bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 cr
 	return body_new_file(util_steal_fd(&fd), size);
 }
 
+Body *
+bodies_get(Bodies *bodies, guint32 serial, guint32 uid, guint64 size, guint32 crc)
+{
+	guint64 address = bodies_address(serial, uid);
+	gboolean damaged;
+	Body *body = packs_get(bodies->packs, address, size, crc, &damaged);
+
+	if (damaged) {
+		g_debug("cache %s: the body of %u/%u is damaged, removed", bodies->path, serial,
+			uid);
+		g_mutex_lock(&bodies->lock);
+		bodies->damaged++;
+		g_mutex_unlock(&bodies->lock);
+	}
+	return body != NULL ? body : get_file(bodies, address, size, crc);
+}
+
+gboolean
+bodies_secure(Bodies *bodies, const Body *body)
+{
+	return body_file(body) >= 0 ? body_sync(body) : packs_secure(bodies->packs, body);
+}
+
 gboolean
 bodies_has(Bodies *bodies, guint32 serial, guint32 uid)
 {
+	guint64 address = bodies_address(serial, uid);
 	struct stat status;
 	BodyPlace place;
 
-	bodies_place(place, bodies_address(serial, uid));
+	if (packs_has(bodies->packs, address))
+		return TRUE;
+	bodies_place(place, address);
 	return fstatat(bodies->generation, place, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       S_ISREG(status.st_mode);
 }
@@ -252,24 +303,25 @@ bodies_has(Bodies *bodies, guint32 serial, guint32 uid)
 void
 bodies_remove(Bodies *bodies, guint32 serial, guint32 uid)
 {
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
+	guint64 address = bodies_address(serial, uid);
 
-	remove_file(bodies, bodies_address(serial, uid), 0, 0);
+	packs_remove(bodies->packs, address);
+	g_mutex_lock(&bodies->lock);
+	remove_file(bodies, address, 0, 0);
+	g_mutex_unlock(&bodies->lock);
 }
 
-void
-bodies_move(Bodies *bodies, guint32 serial, guint32 uid, guint32 new_serial, guint32 new_uid,
-	    gboolean keep)
+static void
+move_file(Bodies *bodies, guint64 from, guint64 to, gboolean keep)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
-	guint64 from = bodies_address(serial, uid), to = bodies_address(new_serial, new_uid);
-	g_autofree char *folder = g_strdup_printf("%u", new_serial);
+	g_autofree char *folder = g_strdup_printf("%u", (guint)(to >> 32));
 	BodyPlace old, new;
 	struct stat status;
 
 	bodies_place(old, from);
 	bodies_place(new, to);
-	if (from == to || fstatat(bodies->generation, old, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+	if (fstatat(bodies->generation, old, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
 	    !S_ISREG(status.st_mode))
 		return;
 	remove_file(bodies, to, 0, 0);
@@ -283,9 +335,23 @@ bodies_move(Bodies *bodies, guint32 serial, guint32 uid, guint32 new_serial, gui
 		bodies_account(bodies, from, bodies_disk_bytes(&status), 0);
 }
 
-/* Put aside under a hidden name at once; the evictor deletes it. */
 void
-bodies_remove_serial(Bodies *bodies, guint32 serial)
+bodies_move(Bodies *bodies, guint32 serial, guint32 uid, guint32 new_serial, guint32 new_uid,
+	    gboolean keep)
+{
+	guint64 from = bodies_address(serial, uid), to = bodies_address(new_serial, new_uid);
+
+	if (from == to)
+		return;
+	if (packs_move(bodies->packs, from, to, keep))
+		bodies_note_packed(bodies);
+	else
+		move_file(bodies, from, to, keep);
+}
+
+/* Put aside under a hidden name at once; the evictor deletes it. */
+static void
+remove_folder(Bodies *bodies, guint32 serial)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
 	g_autofree char *name = g_strdup_printf("%u", serial);
@@ -298,12 +364,19 @@ bodies_remove_serial(Bodies *bodies, guint32 serial)
 	g_cond_signal(&bodies->wake);
 }
 
+void
+bodies_remove_serial(Bodies *bodies, guint32 serial)
+{
+	packs_remove_all(bodies->packs, serial);
+	remove_folder(bodies, serial);
+}
+
 guint64
 bodies_total(Bodies *bodies)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
 
-	return bodies->total;
+	return total_of(bodies);
 }
 
 guint64
@@ -428,7 +501,8 @@ count_files(Bodies *bodies)
 			/* Refused when a body has come meanwhile. */
 			if (counted->len == before)
 				unlinkat(dirfd(generation), name, AT_REMOVEDIR);
-		} else if (name[0] != '.' && (!ours || errno == ENOTDIR || errno == ELOOP)) {
+		} else if (name[0] != '.' && strcmp(name, PACKS_FOLDER) != 0 &&
+			   (!ours || errno == ENOTDIR || errno == ELOOP)) {
 			delete_tree(bodies, dirfd(generation), name, DEPTH_MAX);
 		}
 	}
@@ -466,20 +540,40 @@ by_age(gconstpointer a, gconstpointer b)
 	return (left->mtime > right->mtime) - (left->mtime < right->mtime);
 }
 
+static void
+count_packed(gpointer counted, guint64 address, guint64 bytes, guint32 used)
+{
+	Counted one = {address, bytes, 0, used * G_GINT64_CONSTANT(1000000000)};
+
+	g_array_append_val(counted, one);
+}
+
+static gboolean
+evict_one(Bodies *bodies, const Counted *one)
+{
+	g_autoptr(GMutexLocker) locker = NULL;
+
+	if (one->inode == 0)
+		return packs_evict(bodies->packs, one->address,
+				   (guint32)(one->mtime / G_GINT64_CONSTANT(1000000000)));
+	locker = g_mutex_locker_new(&bodies->lock);
+	return remove_file(bodies, one->address, one->inode, one->mtime);
+}
+
 /* Oldest first until no more than @goal bytes are left. Returns what was freed. */
 static guint64
 evict(Bodies *bodies, GArray *counted, guint64 goal)
 {
 	guint64 freed = 0;
-	gboolean enough = FALSE;
 
+	packs_list(bodies->packs, count_packed, counted);
 	g_array_sort(counted, by_age);
-	for (guint i = 0; i < counted->len && !enough && !g_atomic_int_get(&bodies->stop); i++) {
+	for (guint i = 0; i < counted->len && !g_atomic_int_get(&bodies->stop); i++) {
 		const Counted *one = &g_array_index(counted, Counted, i);
-		g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&bodies->lock);
 
-		enough = bodies->total <= goal;
-		if (!enough && remove_file(bodies, one->address, one->inode, one->mtime))
+		if (bodies_total(bodies) <= goal)
+			break;
+		if (evict_one(bodies, one))
 			freed += one->bytes;
 	}
 	return freed;
@@ -489,12 +583,11 @@ evict(Bodies *bodies, GArray *counted, guint64 goal)
 static guint64
 goal_of(Bodies *bodies, gboolean scarce)
 {
-	guint64 goal = G_MAXUINT64;
-	guint64 wanted = MAX(bodies->total / SCARCE_SHARE, SCARCE_BYTES);
+	guint64 goal = is_over(bodies) ? LOW_WATER(bodies->max_bytes) : G_MAXUINT64;
+	guint64 total = total_of(bodies);
+	guint64 wanted = MAX(total / SCARCE_SHARE, SCARCE_BYTES);
 
-	if (bodies->max_bytes != 0 && bodies->total > bodies->max_bytes)
-		goal = LOW_WATER(bodies->max_bytes);
-	return scarce ? MIN(goal, bodies->total - MIN(wanted, bodies->total)) : goal;
+	return scarce ? MIN(goal, total - MIN(wanted, total)) : goal;
 }
 
 /* Deletes what is over, counts, evicts. Enters and leaves with `lock` held. */
@@ -527,22 +620,45 @@ sweep(Bodies *bodies)
 	g_cond_broadcast(&bodies->swept);
 }
 
+/* @futile: it is over the bound, but nothing would go: wait for news. */
+static gboolean
+is_due(Bodies *bodies, gboolean futile)
+{
+	return (is_over(bodies) && !futile) || bodies->recount ||
+	       bodies->asked > bodies->answered || g_atomic_int_get(&bodies->stop);
+}
+
+/* A second later, so that what comes meanwhile is written at once. Enters and leaves with `lock`
+ * held. */
+static void
+flush(Bodies *bodies)
+{
+	gint64 until = g_get_monotonic_time() + FLUSH_AFTER;
+
+	while (!is_due(bodies, FALSE) && g_cond_wait_until(&bodies->wake, &bodies->lock, until))
+		continue;
+	bodies->unflushed = FALSE;
+	g_mutex_unlock(&bodies->lock);
+	packs_flush(bodies->packs);
+	g_mutex_lock(&bodies->lock);
+}
+
 static gpointer
 evictor_main(gpointer user)
 {
 	Bodies *bodies = user;
 	g_autofree char *generation = g_path_get_basename(bodies->path);
-	gboolean futile = FALSE; /* over the bound, but nothing would go: wait for news */
+	gboolean futile = FALSE;
 
 	delete_others(bodies, bodies->root, "", generation);
 	g_mutex_lock(&bodies->lock);
 	sweep(bodies);
 	while (!g_atomic_int_get(&bodies->stop)) {
-		gboolean over = bodies->max_bytes != 0 && bodies->total > bodies->max_bytes;
-
-		if ((over && !futile) || bodies->recount || bodies->asked > bodies->answered) {
+		if (is_due(bodies, futile)) {
 			sweep(bodies);
 			futile = bodies->freed == 0;
+		} else if (bodies->unflushed) {
+			flush(bodies);
 		} else {
 			g_cond_wait(&bodies->wake, &bodies->lock);
 			futile = FALSE;
@@ -558,6 +674,7 @@ evictor_main(gpointer user)
 static void
 bodies_free(Bodies *bodies)
 {
+	packs_close(bodies->packs);
 	if (bodies->generation >= 0)
 		unlinkat(bodies->generation, bodies->coming, AT_REMOVEDIR);
 	util_close_fd(&bodies->root);
@@ -591,8 +708,15 @@ bodies_open(const char *directory, const char *generation, guint64 max_bytes, GE
 		bodies_free(bodies);
 		return NULL;
 	}
+	bodies->packs = packs_open(bodies->generation);
 	bodies->evictor = g_thread_new("evictor", evictor_main, bodies);
 	return bodies;
+}
+
+void
+bodies_pack_no_more(Bodies *bodies)
+{
+	bodies->unpacked = TRUE;
 }
 
 void

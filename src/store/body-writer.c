@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A body that comes in: a temporary file, renamed when whole. It comes in a folder of its own: in
- * one that holds few names a file is made with half the effort of that in a folder of thousands. */
+/* A body that comes in: held in memory while it is small, for the packs, then a temporary file,
+ * renamed when whole. That comes in a folder of its own: in one that holds few names a file is made
+ * with half the effort of that in a folder of thousands. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,8 +10,11 @@
 
 #include "store/bodies-private.h"
 
+#define HELD_FIRST (16 * 1024) /* octets to hold at first: more than most messages have */
+
 struct BodyWriter {
 	Bodies *bodies;
+	GByteArray *held; /* all of it so far; NULL: it is in the file */
 	UtilFd fd;
 	guint32 serial;
 	char name[64]; /* "<folder>/<n>" */
@@ -35,6 +39,7 @@ make_room(Bodies *bodies)
 static void
 writer_free(BodyWriter *writer)
 {
+	g_clear_pointer(&writer->held, g_byte_array_unref);
 	util_close_fd(&writer->fd);
 	g_free(writer);
 }
@@ -44,7 +49,8 @@ body_writer_abort(BodyWriter *writer)
 {
 	if (writer == NULL)
 		return;
-	unlinkat(writer->bodies->generation, writer->name, 0);
+	if (writer->fd >= 0)
+		unlinkat(writer->bodies->generation, writer->name, 0);
 	writer_free(writer);
 }
 
@@ -62,45 +68,59 @@ open_temporary(Bodies *bodies, const char *name)
 		err = errno;
 		if (fd < 0 && err == ENOENT) {
 			bodies_restore_folders(bodies);
-			bodies_make_directory(bodies->generation, bodies->coming);
-		} else if (fd < 0 && (!bodies_is_full(err) || room_made ||
-				      !(room_made = make_room(bodies)))) {
-			break;
+			err = bodies_make_directory(bodies->generation, bodies->coming);
 		}
+		if (fd < 0 && err != 0 &&
+		    (!bodies_is_full(err) || room_made || !(room_made = make_room(bodies))))
+			break;
 	}
 	errno = err;
 	return fd;
 }
 
-BodyWriter *
-body_writer_new(Bodies *bodies, guint32 serial, GError **error)
+static gboolean
+open_file(BodyWriter *writer, GError **error)
 {
-	BodyWriter *writer = g_new0(BodyWriter, 1);
+	Bodies *bodies = writer->bodies;
 	struct stat status;
 	guint64 number;
 
 	g_mutex_lock(&bodies->lock);
 	number = ++bodies->names;
 	g_mutex_unlock(&bodies->lock);
-	writer->bodies = bodies;
-	writer->serial = serial;
 	g_snprintf(writer->name, sizeof writer->name, "%s/%" G_GUINT64_FORMAT, bodies->coming,
 		   number);
 	writer->fd = open_temporary(bodies, writer->name);
 	if (writer->fd < 0) {
 		bodies_set_error(error, errno, bodies->path);
-		writer_free(writer);
-		return NULL;
+		return FALSE;
 	}
 	/* The umask may have taken bits of ours. */
 	if (fstat(writer->fd, &status) == 0 && (status.st_mode & 0777) != 0600 &&
 	    fchmod(writer->fd, 0600) != 0)
 		g_debug("cache %s/%s: %s", bodies->path, writer->name, g_strerror(errno));
+	return TRUE;
+}
+
+BodyWriter *
+body_writer_new(Bodies *bodies, guint32 serial, GError **error)
+{
+	BodyWriter *writer = g_new0(BodyWriter, 1);
+
+	writer->bodies = bodies;
+	writer->serial = serial;
+	writer->fd = -1;
+	if (!bodies->unpacked) {
+		writer->held = g_byte_array_sized_new(HELD_FIRST);
+	} else if (!open_file(writer, error)) {
+		writer_free(writer);
+		return NULL;
+	}
 	return writer;
 }
 
-gboolean
-body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **error)
+static gboolean
+write_to_file(BodyWriter *writer, const void *data, gsize len, GError **error)
 {
 	const guint8 *p = data;
 	gsize left = len;
@@ -126,14 +146,41 @@ body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **erro
 		p += n;
 		left -= (gsize)n;
 	}
+	return TRUE;
+}
+
+/* It is a file from now on. */
+static gboolean
+spill(BodyWriter *writer, GError **error)
+{
+	g_autoptr(GByteArray) held = g_steal_pointer(&writer->held);
+
+	return held == NULL ||
+	       (open_file(writer, error) && write_to_file(writer, held->data, held->len, error));
+}
+
+gboolean
+body_writer_write(BodyWriter *writer, const void *data, gsize len, GError **error)
+{
+	if (writer->held != NULL && writer->held->len + len > PACKS_BODY_MAX &&
+	    !spill(writer, error))
+		return FALSE;
+	if (writer->held != NULL)
+		g_byte_array_append(writer->held, data, (guint)len);
+	else if (!write_to_file(writer, data, len, error))
+		return FALSE;
 	writer->crc = checksum(writer->crc, data, len);
 	writer->size += len;
 	return TRUE;
 }
 
 int
-body_writer_reader(const BodyWriter *writer)
+body_writer_reader(BodyWriter *writer)
 {
+	g_autoptr(GError) error = NULL;
+
+	if (!spill(writer, &error))
+		return -1;
 	return openat(writer->bodies->generation, writer->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 }
 
@@ -176,9 +223,9 @@ move_into_place(Bodies *bodies, const char *name, guint64 address, const struct 
 	return 0;
 }
 
-/* Ends the writer when it fails. */
-static gboolean
-put_in_place(BodyWriter *writer, guint64 address, GError **error)
+/* 0 or an errno. */
+static int
+put_file(BodyWriter *writer, guint64 address)
 {
 	Bodies *bodies = writer->bodies;
 	struct stat status;
@@ -192,42 +239,92 @@ put_in_place(BodyWriter *writer, guint64 address, GError **error)
 		err = move_into_place(bodies, writer->name, address, &status);
 	if (bodies_is_full(err) && make_room(bodies))
 		err = move_into_place(bodies, writer->name, address, &status);
+	if (err != 0)
+		return err;
+	packs_remove(bodies->packs, address);
 	/* Renaming has changed its ctime. */
-	if (err == 0 && fstat(writer->fd, &status) == 0)
+	if (fstat(writer->fd, &status) == 0)
 		body_proofs_add(bodies->proofs, address, &status, writer->crc);
-	if (err == 0)
-		return TRUE;
-	bodies_set_error(error, err, bodies->path);
-	body_writer_abort(writer);
-	return FALSE;
+	return 0;
 }
 
-gboolean
-body_writer_keep(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
-		 GError **error)
+static int
+put_held(BodyWriter *writer, guint64 address, Body **body_out)
 {
-	if (!put_in_place(writer, bodies_address(writer->serial, uid), error))
+	return packs_put(writer->bodies->packs, address, writer->held->data, writer->held->len,
+			 writer->crc, body_out);
+}
+
+/* FALSE: it has to become a file. */
+static gboolean
+pack(BodyWriter *writer, guint64 address, Body **body_out)
+{
+	Bodies *bodies = writer->bodies;
+	int err = put_held(writer, address, body_out);
+
+	if (bodies_is_full(err) && make_room(bodies)) {
+		err = put_held(writer, address, body_out);
+	} else if (err == ENOENT) {
+		bodies_restore_folders(bodies);
+		err = put_held(writer, address, body_out);
+	}
+	if (err != 0)
 		return FALSE;
+	bodies_note_packed(bodies);
+	return TRUE;
+}
+
+static gboolean
+put(BodyWriter *writer, guint64 address, Body **body_out, GError **error)
+{
+	g_auto(UtilFd) fd = -1;
+	int err;
+
+	if (writer->held != NULL && pack(writer, address, body_out))
+		return TRUE;
+	if (!spill(writer, error))
+		return FALSE;
+	/* The writer's own descriptor is not handed out: what is in its place is not written to any
+	 * more. */
+	if (body_out != NULL && (fd = body_writer_reader(writer)) < 0)
+		err = errno;
+	else
+		err = put_file(writer, address);
+	if (err != 0) {
+		bodies_set_error(error, err, writer->bodies->path);
+		return FALSE;
+	}
+	if (body_out != NULL)
+		*body_out = body_new_file(util_steal_fd(&fd), writer->size);
+	return TRUE;
+}
+
+static gboolean
+end(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out, Body **body_out,
+    GError **error)
+{
+	if (!put(writer, bodies_address(writer->serial, uid), body_out, error)) {
+		body_writer_abort(writer);
+		return FALSE;
+	}
 	*size_out = writer->size;
 	*crc_out = writer->crc;
 	writer_free(writer);
 	return TRUE;
 }
 
-/* The writer's own descriptor is not handed out: what is in its place is not written to any more.
- */
+gboolean
+body_writer_keep(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
+		 GError **error)
+{
+	return end(writer, uid, size_out, crc_out, NULL, error);
+}
+
 Body *
 body_writer_commit(BodyWriter *writer, guint32 uid, guint64 *size_out, guint32 *crc_out,
 		   GError **error)
 {
-	g_auto(UtilFd) fd = body_writer_reader(writer);
+	Body *body = NULL;
 
-	if (fd < 0) {
-		bodies_set_error(error, errno, writer->bodies->path);
-		body_writer_abort(writer);
-		return NULL;
-	}
-	if (!body_writer_keep(writer, uid, size_out, crc_out, error))
-		return NULL;
-	return body_new_file(util_steal_fd(&fd), *size_out);
+	return end(writer, uid, size_out, crc_out, &body, error) ? body : NULL;
 }

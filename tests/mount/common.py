@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -237,13 +238,34 @@ class Place:
         """The next mount starts with an empty cache."""
         shutil.rmtree(self.cache, ignore_errors=True)
 
-    def bodies(self):
-        """Cached body files, smallest first."""
+    def body_files(self):
+        """The files that cached bodies are in, smallest first: packs, and large bodies."""
         found = []
         for folder, _, names in os.walk(self.cache):
             if "bodies" in folder.split(os.sep):
-                found += [os.path.join(folder, name) for name in names]
+                found += [os.path.join(folder, name) for name in names if name != "journal"]
         return sorted(found, key=lambda path: (os.path.getsize(path), path))
+
+    def bodies(self):
+        """Where each cached body is, as the cache's books tell: [(path, offset, bytes)], smallest first. Those of small
+        ones are at most a second behind."""
+        found = []
+        for path in self.body_files():
+            folder = os.path.dirname(path)
+            if os.path.basename(folder) != "packs":
+                found.append((path, 0, os.path.getsize(path)))
+            elif path == os.path.join(folder, min(os.listdir(folder))):
+                found += packed(folder)
+        return sorted(found, key=lambda body: (body[2], body))
+
+
+def packed(folder):
+    """The bodies in the packs of a folder: records of (address, pack, block, bytes, CRC-32, used, check), the last one of
+    an address counts, and that of pack 0 says that it is gone."""
+    with open(os.path.join(folder, "journal"), "rb") as file:
+        records = list(struct.iter_unpack("=Q6I", file.read()))
+    last = {address: (pack, block, size) for address, pack, block, size, *_ in records}
+    return [(os.path.join(folder, str(pack)), block * 4096, size) for pack, block, size in last.values() if pack != 0]
 
 
 def run_umount(path, lazy=False):

@@ -32,19 +32,22 @@ def check_all(server, mount):
             assert os.stat(path).st_size == len(data)
 
 
-def flip(path, where=None):
+def flip(path, where):
     with open(path, "r+b") as file:
-        size = os.path.getsize(path)
-        file.seek(size // 2 if where is None else where)
+        file.seek(where)
         byte = file.read(1)
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 0x20]))
 
 
+def flip_each(place, rng):
+    for path, at, size in place.bodies():
+        flip(path, at + rng.randrange(size))
+
+
 def damages(rng):
     """name -> what is done to the list of body files."""
     return {
-        "a byte flipped in each": lambda paths: [flip(path, rng.randrange(os.path.getsize(path))) for path in paths],
         "each cut short": lambda paths: [os.truncate(path, os.path.getsize(path) * 2 // 3) for path in paths],
         "each emptied": lambda paths: [os.truncate(path, 0) for path in paths],
         "each grown": lambda paths: [open(path, "ab").write(b"more") for path in paths],
@@ -68,9 +71,8 @@ def add_tests(name):
         with sample_server() as server, Place() as place:
             with place.mount(server) as mount:
                 check_all(server, mount)
-            paths = place.bodies()
-            assert len(paths) == 80, len(paths)
-            damages(random.Random(1))[name](paths)
+            assert len(place.bodies()) == 80, len(place.bodies())
+            damages(random.Random(1))[name](place.body_files())
             with place.mount(server) as mount:
                 check_all(server, mount)
                 check_all(server, mount)
@@ -83,12 +85,49 @@ def add_tests(name):
         with sample_server() as server, Place() as place:
             with place.mount(server) as mount:
                 check_all(server, mount)
-                damages(random.Random(2))[name](place.bodies())
+                damages(random.Random(2))[name](place.body_files())
                 check_all(server, mount)
 
 
 for _name in damages(random.Random(0)):
     add_tests(_name)
+
+
+@test("bodies, while unmounted: a byte flipped in each")
+def _():
+    with sample_server() as server, Place() as place:
+        with place.mount(server) as mount:
+            check_all(server, mount)
+        flip_each(place, random.Random(1))
+        with place.mount(server) as mount:
+            check_all(server, mount)
+            assert b"damaged" in read(os.path.join(mount, ".mailfs", "status"))
+            check_all(server, mount)
+
+
+@test("bodies, while mounted: a byte flipped in each")
+def _():
+    with sample_server() as server, Place() as place:
+        with place.mount(server) as mount:
+            check_all(server, mount)
+            assert wait_for(lambda: len(place.bodies()) == 80)
+            flip_each(place, random.Random(2))
+            check_all(server, mount)
+
+
+@test("the books of small bodies, while unmounted: a byte flipped, cut short, deleted, a directory in their place")
+def _():
+    with sample_server() as server, Place() as place:
+        for damage in (lambda path: flip(path, random.Random(3).randrange(os.path.getsize(path))),
+                       lambda path: os.truncate(path, os.path.getsize(path) // 2 + 5), os.unlink,
+                       lambda path: (os.unlink(path), os.mkdir(path))):
+            with place.mount(server) as mount:
+                check_all(server, mount)
+            damage(next(path for folder in (os.path.dirname(path) for path in place.body_files())
+                        if os.path.exists(path := os.path.join(folder, "journal"))))
+        with place.mount(server) as mount:
+            check_all(server, mount)
+        assert len(place.bodies()) == 80
 
 
 @test("a damaged body, with the server away: an error, not its bytes")
@@ -97,8 +136,7 @@ def _():
         with place.mount(server) as mount:
             check_all(server, mount)
             expected = fetch_mailbox(server, "Bulk")
-        for path in place.bodies():
-            flip(path)
+        flip_each(place, random.Random(4))
         server.stop()
         with place.mount(server, "timeout=2") as mount:
             for name in listed(os.path.join(mount, "Bulk")):
@@ -198,12 +236,12 @@ def _():
             files = [open(path, "rb", buffering=0) for path in paths]
             for path in paths:
                 drop_pages(path)
-            for path in place.bodies():
-                os.unlink(path)
+            for path in place.body_files():
+                os.truncate(path, 0)
             for path, file in zip(paths, files):
                 with file:
                     assert file.read() == expected[uid_of(path)].data, path
-            assert len(place.bodies()) == len(paths), "they were not fetched again"
+            assert all(os.path.getsize(path) > 0 for path in place.body_files()), "they were not fetched again"
 
 
 @test("a scan of the disk cache gives the same bytes as the server")

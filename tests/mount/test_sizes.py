@@ -129,7 +129,7 @@ def _():
             folder = os.path.join(mount, "INBOX")
             for name in listed(folder):
                 read(os.path.join(folder, name))
-        for path in place.bodies():
+        for path in place.body_files():
             os.unlink(path)
         with place.mount(liar, tls=False) as mount:
             folder = os.path.join(mount, "INBOX")

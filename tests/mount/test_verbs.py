@@ -133,7 +133,7 @@ def _():
             assert done.returncode == 0 and done.stderr == "", done
             files = files_below(mount)
             assert done.stdout.startswith(f"{len(files)} messages, "), done.stdout
-            assert len(place.bodies()) == len(files)
+            assert wait_for(lambda: len(place.bodies()) == len(files))
             server.stop()
             for path in files:
                 assert len(read(path)) == os.stat(path).st_size
@@ -223,7 +223,7 @@ def _():
             for path, why in ((place.directory, "no mailfs mount"), (place.path("absent"), "No such file")):
                 done = place.mailfs("fetch", mount, path)
                 assert done.returncode == 66 and why in done.stderr and done.stdout == "", done
-            assert not place.bodies()
+            assert not place.body_files()
             assert place.mailfs("fetch").returncode == 64
             assert place.mailfs("fetch", "--no-such-option").returncode == 64
 

@@ -3,8 +3,9 @@
 #pragma once
 
 #include <glib.h>
+#include <string.h>
 
-/* In the folders of @generation below @directory, temporary ones too. */
+/* In the folders of @generation below @directory, temporary ones too, but for packs/. */
 static inline guint
 body_files_left(const char *directory, const char *generation)
 {
@@ -18,7 +19,7 @@ body_files_left(const char *directory, const char *generation)
 		g_autoptr(GDir) folder = g_dir_open(inside, 0, NULL);
 
 		while (folder != NULL && g_dir_read_name(folder) != NULL)
-			n++;
+			n += strcmp(name, "packs") != 0;
 	}
 	return n;
 }
