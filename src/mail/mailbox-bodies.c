@@ -270,10 +270,17 @@ mailbox_open_stored(Mailbox *mailbox, guint32 serial, guint32 uid, guint32 reade
 void
 mailbox_note_listed(Mailbox *mailbox, guint32 reader)
 {
+	gboolean fetched;
+
 	g_rw_lock_reader_lock(&mailbox->lock);
 	if (mailbox->serial != 0)
 		scan_note_listed(mailbox->house->scan, reader, mailbox->serial);
+	/* Who has the first one has them all, or does not want them. */
+	fetched =
+		messages_count(mailbox->messages) > 0 && messages_at(mailbox->messages, 0)->has_crc;
 	g_rw_lock_reader_unlock(&mailbox->lock);
+	if (!fetched)
+		pool_prime(mailbox->house->pool, mailbox_raw_name(mailbox));
 }
 
 Body *

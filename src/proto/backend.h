@@ -140,6 +140,10 @@ struct Backend {
 	 * before anything is done by that name, or left where there is nothing to do. Set by its
 	 * owner; cleared by the backend. */
 	gboolean doubtful;
+	/* Bodies of the selected mailbox may be asked for soon: where the server has to look for
+	 * them first, it is made to when the line rests. Set by the owner; cleared with the
+	 * selection. */
+	gboolean prime;
 	/* The machine has slept: the next tick() asks the server for a sign of life and gives it a
 	 * short time only. Cleared by tick(). */
 	gboolean probe;

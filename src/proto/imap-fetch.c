@@ -528,6 +528,8 @@ start(ImapBackend *self, Request *request, const ImapTaskOps *ops, const char *i
 
 		ok = imap_task_submit(self, task, STEP_FETCH, "UID FETCH", arguments, &error);
 	}
+	if (ops != &headers_ops)
+		self->primed = TRUE;
 	if (error != NULL)
 		imap_task_fail(task, g_steal_pointer(&error));
 	imap_task_settle(self, task);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define IDLE_AFTER   (200 * G_TIME_SPAN_MILLISECOND)
+#define PRIME_FROM   1000		      /* messages: in a smaller mailbox it takes no time */
 #define NOTIFY_AFTER (1 * G_TIME_SPAN_SECOND) /* of rest */
 #define IDLE_RENEW   (5 * G_TIME_SPAN_MINUTE) /* NAT boxes forget a silent line after that */
 #define NOOP_EVERY   (60 * G_TIME_SPAN_SECOND)
@@ -57,6 +58,43 @@ end_idle(ImapBackend *self, gint64 now)
 	self->waiting_since = now;
 }
 
+/* --- making the server look for its messages ---
+ *
+ * A server that keeps a mailbox as a folder of files looks at all their names when the first body
+ * is asked for after a selection: Dovecot needs 15 us a message. It does that while the user looks
+ * at the listing, for the price of one octet. */
+
+static gboolean
+wants_prime(const ImapBackend *self)
+{
+	return self->base.prime && !self->primed && self->base.selected != NULL &&
+	       !self->base.doubtful && self->mailbox.count >= PRIME_FROM;
+}
+
+static gint64
+begin_prime(ImapBackend *self, gint64 now)
+{
+	ImapCommand *command = imap_command_new(self, "FETCH");
+
+	imap_writer_raw(command->writer, "1 (UID BODY.PEEK[]<0.1>)");
+	command->is_prime = TRUE;
+	self->primed = TRUE;
+	self->base.under_way++;
+	if (!imap_backend_submit(self, command, NULL))
+		return -1;
+	return now + timeout_of(self);
+}
+
+gboolean
+imap_backend_is_priming(const ImapBackend *self, const ImapResponse *response)
+{
+	const ImapCommand *first = g_queue_peek_head((GQueue *)&self->commands);
+	ImapItems items;
+
+	return first != NULL && first->is_prime && imap_items_parse(response, &items, NULL) &&
+	       items.n_parts > 0 && !items.has_flags;
+}
+
 /* A line that died while the machine slept would be noticed minutes later otherwise. */
 static void
 begin_probe(ImapBackend *self, gint64 now)
@@ -100,6 +138,10 @@ imap_backend_tick(Backend *base, gint64 now, GError **error)
 	gboolean idles;
 	gint64 due;
 
+	if (wants_prime(self) && g_queue_is_empty(&self->commands)) {
+		due = self->quiet_since + IDLE_AFTER;
+		return now < due ? due : begin_prime(self, now);
+	}
 	/* A server that looks at all its mailboxes first does not hold up who has just come. */
 	if (base->notify == BACKEND_NOTIFY_WANTED && g_queue_is_empty(&self->commands)) {
 		due = self->quiet_since + NOTIFY_AFTER;
@@ -138,7 +180,7 @@ imap_backend_tick(Backend *base, gint64 now, GError **error)
 	}
 	if (self->idle == IMAP_IDLE_ON) {
 		due = self->idle_since + IDLE_RENEW;
-		if (now < due)
+		if (now < due && !wants_prime(self))
 			return due;
 		end_idle(self, now);
 		return now + timeout_of(self);

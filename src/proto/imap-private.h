@@ -62,7 +62,7 @@ struct ImapCommand {
 	GArray *bodies;	    /* of ImapBody, or NULL */
 	guint bodies_sent;
 	GPtrArray *keep; /* what the bodies are borrowed from */
-	gboolean is_examine, is_idle, is_notify;
+	gboolean is_examine, is_idle, is_notify, is_prime;
 	gboolean is_rest;   /* answered already: only to be written to its end */
 	ImapAnswer *answer; /* borrowed; filled at completion */
 	/* "+" while this command is the oldest one in flight (AUTHENTICATE). */
@@ -129,6 +129,7 @@ struct ImapBackend {
 	gint64 examined_at;	   /* monotonic µs: when the selected mailbox was asked for */
 	gboolean uidvalidity_told; /* by the EXAMINE in flight */
 	gboolean writable;	   /* SELECTed, and not read-only */
+	gboolean primed;	   /* the server was asked for a body of it, or for a part of one */
 	char *permanent_flags;	   /* "\Seen work \*"; NULL: not told, so all are */
 	char *changes;		   /* the mailbox that this line has SELECTed last */
 	guint expunges;		   /* EXPUNGE responses since the last command was complete */
@@ -190,6 +191,8 @@ void imap_backend_tell_news(ImapBackend *self);
  */
 
 gint64 imap_backend_tick(Backend *base, gint64 now, GError **error);
+/* Is this what tick() has asked for, and nobody waits for? */
+gboolean imap_backend_is_priming(const ImapBackend *self, const ImapResponse *response);
 
 /* imap-notify.c: NOTIFY (RFC 5465) and STATUS
  * ----------------------------------------------------------------------------------------------------

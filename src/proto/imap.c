@@ -151,6 +151,7 @@ open_mailbox(ImapBackend *self, ImapTask *task, guint step, const char *mailbox,
 	self->base.selected = g_strdup(mailbox);
 	self->base.doubtful = FALSE;
 	self->writable = writable;
+	self->primed = self->base.prime = FALSE;
 	g_clear_pointer(&self->permanent_flags, g_free);
 	self->base.told = FALSE;
 	self->mailbox = (MailboxState){0};
@@ -457,7 +458,8 @@ untagged_data(ImapBackend *self, const ImapResponse *response)
 		if (task->ops->data(self, task, response))
 			return TRUE;
 	}
-	if (about_mailbox && self->base.selected != NULL && self->examine == NULL)
+	if (about_mailbox && self->base.selected != NULL && self->examine == NULL &&
+	    !imap_backend_is_priming(self, response))
 		self->changed = TRUE;
 	imap_notify_take_folder(self, response);
 	return TRUE;
@@ -513,6 +515,8 @@ tagged(ImapBackend *self, const ImapResponse *response, GError **error)
 		self->no_idle = response->status != IMAP_STATUS_OK;
 		imap_backend_note_push(self);
 	}
+	if (command->is_prime)
+		self->base.under_way--;
 	if (command->is_notify)
 		imap_notify_completed(self, response);
 	if (command == self->examine) {

@@ -144,11 +144,30 @@ pool_doubt(Pool *pool, const char *mailbox)
 }
 
 void
+pool_prime(Pool *pool, const char *mailbox)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->lock);
+
+	for (guint i = 0; i < pool->sessions->len; i++) {
+		SessionView *view = session_view(pool->sessions->pdata[i]);
+
+		if (g_strcmp0(view->selected, mailbox) != 0)
+			continue;
+		view->prime = TRUE;
+		session_wake(pool->sessions->pdata[i]);
+	}
+}
+
+void
 pool_watch_exchange(Pool *pool, SessionView *view, Backend *backend)
 {
 	if (view->doubtful) {
 		backend->doubtful = TRUE;
 		backend->told = view->doubtful = FALSE;
+	}
+	if (view->prime) {
+		backend->prime = TRUE;
+		view->prime = FALSE;
 	}
 	if (view->notify_wanted && backend->notify == BACKEND_NOTIFY_OFF)
 		backend->notify = BACKEND_NOTIFY_WANTED;

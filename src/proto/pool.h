@@ -94,6 +94,9 @@ gboolean pool_parts(Pool *pool);
 /* No line has what is called @mailbox selected any more, as far as one can say: it was renamed or
  * removed, and another one may come to its name. */
 void pool_doubt(Pool *pool, const char *mailbox);
+/* Somebody looks at the listing of @mailbox: its bodies may be wanted next. The line that has it
+ * selected sees to it that the server has found them by then. */
+void pool_prime(Pool *pool, const char *mailbox);
 /* What is to be watched has changed: `watch` is asked soon. */
 void pool_look(Pool *pool);
 /* Since when the server tells of every change in @mailbox, monotonic µs; 1: whoever made the last

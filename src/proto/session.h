@@ -45,6 +45,7 @@ typedef struct {
 	gboolean notify_wanted; /* the backend is to be told so */
 	guint probe;		/* the last one the backend was told of */
 	gboolean doubtful;	/* the backend is to be told so */
+	gboolean prime;		/* likewise */
 } SessionView;
 SessionView *session_view(Session *session);
 guint session_number(const Session *session);

@@ -351,6 +351,65 @@ test_a_selected_mailbox_that_is_told_of_as_a_name_is_selected_anew(void)
 	imap_line_end(&line);
 }
 
+/* --- at rest --- */
+
+#define SELECT_WITH(count)                                                                         \
+	"<x EXAMINE \"INBOX\"", "<y UID FETCH 3 (UID BODY.PEEK[HEADER])", ">* " count " EXISTS",   \
+		">* OK [UIDVALIDITY 7]", ">* OK [UIDNEXT 2000]", ">x OK", ">y OK"
+
+static void
+run_headers(ImapLine *line)
+{
+	Request *request = imap_client_request(line->client, REQUEST_HEADERS, "INBOX");
+
+	request->uidvalidity = 7;
+	request->uids = uidset_new();
+	uidset_add(request->uids, 3, 3);
+	imap_client_run(line->client, request);
+	imap_client_assert_log(line->client, "done\n");
+	line->client->backend->prime = TRUE;
+}
+
+/* Nobody is told of what comes, and it is asked for once. */
+static void
+test_a_listing_makes_the_server_look_for_the_bodies(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE"),
+				SELECT_WITH("1000"),
+				"<p FETCH 1 (UID BODY.PEEK[]<0.1>)",
+				">* 1 FETCH (UID 5 BODY[]<0> {1}",
+				">M)",
+				">p OK",
+				"<i IDLE",
+				">+ idling",
+				">* 1001 EXISTS",
+				"!end",
+				NULL};
+	ImapLine line = log_in(imap_peer_dialog, dialog);
+
+	run_headers(&line);
+	assert_news(&line, "changed INBOX\n");
+	g_assert_cmpuint(line.client->backend->under_way, ==, 0);
+	imap_line_end(&line);
+}
+
+static void
+test_a_small_mailbox_is_left_in_peace(void)
+{
+	static Dialog dialog = {IMAP_PEER_LOGIN(" IDLE"),
+				SELECT_WITH("999"),
+				"<i IDLE",
+				">+ idling",
+				">* 1000 EXISTS",
+				"!end",
+				NULL};
+	ImapLine line = log_in(imap_peer_dialog, dialog);
+
+	run_headers(&line);
+	assert_news(&line, "changed INBOX\n");
+	imap_line_end(&line);
+}
+
 /* --- signs of life --- */
 
 static void
@@ -424,6 +483,8 @@ main(int argc, char **argv)
 	ADD(an_untagged_no_makes_the_next_sync_select_anew);
 	ADD(the_numbers_of_the_selected_mailbox_take_selecting_it_anew);
 	ADD(a_selected_mailbox_that_is_told_of_as_a_name_is_selected_anew);
+	ADD(a_listing_makes_the_server_look_for_the_bodies);
+	ADD(a_small_mailbox_is_left_in_peace);
 	ADD(a_probe_renews_idle);
 	ADD(a_line_that_does_not_answer_a_probe_is_lost_soon);
 	return g_test_run();
