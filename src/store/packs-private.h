@@ -26,8 +26,9 @@ typedef struct {
 	guint32 size;
 	guint32 crc;
 	guint32 used;
-	guint readers : 31;
-	guint gone : 1; /* removed, and punched out after the last reader */
+	guint readers : 30;
+	guint gone : 1;	 /* removed, and punched out after the last reader */
+	guint fresh : 1; /* put there by this process, and not read since */
 } Slot;
 
 /* One line of the journal, in this machine's byte order. The last one of an address counts. */

@@ -15,6 +15,7 @@
 #define PACK_MAX      G_GUINT64_CONSTANT(0x10000000) /* octets: 256 MB */
 #define PENDING_MAX   128			     /* records: a page of the journal */
 #define TOUCH_SECONDS 3600
+#define FRESH_SECONDS 2
 #define PIECE	      (32 * 1024) /* on the stack */
 
 /* --- packs --- */
@@ -352,6 +353,7 @@ packs_put(Packs *packs, guint64 address, const void *data, gsize len, guint32 cr
 	slot->size = (guint32)len;
 	slot->crc = crc;
 	slot->used = (guint32)time(NULL);
+	slot->fresh = body_out == NULL;
 	err = reserve(packs, len, slot);
 	if (err != 0) {
 		g_free(slot);
@@ -415,23 +417,27 @@ remove_slot(Packs *packs, guint64 address, const Slot *wanted)
 	release_one(packs, slot);
 }
 
-static void
+/* TRUE: nobody can have spoilt it yet. */
+static gboolean
 touch(Packs *packs, Slot *slot)
 {
 	guint32 now = (guint32)time(NULL);
+	gboolean fresh = slot->fresh && now - slot->used < FRESH_SECONDS;
 
-	if (now - slot->used < TOUCH_SECONDS)
-		return;
-	slot->used = now;
-	packs_note_put(packs, slot);
+	slot->fresh = FALSE;
+	if (now - slot->used >= TOUCH_SECONDS) {
+		slot->used = now;
+		packs_note_put(packs, slot);
+	}
+	return fresh;
 }
 
 Body *
 packs_get(Packs *packs, guint64 address, guint64 size, guint32 crc, gboolean *damaged_out)
 {
 	g_autoptr(Body) body = NULL;
+	gboolean fits, fresh = FALSE;
 	Slot *slot;
-	gboolean fits;
 
 	*damaged_out = FALSE;
 	g_mutex_lock(&packs->lock);
@@ -439,10 +445,10 @@ packs_get(Packs *packs, guint64 address, guint64 size, guint32 crc, gboolean *da
 	fits = slot != NULL && slot->size == size && slot->crc == crc;
 	if (fits) {
 		body = open_slot(packs, slot);
-		touch(packs, slot);
+		fresh = touch(packs, slot);
 	}
 	g_mutex_unlock(&packs->lock);
-	if (fits && is_whole(body, crc))
+	if (fresh || (fits && is_whole(body, crc)))
 		return g_steal_pointer(&body);
 	*damaged_out = fits;
 	if (slot != NULL)

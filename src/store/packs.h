@@ -5,7 +5,7 @@
  * appended, never written over. Which is where is in packs/journal, in memory while we run; what it
  * tells is written at the latest with packs_flush(), and what does not fit together at the next
  * start is dropped: bodies can be fetched again. Each time one is opened its checksum (CRC-32) is
- * checked.
+ * checked, but for the first time within two seconds.
  *
  * Thread-safe; blocks on local disk only, with no lock held while a body is written or read.
  * Addresses are the caller's numbers, never 0: their upper half is what packs_remove_all() goes by.

@@ -301,6 +301,8 @@ test_no_damaged_body_is_given(Fixture *fixture, gconstpointer data)
 		packs_close(packs);
 		packs = packs_open(fixture->at);
 	}
+	for (guint i = 1; i <= 3; i++)
+		assert_here(packs, i, 4096);
 	flip(fixture, "1", 4096 + 77);
 	assert_here(packs, 1, 4096);
 	g_assert_null(packs_get(packs, 2, 4096, crc_of(2, 4096), &damaged));
