@@ -97,27 +97,6 @@ packs_is_orphaned(Packs *packs)
 	return packs->journal < 0 || fstat(packs->journal, &status) != 0 || status.st_nlink == 0;
 }
 
-gboolean
-packs_write_journal(Packs *packs)
-{
-	off_t end;
-
-	if (packs->pending->len == 0)
-		return TRUE;
-	end = packs->journal >= 0 ? lseek(packs->journal, 0, SEEK_END) : -1;
-	if (end < 0)
-		return FALSE;
-	if (!write_records(packs->journal, packs->pending)) {
-		/* Half a record would make all behind it unreadable. */
-		if (ftruncate(packs->journal, end) != 0)
-			util_close_fd(&packs->journal);
-		return FALSE;
-	}
-	packs->written += packs->pending->len;
-	g_array_set_size(packs->pending, 0);
-	return TRUE;
-}
-
 static int
 open_journal(Packs *packs, const char *name, int flags)
 {
@@ -154,6 +133,33 @@ write_anew(Packs *packs)
 	packs->written = records->len;
 	g_array_set_size(packs->pending, 0);
 	return 0;
+}
+
+static gboolean
+is_mostly_history(const Packs *packs)
+{
+	return packs->written > 2 * (guint64)g_hash_table_size(packs->slots) + HISTORY_MAX;
+}
+
+gboolean
+packs_write_journal(Packs *packs)
+{
+	off_t end;
+
+	if (packs->pending->len == 0)
+		return TRUE;
+	end = packs->journal >= 0 ? lseek(packs->journal, 0, SEEK_END) : -1;
+	if (end < 0)
+		return FALSE;
+	if (!write_records(packs->journal, packs->pending)) {
+		/* Half a record would make all behind it unreadable. */
+		if (ftruncate(packs->journal, end) != 0)
+			util_close_fd(&packs->journal);
+		return FALSE;
+	}
+	packs->written += packs->pending->len;
+	g_array_set_size(packs->pending, 0);
+	return !is_mostly_history(packs) || write_anew(packs) == 0;
 }
 
 /* --- reading --- */
@@ -357,7 +363,7 @@ packs_load(Packs *packs)
 		util_close_fd(&packs->journal);
 	good = packs->journal >= 0 && read_journal(packs);
 	settle(packs);
-	if (good && packs->written <= 2 * (guint64)g_hash_table_size(packs->slots) + HISTORY_MAX)
+	if (good && !is_mostly_history(packs))
 		return 0;
 	return write_anew(packs);
 }

@@ -53,14 +53,17 @@ packs_open_pack(Packs *packs, guint32 number, gboolean make)
 	return pack;
 }
 
-/* Deletes it when nobody uses it any more. With `lock` held. */
+/* Deletes it when nobody uses it any more, unless the next body can go there and it takes no disk
+ * for nothing. With `lock` held. */
 static void
 settle_pack(Packs *packs, Pack *pack)
 {
 	char name[16];
 
-	if (pack->users > 0 || pack == packs->current)
+	if (pack->users > 0 || (pack == packs->current && pack->unpunched == 0))
 		return;
+	if (pack == packs->current)
+		packs->current = NULL;
 	g_snprintf(name, sizeof name, "%u", pack->number);
 	if (!pack->orphan) {
 		unlinkat(packs->folder, name, 0);

@@ -587,10 +587,13 @@ test_where_no_hole_can_be_punched_the_disk_is_free_when_the_pack_goes(Fixture *f
 	g_assert_cmpuint(packs_total(packs), ==, 3 * 8192);
 	packs_remove(packs, 2);
 	packs_remove(packs, 3);
-	packs_close(packs);
-	packs = packs_open(fixture->at);
 	g_assert_cmpuint(packs_total(packs), ==, 0);
 	g_assert_cmpuint(disk_of(fixture, "1"), ==, 0);
+	put(packs, 4, 5000);
+	assert_here(packs, 4, 5000);
+	packs_close(packs);
+	packs = packs_open(fixture->at);
+	assert_here(packs, 4, 5000);
 	packs_close(packs);
 }
 
@@ -633,11 +636,12 @@ test_the_journal_does_not_grow_for_ever(Fixture *fixture, gconstpointer data)
 	for (guint i = 0; i < 10000; i++)
 		put(packs, 1 + i % 2, 10);
 	packs_close(packs);
+	journal = read_file(fixture, "journal", &len);
+	g_assert_cmpuint(len, <, 5000 * RECORD);
 	packs = packs_open(fixture->at);
 	assert_here(packs, 1, 10);
+	assert_here(packs, 2, 10);
 	packs_close(packs);
-	journal = read_file(fixture, "journal", &len);
-	g_assert_cmpuint(len, ==, 3 * RECORD);
 }
 
 static void
