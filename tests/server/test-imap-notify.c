@@ -362,6 +362,7 @@ run_headers(ImapLine *line)
 {
 	Request *request = imap_client_request(line->client, REQUEST_HEADERS, "INBOX");
 
+	line->client->hears_all = FALSE;
 	request->uidvalidity = 7;
 	request->uids = uidset_new();
 	uidset_add(request->uids, 3, 3);
