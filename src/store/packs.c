@@ -295,13 +295,17 @@ write_all(int fd, const guint8 *data, gsize len, guint64 at)
 static int
 choose_pack(Packs *packs, gsize len)
 {
-	Pack *full = packs->current;
+	Pack *full = packs->current, *next;
 
 	if (full != NULL && full->end + len <= PACK_MAX)
 		return 0;
-	if (packs_open_pack(packs, packs->last_number + 1, TRUE) == NULL)
+	/* What lies there already is not ours. */
+	while ((next = packs_open_pack(packs, packs->last_number + 1, TRUE)) == NULL &&
+	       errno == EEXIST && packs->last_number < G_MAXUINT32 - 1)
+		packs->last_number++;
+	if (next == NULL)
 		return errno;
-	packs->current = g_hash_table_lookup(packs->packs, GUINT_TO_POINTER(packs->last_number));
+	packs->current = next;
 	if (full != NULL)
 		settle_pack(packs, full);
 	return 0;

@@ -485,6 +485,18 @@ test_no_link_is_followed(Fixture *fixture, gconstpointer data)
 }
 
 static void
+test_a_stranger_in_a_packs_place_is_passed_by(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(Packs) packs = packs_open(fixture->at);
+
+	write_file(fixture, "1", "mine", 4);
+	write_file(fixture, "2", "mine", 4);
+	put(packs, 1, 5000);
+	assert_here(packs, 1, 5000);
+	g_assert_cmpuint(disk_of(fixture, "3"), ==, 8192);
+}
+
+static void
 test_modes_are_private_whatever_the_umask(Fixture *fixture, gconstpointer data)
 {
 	static const char *const names[] = {".", "1", "journal"};
@@ -731,6 +743,7 @@ main(int argc, char **argv)
 	ADD("crash", test_what_was_not_told_in_time_is_given_back, NULL);
 	ADD("deleted", test_packs_deleted_while_in_use_begin_anew, NULL);
 	ADD("links", test_no_link_is_followed, NULL);
+	ADD("stranger", test_a_stranger_in_a_packs_place_is_passed_by, NULL);
 	ADD("modes", test_modes_are_private_whatever_the_umask, NULL);
 	ADD("moved", test_a_body_moves_with_its_message, NULL);
 	ADD("serial", test_a_serial_goes_whole_and_alone, NULL);
