@@ -97,10 +97,11 @@ ask_new(ImapBackend *self, ImapTask *task)
 }
 
 static void
-ask_sweep(ImapBackend *self, ImapTask *task)
+ask_sweep(ImapBackend *self, ImapTask *task, guint32 first)
 {
 	Sync *sync = task->own;
-	g_autofree char *arguments = g_strdup_printf("1:%u (UID FLAGS)", sync->known.uidnext - 1);
+	g_autofree char *arguments =
+		g_strdup_printf("%u:%u (UID FLAGS)", first, sync->known.uidnext - 1);
 
 	sync->swept = TRUE;
 	sync->dropped = imap_parser_dropped(self->parser);
@@ -121,7 +122,7 @@ ask_changes(ImapBackend *self, ImapTask *task)
 	/* A server that counts backwards was restored from a backup: its numbers say nothing about
 	 * what we know. */
 	if (!self->condstore || since == 0 || now == 0 || (!sync->resync && now < since)) {
-		ask_sweep(self, task);
+		ask_sweep(self, task, 1);
 		return;
 	}
 	if (!sync->resync && now == since)
@@ -131,6 +132,25 @@ ask_changes(ImapBackend *self, ImapTask *task)
 		g_strdup_printf("1:%u (UID FLAGS) (CHANGEDSINCE %" G_GUINT64_FORMAT "%s)",
 				sync->known.uidnext - 1, since, self->qresync ? " VANISHED" : "");
 	ask(self, task, STEP_CHANGED, "UID FETCH", arguments);
+}
+
+/* Something has come since the questions were asked. What this account has made over another line
+ * is known, and yet it was not here when the known ones were asked about: what has become of it is
+ * asked for now, or nobody ever would. A sweep has shown how far it went. */
+static void
+ask_again(ImapBackend *self, ImapTask *task)
+{
+	Sync *sync = task->own;
+	guint n = uidset_n_ranges(sync->present);
+	guint32 first, last = 0;
+
+	if (n > 0)
+		uidset_range(sync->present, n - 1, &first, &last);
+	if (sync->resync && !sync->swept)
+		ask_changes(self, task);
+	else if (sync->resync && last + 1 < sync->known.uidnext)
+		ask_sweep(self, task, last + 1);
+	ask_new(self, task);
 }
 
 static void
@@ -461,7 +481,7 @@ conclude(ImapBackend *self, ImapTask *task)
 	if ((sync->arrived || needs_rest(sync, now)) && !sync->searching &&
 	    sync->rounds++ < MAX_ROUNDS) {
 		sync->arrived = FALSE;
-		ask_new(self, task);
+		ask_again(self, task);
 		return;
 	}
 	if (sync->arrived)
@@ -489,6 +509,9 @@ conclude(ImapBackend *self, ImapTask *task)
 	if (sync->resync && now->highestmodseq != 0)
 		sync->state.highestmodseq = MAX(MAX(now->highestmodseq, sync->claimed),
 						MAX(sync->known.highestmodseq, sync->modseq));
+	/* Still not asked about. */
+	if (sync->resync && sync->arrived)
+		sync->state.highestmodseq = sync->known.highestmodseq;
 	sync->state.count = sync->known.count + (guint32)uidset_count(sync->delivered);
 	if (sync->vanishes && !sync->searching)
 		sync->state.count = now->count;
@@ -569,7 +592,7 @@ sync_completed(ImapBackend *self, ImapTask *task, const ImapCommand *command,
 	case STEP_CHANGED:
 		if (!ok && task->error == NULL) {
 			sync->vanishes = FALSE;
-			ask_sweep(self, task);
+			ask_sweep(self, task, 1);
 		}
 		break;
 	case STEP_SWEEP:

@@ -68,11 +68,13 @@ test_what_a_line_has_not_seen_yet_is_not_gone(void)
 				">e OK",
 				">f OK",
 				">g OK",
-				"<h UID FETCH 7:? *",
-				IS_NEW("6", "6"),
+				"<h UID FETCH 4:6 (UID FLAGS)",
+				"<i UID FETCH 7:? *",
+				">* 4 FETCH (UID 4 FLAGS ())",
+				">* 5 FETCH (UID 5 FLAGS (\\Deleted))",
+				">* 6 FETCH (UID 6 FLAGS ())",
 				">h OK",
-				"<i UID SEARCH UID 1:6",
-				">* SEARCH 1 2 3 4 5 6",
+				IS_NEW("6", "6"),
 				">i OK",
 				"!end",
 				NULL};
@@ -81,7 +83,92 @@ test_what_a_line_has_not_seen_yet_is_not_gone(void)
 
 	imap_client_run(line.client, sync_request(line.client, &known_six));
 	imap_client_assert_log(line.client, "selected 7\nflags 1 0 <>\nflags 2 0 <>\nflags 3 0 <>\n"
+					    "flags 4 0 <>\nflags 5 0x8 <>\nflags 6 0 <>\n"
 					    "present 1:6\ndone 7 7 0 6\n");
+	imap_line_end(&line);
+}
+
+#define LOOK_EARLY(a, b, c, since)                                                                 \
+	"<" a " NOOP", "<" b " UID FETCH 1:4 (UID FLAGS) (CHANGEDSINCE " since " VANISHED)",       \
+		"<" c " UID FETCH 5:? *"
+#define FIRST_OF_THREE                                                                             \
+	QRESYNC, "<c EXAMINE *", "<d UID FETCH 1:? *", OPENED("3", "7", "4"), MODSEQ("50"),        \
+		">c OK", IS_NEW("1", "1"), IS_NEW("2", "2"), IS_NEW("3", "3"), ">d OK"
+
+static const MailboxState known_four = {
+	.uidvalidity = 7, .uidnext = 5, .highestmodseq = 50, .count = 4};
+
+/* 4 was copied here over another line, and somebody has marked it before this line looked for news:
+ * to this line it is new, with that mark. */
+static void
+test_what_is_known_and_new_to_the_line_is_asked_about(void)
+{
+	static Dialog dialog = {FIRST_OF_THREE,
+				LOOK_EARLY("e", "f", "g", "50"),
+				IS_NEW("3", "3"),
+				">* 5 EXISTS",
+				">e OK",
+				">f OK",
+				">g OK [HIGHESTMODSEQ 62] done",
+				"<h UID FETCH 1:4 (UID FLAGS) (CHANGEDSINCE 50 VANISHED)",
+				"<i UID FETCH 5:? *",
+				">* 4 FETCH (UID 4 FLAGS (\\Deleted) MODSEQ (62))",
+				">h OK",
+				IS_NEW("5", "5"),
+				">i OK",
+				"!end",
+				NULL};
+	ImapLine line = imap_line_after_sync(dialog);
+	Request *request = sync_request(line.client, &known_four);
+
+	request->told_modseq = 62;
+	imap_client_run(line.client, request);
+	imap_client_assert_log(line.client,
+			       "selected 7\nflags 4 0x8 <>\n" NEW("5") "done 7 6 62 5\n");
+	imap_line_end(&line);
+}
+
+/* It comes to an end where a server tells of something new each time: but what came last was not
+ * asked about. */
+static void
+test_what_comes_at_the_very_end_is_left_to_the_next_sync(void)
+{
+	static Dialog dialog = {FIRST_OF_THREE,
+				LOOK_EARLY("e", "f", "g", "50"),
+				">* 4 EXISTS",
+				">e OK",
+				">f OK",
+				">g OK",
+				"<h UID FETCH 1:4 *",
+				"<i UID FETCH 5:? *",
+				">h OK",
+				">* 5 EXISTS",
+				">i OK",
+				"<j UID FETCH 1:4 *",
+				"<k UID FETCH 5:? *",
+				">j OK",
+				IS_NEW("5", "5"),
+				">* 6 EXISTS",
+				">k OK",
+				"<l UID FETCH 1:4 *",
+				"<m UID FETCH 6:? *",
+				">l OK",
+				IS_NEW("6", "6"),
+				">* 7 EXISTS",
+				">m OK",
+				"<n UID SEARCH RETURN (ALL) UID 1:6",
+				">* ESEARCH (TAG \"n\") UID ALL 1:6",
+				">n OK",
+				"!end",
+				NULL};
+	ImapLine line = imap_line_after_sync(dialog);
+	Request *request = sync_request(line.client, &known_four);
+
+	request->told_modseq = 62;
+	imap_client_run(line.client, request);
+	imap_client_assert_log(line.client,
+			       "selected 7\n" NEW("5") NEW("6") "present 1:4\ndone 7 7 50 6\n");
+	g_assert_cmpstr(line.client->news->str, ==, "changed INBOX\n");
 	imap_line_end(&line);
 }
 
@@ -161,6 +248,10 @@ main(int argc, char **argv)
 			test_new_ones_far_above_the_known_are_asked_for_too);
 	g_test_add_func("/imap-sync-range/what-a-line-has-not-seen-yet-is-not-gone",
 			test_what_a_line_has_not_seen_yet_is_not_gone);
+	g_test_add_func("/imap-sync-range/what-is-known-and-new-to-the-line-is-asked-about",
+			test_what_is_known_and_new_to_the_line_is_asked_about);
+	g_test_add_func("/imap-sync-range/what-comes-at-the-very-end-is-left-to-the-next-sync",
+			test_what_comes_at_the_very_end_is_left_to_the_next_sync);
 	g_test_add_func("/imap-sync-range/a-doubtful-selection-is-opened-anew",
 			test_a_doubtful_selection_is_opened_anew);
 	g_test_add_func("/imap-sync-range/a-doubtful-selection-is-left-by-a-line-at-rest",

@@ -541,9 +541,11 @@ test_what_noop_finds_late_is_fetched_in_a_second_round(void)
 				">e OK",
 				">f OK",
 				">g OK [HIGHESTMODSEQ 54] done",
-				"<h UID FETCH 4:* " NEW_ITEMS,
-				IS_NEW("3", "4"),
+				"<h UID FETCH 1:3 *",
+				"<i UID FETCH 4:* " NEW_ITEMS,
 				">h OK",
+				IS_NEW("3", "4"),
+				">i OK",
 				"!end",
 				NULL};
 	ImapLine line = imap_line_after_sync(dialog);
