@@ -82,6 +82,7 @@ do_again(Changes *changes, Change *change)
 static void
 do_other_half(Changes *changes, Change *change)
 {
+	mailbox_settle_names(change->target);
 	g_mutex_lock(&changes->lock);
 	change_has_come(changes, change);
 	change->kind = DO_EXPUNGE;

@@ -94,13 +94,16 @@ changes_rename(Changes *changes, Mailbox *mailbox, guint32 serial, guint32 uid, 
 
 	if (!changes_may(changes, error))
 		return FALSE;
-	if (mailbox_set_name(mailbox, serial, uid, name, &problem))
+	if (mailbox_set_name(mailbox, serial, uid, name, &problem)) {
+		mailbox_settle_names(mailbox);
 		return TRUE;
+	}
 	if (!g_error_matches(problem, MAILFS_ERROR, MAILFS_ERROR_EXISTS)) {
 		g_propagate_error(error, g_steal_pointer(&problem));
 		return FALSE;
 	}
 	victim = mailbox_take_name(mailbox, serial, uid, name);
+	mailbox_settle_names(mailbox);
 	if (victim != 0)
 		change_remove_victim(changes, mailbox, serial, victim);
 	return TRUE;

@@ -332,6 +332,8 @@ change_finish(Changes *changes, Change *change, const GError *error)
 		mailbox_hide(change->mailbox, change->serial, change->uid, FALSE);
 		tell_late_failure(changes, change, error);
 	}
+	if (change->target != NULL && error == NULL)
+		mailbox_settle_names(change->target);
 	if (change->record != 0)
 		change_journal_done(changes->journal, change->record);
 	g_mutex_lock(&changes->lock);

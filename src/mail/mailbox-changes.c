@@ -258,6 +258,18 @@ mailbox_add_message(Mailbox *mailbox, IndexBatch *batch, IndexMessage *row, cons
 	return TRUE;
 }
 
+void
+mailbox_settle_names(Mailbox *mailbox)
+{
+	guint32 serial;
+
+	g_rw_lock_reader_lock(&mailbox->lock);
+	serial = mailbox->named ? mailbox->serial : 0;
+	g_rw_lock_reader_unlock(&mailbox->lock);
+	if (serial != 0)
+		index_settle(mailbox->house->index, serial);
+}
+
 guint32
 mailbox_take_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name)
 {
@@ -276,6 +288,7 @@ mailbox_take_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *nam
 		messages_set_name(mailbox->messages, uid, stem);
 	}
 	if (serial == mailbox->serial) {
+		mailbox->named = TRUE;
 		uidset_add(mailbox->renamed, uid, uid);
 		store_row(mailbox, batch, uid);
 	}
@@ -305,6 +318,7 @@ mailbox_set_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name
 	if (there && !taken) {
 		IndexBatch *batch = index_batch_new(serial);
 
+		mailbox->named = TRUE;
 		uidset_add(mailbox->renamed, uid, uid);
 		store_row(mailbox, batch, uid);
 		mailbox_touch(mailbox);
@@ -406,6 +420,7 @@ adopt_row(Mailbox *mailbox, guint32 uidvalidity, IndexMessage *row, const char *
 	mailbox_load(mailbox);
 	g_rw_lock_writer_lock(&mailbox->lock);
 	known = mailbox->serial != 0 && mailbox->state.uidvalidity == uidvalidity;
+	mailbox->named = mailbox->named || (stem != NULL && strcmp(stem, otherwise) != 0);
 	if (known)
 		adopt(mailbox, row, stem, otherwise, asked);
 	else if (stem != NULL && g_hash_table_size(mailbox->names_to_come) < NAMES_MOST)

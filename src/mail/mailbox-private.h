@@ -78,6 +78,7 @@ struct Mailbox {
 	UidSet *missed;	  /* of `ahead`: the last SYNC, asked after them, did not tell of them */
 	UidSet *dropped;  /* while the SYNC under way may still tell of them */
 	UidSet *renamed;  /* by a program, since they were listed */
+	gboolean named;	  /* it was given a name that nothing but the index knows, in this mount */
 	UidSet *flagged;  /* while the SYNC under way may tell of their flags as they were before */
 	GHashTable *names_to_come; /* "uidvalidity/uid" → file name without ".eml" */
 	GQueue expected;	   /* of MailboxExpected */

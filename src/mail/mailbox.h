@@ -234,6 +234,10 @@ gboolean mailbox_set_name(Mailbox *mailbox, guint32 serial, guint32 uid, const c
 			  GError **error);
 /* As above, but whoever has that name gives it up: returns its UID, 0: nobody had it. */
 guint32 mailbox_take_name(Mailbox *mailbox, guint32 serial, guint32 uid, const char *name);
+/* Names that programs have given are in the index before anything that remembers them otherwise is
+ * forgotten, and before anybody is told: whom SIGKILL ends a moment later has kept them. Blocks on
+ * local disk only. */
+void mailbox_settle_names(Mailbox *mailbox);
 gboolean mailbox_name_is_valid(const char *name, guint32 uid); /* for that message. Pure */
 
 gboolean mailbox_has(Mailbox *mailbox, guint32 serial, guint32 uid); /* hidden or not */

@@ -87,6 +87,18 @@ forget(Upload *upload, gboolean replaced, const GError *reason)
 	upload_unref(upload);
 }
 
+/* The row is the last that knows the name, but for the index. */
+static void
+settle_names(const GPtrArray *list)
+{
+	for (guint i = 0; i < list->len; i++) {
+		Mailbox *mailbox = upload_mailbox(list->pdata[i]);
+
+		if (mailbox != NULL)
+			mailbox_settle_names(mailbox);
+	}
+}
+
 gboolean
 uploads_end(Uploads *uploads, GPtrArray *list, const GError *reason, GError **error)
 {
@@ -104,6 +116,7 @@ uploads_end(Uploads *uploads, GPtrArray *list, const GError *reason, GError **er
 			upload_open(upload);
 	}
 	g_mutex_unlock(&uploads->lock);
+	settle_names(list);
 	removed = uploads_save_and_drop(uploads, NULL, 0, list, error);
 	for (guint i = 0; i < list->len; i++)
 		forget(list->pdata[i], FALSE, reason);

@@ -295,6 +295,12 @@ flush_key(Index *index, guint32 key)
 		index_flush(index);
 }
 
+void
+index_settle(Index *index, guint32 messages)
+{
+	flush_key(index, messages);
+}
+
 /* On a full disk the serial is handed out all the same: the next open starts after every serial
  * that rows use, and a body is never believed without its row's checksum. */
 static guint32

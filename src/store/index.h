@@ -115,7 +115,9 @@ guint32 index_next_number(Index *index); /* the one that it would give */
 void index_put_number(Index *index, const IndexNumber *number);
 void index_delete_numbers(Index *index, const UidSet *uids); /* queued */
 
-void index_flush(Index *index);	      /* blocks until everything queued before is in the database */
+void index_flush(Index *index); /* blocks until everything queued before is in the database */
+/* As above, of messages of one serial. */
+void index_settle(Index *index, guint32 messages);
 guint64 index_errors(Index *index);   /* writes that failed (disk full, ...): the data lives on in
 					 memory; last text: */
 char *index_last_error(Index *index); /* NULL when none. (transfer full) */

@@ -7,6 +7,7 @@ import signal
 import time
 
 from common import Place, filled, listed, main, processes, test, wait_for
+from victim import injected
 
 KILLS = 30
 SEED = int(os.environ.get("KILL_SEED") or 1)
@@ -50,6 +51,56 @@ def _():
         assert wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in victims), 5), victims
         for client in clients:
             assert wait_for(lambda: os.waitpid(client, os.WNOHANG)[0] != 0, 5), "a client hangs"
+
+
+@contextlib.contextmanager
+def killed_at_once(place, server):
+    """mailfs, whose index needs long to write, and which does not survive what is done then."""
+    with place.mount(server, "delete-limit=0", url=server.url(), tls=False, unmount=False) as mount:
+        for name in ("Bulk", "Target"):
+            listed(os.path.join(mount, name))
+        time.sleep(0.3)
+        pid = processes(mount)[0]
+        files = [os.path.join(folder, name) for folder, _, names in os.walk(place.cache) for name in names
+                 if name.startswith("index.db")]
+        with injected(pid, "pwrite64", "delay_enter=300000", *files):
+            yield mount
+            os.kill(pid, signal.SIGKILL)
+        assert wait_for(lambda: not os.path.exists(f"/proc/{pid}"), 10)
+
+
+def write(path):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(f"Subject: one\nMessage-ID: <{os.path.basename(path)}>\n\ntext\n")
+    fd = os.open(os.path.dirname(path), os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+
+
+def rename(source, target, names):
+    """From the second on they are answered for before the server has heard of it."""
+    for name, new in zip(sorted(listed(source)), names):
+        os.rename(os.path.join(source, name), os.path.join(target, new))
+
+
+@test("the name that a program has given is kept when mailfs is killed at once, however long its index takes to write")
+def _():
+    one, two = ["first.eml"], ["first.eml", "second.eml"]
+    for what, names, call in (
+            ("mv to another mailbox", one, lambda bulk, target: rename(bulk, target, one)),
+            ("mv two to another mailbox", two, lambda bulk, target: rename(bulk, target, two)),
+            ("mv in a mailbox", one, lambda bulk, target: rename(target, target, one)),
+            ("write", two, lambda bulk, target: [write(os.path.join(target, name)) for name in two])):
+        with filled(4) as server, Place() as place:
+            if what == "mv in a mailbox":
+                with place.mount(server, "delete-limit=0", url=server.url(), tls=False) as mount:
+                    rename(os.path.join(mount, "Bulk"), os.path.join(mount, "Target"), ["other.eml"])
+            with killed_at_once(place, server) as mount:
+                call(os.path.join(mount, "Bulk"), os.path.join(mount, "Target"))
+            with place.mount(server, url=server.url(), tls=False) as mount:
+                target = os.path.join(mount, "Target")
+                kept = wait_for(lambda: sorted(listed(target)) == names, 10)
+                assert kept, f"{what}: {listed(target)}"
 
 
 if __name__ == "__main__":
