@@ -127,19 +127,30 @@ pool_look(Pool *pool)
 	pool_watch_soon(pool);
 }
 
+/* The next line, from *@next on, that has @mailbox selected; NULL. Under the lock. */
+static Session *
+next_selected(const Pool *pool, const char *mailbox, guint *next)
+{
+	while (*next < pool->sessions->len) {
+		Session *session = pool->sessions->pdata[(*next)++];
+
+		if (g_strcmp0(session_view(session)->selected, mailbox) == 0)
+			return session;
+	}
+	return NULL;
+}
+
 void
 pool_doubt(Pool *pool, const char *mailbox)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->lock);
+	Session *session;
+	guint next = 0;
 
-	for (guint i = 0; i < pool->sessions->len; i++) {
-		SessionView *view = session_view(pool->sessions->pdata[i]);
-
-		if (g_strcmp0(view->selected, mailbox) != 0)
-			continue;
-		view->doubtful = TRUE;
-		view->told = FALSE;
-		session_wake(pool->sessions->pdata[i]);
+	while ((session = next_selected(pool, mailbox, &next)) != NULL) {
+		session_view(session)->doubtful = TRUE;
+		session_view(session)->told = FALSE;
+		session_wake(session);
 	}
 }
 
@@ -147,14 +158,12 @@ void
 pool_prime(Pool *pool, const char *mailbox)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->lock);
+	Session *session;
+	guint next = 0;
 
-	for (guint i = 0; i < pool->sessions->len; i++) {
-		SessionView *view = session_view(pool->sessions->pdata[i]);
-
-		if (g_strcmp0(view->selected, mailbox) != 0)
-			continue;
-		view->prime = TRUE;
-		session_wake(pool->sessions->pdata[i]);
+	while ((session = next_selected(pool, mailbox, &next)) != NULL) {
+		session_view(session)->prime = TRUE;
+		session_wake(session);
 	}
 }
 
