@@ -634,13 +634,18 @@ static void
 flush(Bodies *bodies)
 {
 	gint64 until = g_get_monotonic_time() + FLUSH_AFTER;
+	int err;
 
 	while (!is_due(bodies, FALSE) && g_cond_wait_until(&bodies->wake, &bodies->lock, until))
 		continue;
 	bodies->unflushed = FALSE;
 	g_mutex_unlock(&bodies->lock);
-	packs_flush(bodies->packs);
+	err = packs_flush(bodies->packs);
 	g_mutex_lock(&bodies->lock);
+	/* Tried again a second later: they can still be read. */
+	bodies->unflushed |= err != 0;
+	if (bodies_is_full(err))
+		bodies->asked++;
 }
 
 static gpointer

@@ -12,6 +12,7 @@ struct Body {
 	UtilFd fd;
 	gboolean is_file; /* a file of its own: fd is owned */
 	guint64 at, size;
+	BodyHeld held;
 	BodyLeft left;
 	gpointer user;
 };
@@ -38,10 +39,11 @@ body_new_file(int fd, guint64 size)
 }
 
 Body *
-body_new_slice(int fd, guint64 at, guint64 size, BodyLeft left, gpointer user)
+body_new_slice(int fd, guint64 at, guint64 size, BodyHeld held, BodyLeft left, gpointer user)
 {
 	Body *body = body_new(fd, at, size);
 
+	body->held = held;
 	body->left = left;
 	body->user = user;
 	return body;
@@ -72,6 +74,13 @@ body_size(const Body *body)
 	return body->size;
 }
 
+/* TRUE: these octets were in memory. */
+static gboolean
+read_held(const Body *body, void *buffer, gsize len, guint64 offset)
+{
+	return body->held != NULL && body->held(body->user, body->at + offset, buffer, len);
+}
+
 gssize
 body_read(const Body *body, void *buffer, gsize len, guint64 offset)
 {
@@ -79,9 +88,11 @@ body_read(const Body *body, void *buffer, gsize len, guint64 offset)
 
 	if (offset >= body->size)
 		return 0;
+	len = MIN(len, body->size - offset);
+	if (read_held(body, buffer, len, offset))
+		return (gssize)len;
 	do
-		n = pread(body->fd, buffer, MIN(len, body->size - offset),
-			  (off_t)(body->at + offset));
+		n = pread(body->fd, buffer, len, (off_t)(body->at + offset));
 	while (n < 0 && errno == EINTR);
 	return n;
 }
@@ -100,6 +111,18 @@ body_sync(const Body *body)
 
 /* --- in memory --- */
 
+/* FALSE: it is in the file. */
+static gboolean
+copy_held(const Body *body, BodyMap *map)
+{
+	g_autofree char *copy = body->held != NULL ? g_malloc(map->len) : NULL;
+
+	if (copy == NULL || !read_held(body, copy, map->len, 0))
+		return FALSE;
+	map->data = map->pages = g_steal_pointer(&copy);
+	return TRUE;
+}
+
 /* A mapping begins where a page does, and pages may be larger than what slices begin at. */
 gboolean
 body_map(const Body *body, gsize len, BodyMap *out)
@@ -107,7 +130,7 @@ body_map(const Body *body, gsize len, BodyMap *out)
 	gsize before = body->at % (guint64)sysconf(_SC_PAGESIZE);
 	BodyMap map = {.data = "", .len = MIN(len, body->size)};
 
-	if (map.len > 0) {
+	if (map.len > 0 && !copy_held(body, &map)) {
 		map.mapped = before + map.len;
 		map.pages = mmap(NULL, map.mapped, PROT_READ, MAP_PRIVATE, body->fd,
 				 (off_t)(body->at - before));
@@ -122,7 +145,9 @@ body_map(const Body *body, gsize len, BodyMap *out)
 void
 body_unmap(BodyMap *map)
 {
-	if (map->pages != NULL)
+	if (map->mapped > 0)
 		munmap(map->pages, map->mapped);
+	else
+		g_free(map->pages);
 	*map = (BodyMap){0};
 }

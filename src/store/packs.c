@@ -53,10 +53,8 @@ packs_open_pack(Packs *packs, guint32 number, gboolean make)
 	return pack;
 }
 
-/* Deletes it when nobody uses it any more, unless the next body can go there and it takes no disk
- * for nothing. With `lock` held. */
-static void
-settle_pack(Packs *packs, Pack *pack)
+void
+packs_settle_pack(Packs *packs, Pack *pack)
 {
 	char name[16];
 
@@ -68,8 +66,8 @@ settle_pack(Packs *packs, Pack *pack)
 	if (!pack->orphan) {
 		unlinkat(packs->folder, name, 0);
 		packs->total -= MIN(pack->unpunched, packs->total);
+		g_hash_table_remove(packs->packs, GUINT_TO_POINTER(pack->number));
 	}
-	g_hash_table_remove(packs->packs, GUINT_TO_POINTER(pack->number));
 	packs_free_pack(pack);
 }
 
@@ -93,22 +91,37 @@ packs_punch(const Pack *pack, guint64 from, guint64 to)
 			 (off_t)(to - from)) == 0;
 }
 
-static guint64
-begin_of(const Slot *slot)
-{
-	return (guint64)slot->block * PACKS_BLOCK;
-}
-
 /* Some filesystems cannot punch: there the disk is free again when the pack goes. */
 static void
-account_punched(Packs *packs, Pack *pack, guint64 bytes, gboolean punched)
+leave_pack(Packs *packs, Pack *pack, guint slots, guint64 bytes, gboolean punched)
 {
-	if (pack->orphan)
-		return;
-	if (punched)
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&packs->lock);
+
+	if (!pack->orphan && punched)
 		packs->total -= MIN(bytes, packs->total);
-	else
+	else if (!pack->orphan)
 		pack->unpunched += bytes;
+	pack->users -= slots;
+	packs_settle_pack(packs, pack);
+}
+
+/* Frees those that never came to the disk, and takes them out of @slots. */
+static void
+release_held(Packs *packs, GPtrArray *slots)
+{
+	guint kept = 0;
+
+	for (guint i = 0; i < slots->len; i++) {
+		Slot *slot = slots->pdata[i];
+
+		if (!packs_bury(packs, slot)) {
+			slots->pdata[kept++] = slot;
+			continue;
+		}
+		leave_pack(packs, slot->pack, 1, packs_room(slot->size), TRUE);
+		g_free(slot);
+	}
+	g_ptr_array_set_size(slots, (gint)kept);
 }
 
 /* Frees slots that are in no hash and have no readers; neighbours in one go. Not under the lock. */
@@ -117,26 +130,23 @@ release(Packs *packs, GPtrArray *slots)
 {
 	guint next;
 
+	release_held(packs, slots);
 	g_ptr_array_sort(slots, packs_by_place);
 	for (guint i = 0; i < slots->len; i = next) {
 		const Slot *first = slots->pdata[i];
+		guint64 begin = packs_begin_of(first);
+		guint64 end = begin + packs_room(first->size);
 		Pack *pack = first->pack;
-		guint64 end = begin_of(first) + packs_room(first->size);
-		gboolean punched;
 
 		for (next = i + 1; next < slots->len; next++) {
 			const Slot *slot = slots->pdata[next];
 
-			if (slot->pack != pack || begin_of(slot) != end)
+			if (slot->pack != pack || packs_begin_of(slot) != end)
 				break;
 			end += packs_room(slot->size);
 		}
-		punched = end == begin_of(first) || packs_punch(pack, begin_of(first), end);
-		g_mutex_lock(&packs->lock);
-		account_punched(packs, pack, end - begin_of(first), punched);
-		pack->users -= next - i;
-		settle_pack(packs, pack);
-		g_mutex_unlock(&packs->lock);
+		leave_pack(packs, pack, next - i, end - begin,
+			   end == begin || packs_punch(pack, begin, end));
 		while (i < next)
 			g_free(slots->pdata[i++]);
 	}
@@ -240,8 +250,11 @@ packs_unref(Packs *packs)
 	g_hash_table_unref(packs->slots);
 	g_hash_table_unref(packs->packs);
 	g_array_unref(packs->pending);
+	g_queue_clear_full(&packs->chunks, (GDestroyNotify)packs_free_chunk);
+	g_free(packs->spare);
 	util_close_fd(&packs->folder);
 	util_close_fd(&packs->journal);
+	g_mutex_clear(&packs->writing);
 	g_mutex_clear(&packs->lock);
 	g_free(packs);
 }
@@ -268,28 +281,11 @@ open_slot(Packs *packs, Slot *slot)
 {
 	slot->readers++;
 	packs_ref(packs);
-	return body_new_slice(slot->pack->fd, begin_of(slot), slot->size, on_left, slot);
+	return body_new_slice(slot->pack->fd, packs_begin_of(slot), slot->size, packs_read_held,
+			      on_left, slot);
 }
 
 /* --- writing --- */
-
-/* 0 or an errno. */
-static int
-write_all(int fd, const guint8 *data, gsize len, guint64 at)
-{
-	while (len > 0) {
-		ssize_t n = pwrite(fd, data, len, (off_t)at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? errno : EIO;
-		data += n;
-		at += (guint64)n;
-		len -= (gsize)n;
-	}
-	return 0;
-}
 
 /* 0 or an errno. With `lock` held. */
 static int
@@ -307,81 +303,72 @@ choose_pack(Packs *packs, gsize len)
 		return errno;
 	packs->current = next;
 	if (full != NULL)
-		settle_pack(packs, full);
+		packs_settle_pack(packs, full);
 	return 0;
 }
 
-/* A place at the end of a pack, which is used from now on. 0 or an errno. */
+/* A place at the end of a pack. 0 or an errno. With `lock` held. */
 static int
-reserve(Packs *packs, gsize len, Slot *slot)
+place(Packs *packs, Slot *slot, const void *data)
 {
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&packs->lock);
 	int err = 0;
 
 	if (packs->folder < 0 || packs_is_orphaned(packs))
 		err = begin(packs);
 	if (err == 0)
-		err = choose_pack(packs, len);
+		err = choose_pack(packs, slot->size);
 	if (err != 0)
 		return err;
 	slot->pack = packs->current;
 	slot->block = (guint32)(slot->pack->end / PACKS_BLOCK);
-	slot->pack->end += packs_room(len);
+	slot->pack->end += packs_room(slot->size);
 	slot->pack->users++;
-	packs->total += packs_room(len);
+	packs->total += packs_room(slot->size);
+	packs_hold(packs, slot, data);
 	return 0;
 }
 
-/* The slot, when it is the caller's to release. With `lock` held. */
-static Slot *
+/* With `lock` held. */
+static void
 enter(Packs *packs, Slot *slot)
 {
-	/* Its pack was deleted by somebody meanwhile: it is nowhere. */
-	if (slot->pack->orphan) {
-		slot->gone = TRUE;
-		return slot->readers == 0 ? slot : NULL;
-	}
 	g_hash_table_add(packs->slots, slot);
 	packs_note_put(packs, slot);
 	if (packs->pending->len >= PENDING_MAX)
 		packs_write_journal(packs);
-	return NULL;
 }
 
 int
 packs_put(Packs *packs, guint64 address, const void *data, gsize len, guint32 crc, Body **body_out)
 {
-	Slot *slot = g_new0(Slot, 1);
-	Slot *former;
-	int err;
+	int err = packs_write_closed(packs);
+	Slot *former = NULL;
+	Slot *slot;
 
+	if (err != 0)
+		return err;
+	slot = g_new0(Slot, 1);
 	slot->address = address;
 	slot->packs = packs;
 	slot->size = (guint32)len;
 	slot->crc = crc;
 	slot->used = (guint32)time(NULL);
 	slot->fresh = body_out == NULL;
-	err = reserve(packs, len, slot);
-	if (err != 0) {
-		g_free(slot);
-		return err;
-	}
-	err = write_all(slot->pack->fd, data, len, begin_of(slot));
-	if (err != 0) {
-		release_one(packs, slot);
-		return err;
-	}
 	g_mutex_lock(&packs->lock);
-	former = g_hash_table_lookup(packs->slots, slot);
-	if (former != NULL)
-		former = take_out(packs, former);
-	if (body_out != NULL)
-		*body_out = open_slot(packs, slot);
-	slot = enter(packs, slot);
+	err = place(packs, slot, data);
+	if (err == 0) {
+		former = g_hash_table_lookup(packs->slots, slot);
+		if (former != NULL)
+			former = take_out(packs, former);
+		if (body_out != NULL)
+			*body_out = open_slot(packs, slot);
+		enter(packs, slot);
+	}
 	g_mutex_unlock(&packs->lock);
+	if (err != 0)
+		g_free(slot);
 	release_one(packs, former);
-	release_one(packs, slot);
-	return 0;
+	return err;
 }
 
 /* --- reading --- */
@@ -600,20 +587,14 @@ packs_evict(Packs *packs, guint64 address, guint32 used)
 	return unused;
 }
 
-gboolean
-packs_is_dirty(Packs *packs)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&packs->lock);
-
-	return packs->pending->len > 0;
-}
-
-void
+int
 packs_flush(Packs *packs)
 {
+	int err = packs_write_all(packs);
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&packs->lock);
 
 	packs_write_journal(packs);
+	return err;
 }
 
 /* Another thread may write the journal meanwhile: what matters here is written already. */
@@ -622,10 +603,10 @@ packs_secure(Packs *packs, const Body *body)
 {
 	g_auto(UtilFd) folder = -1;
 	g_auto(UtilFd) journal = -1;
-	gboolean written;
+	gboolean written = packs_write_all(packs) == 0;
 
 	g_mutex_lock(&packs->lock);
-	written = packs_write_journal(packs);
+	written = packs_write_journal(packs) && written;
 	folder = fcntl(packs->folder, F_DUPFD_CLOEXEC, 0);
 	journal = fcntl(packs->journal, F_DUPFD_CLOEXEC, 0);
 	g_mutex_unlock(&packs->lock);
@@ -646,6 +627,7 @@ packs_open(int at)
 	packs->slots = g_hash_table_new(g_int64_hash, g_int64_equal);
 	packs->packs = g_hash_table_new(NULL, NULL);
 	packs->pending = g_array_new(FALSE, FALSE, sizeof(PackRecord));
+	g_mutex_init(&packs->writing);
 	g_mutex_init(&packs->lock);
 	packs_load(packs);
 	return packs;

@@ -2,10 +2,10 @@
 /* Packs: small bodies, many to a file: making a file takes longer than fetching a message. Each
  * lies at a multiple of 4 KiB of one of packs/<number>, is written once and read in place; what is
  * removed is punched out, so that it takes no more disk than a file of its own did. A body is
- * appended, never written over. Which is where is in packs/journal, in memory while we run; what it
- * tells is written at the latest with packs_flush(), and what does not fit together at the next
- * start is dropped: bodies can be fetched again. Each time one is opened its checksum (CRC-32) is
- * checked, but for the first time within two seconds.
+ * appended, never written over. Which is where is in packs/journal, in memory while we run. What it
+ * tells, and the last few bodies, are written at the latest with packs_flush(), and what does not
+ * fit together at the next start is dropped: bodies can be fetched again. Each time one is opened
+ * its checksum (CRC-32) is checked, but for the first time within two seconds.
  *
  * Thread-safe; blocks on local disk only, with no lock held while a body is written or read.
  * Addresses are the caller's numbers, never 0: their upper half is what packs_remove_all() goes by.
@@ -31,8 +31,9 @@ Packs *packs_open(int at);
 /* Writes the journal. Bodies that are still open stay readable. NULL is fine. */
 void packs_close(Packs *packs);
 
-/* Another one at @address gives way. 0, or why not: an errno. *@body_out (nullable, transfer full)
- * is the body that was put there, whatever becomes of it. */
+/* Another one at @address gives way. 0, or why not (or why what was put before cannot be written):
+ * an errno. *@body_out (nullable, transfer full) is the body that was put there, whatever becomes
+ * of it. */
 int packs_put(Packs *packs, guint64 address, const void *data, gsize len, guint32 crc,
 	      Body **body_out);
 
@@ -56,9 +57,9 @@ void packs_list(Packs *packs, PacksFound found, gpointer user);
 /* Removes it unless it was used since. */
 gboolean packs_evict(Packs *packs, guint64 address, guint32 used);
 
-/* What the journal does not tell yet: TRUE, packs_flush() is wanted within a second or so. */
-gboolean packs_is_dirty(Packs *packs);
-void packs_flush(Packs *packs);
+/* Writes what is in memory. To be called within a second or so of a packs_put() or packs_move(). 0,
+ * or why not all bodies could be written: an errno. */
+int packs_flush(Packs *packs);
 /* This body outlasts a power failure. FALSE: it may not. */
 gboolean packs_secure(Packs *packs, const Body *body);
 

@@ -65,6 +65,21 @@ assert_edges(const Body *body, guint64 at, guint64 size)
 }
 
 static void
+assert_mapped(const Body *body, guint64 at, gsize len, gsize expected)
+{
+	BodyMap map;
+
+	g_assert_true(body_map(body, len, &map));
+	g_assert_nonnull(map.data);
+	g_assert_cmpuint(map.len, ==, expected);
+	for (gsize i = 0; i < expected; i++)
+		g_assert_cmpint(map.data[i], ==, octet(at + i));
+	body_unmap(&map);
+	g_assert_null(map.data);
+	body_unmap(&map);
+}
+
+static void
 test_a_file_is_read_to_its_end_and_closed(void)
 {
 	int fd = file_of(SIZE);
@@ -101,7 +116,7 @@ test_a_slice_ends_where_it_ends_and_tells_when_it_is_left(void)
 {
 	g_auto(UtilFd) fd = file_of(SIZE);
 	Left left = {0};
-	Body *body = body_new_slice(fd, (guint64)2 * BLOCK, 1000, on_left, &left);
+	Body *body = body_new_slice(fd, (guint64)2 * BLOCK, 1000, NULL, on_left, &left);
 
 	g_assert_cmpint(body_file(body), ==, -1);
 	assert_edges(body, (guint64)2 * BLOCK, 1000);
@@ -116,12 +131,50 @@ test_a_slice_ends_where_it_ends_and_tells_when_it_is_left(void)
 	g_assert_true(is_open(fd));
 }
 
+/* A slice that is in memory until it is said to be in its file. */
+typedef struct {
+	gboolean written;
+	guint times;
+} Held;
+
+static gboolean
+on_held(gpointer user, guint64 at, void *buffer, gsize len)
+{
+	Held *held = user;
+
+	if (held->written)
+		return FALSE;
+	held->times++;
+	for (gsize i = 0; i < len; i++)
+		((char *)buffer)[i] = octet(at + i);
+	return TRUE;
+}
+
+static void
+test_a_slice_is_read_from_memory_till_it_is_in_the_file(void)
+{
+	g_auto(UtilFd) fd = file_of(0);
+	Held held = {0};
+	g_autoptr(Body) body = body_new_slice(fd, BLOCK, 1000, on_held, NULL, &held);
+	g_auto(BodyMap) map = {0};
+
+	assert_edges(body, BLOCK, 1000);
+	g_assert_cmpuint(held.times, >, 0);
+	assert_mapped(body, BLOCK, 10, 10);
+	assert_mapped(body, BLOCK, G_MAXSIZE, 1000);
+	g_assert_true(body_map(body, 1000, &map));
+	held = (Held){.written = TRUE};
+	assert_read(body, BLOCK, 10, 0, 0);
+	g_assert_cmpuint(held.times, ==, 0);
+	g_assert_cmpint(map.data[999], ==, octet(BLOCK + 999));
+}
+
 static void
 test_a_slice_may_be_left_silently(void)
 {
 	g_auto(UtilFd) fd = file_of(SIZE);
-	g_autoptr(Body) last = body_new_slice(fd, (guint64)5 * BLOCK, 100, NULL, NULL);
-	g_autoptr(Body) empty = body_new_slice(fd, (guint64)3 * BLOCK, 0, NULL, NULL);
+	g_autoptr(Body) last = body_new_slice(fd, (guint64)5 * BLOCK, 100, NULL, NULL, NULL);
+	g_autoptr(Body) empty = body_new_slice(fd, (guint64)3 * BLOCK, 0, NULL, NULL, NULL);
 
 	assert_edges(last, (guint64)5 * BLOCK, 100);
 	assert_read(empty, 0, 10, 0, 0);
@@ -132,7 +185,7 @@ test_what_is_cut_short_is_read_short_and_what_cannot_be_is_an_error(void)
 {
 	g_auto(UtilFd) deaf = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	g_autoptr(Body) cut = body_new_file(file_of(50), 100);
-	g_autoptr(Body) directory = body_new_slice(deaf, 0, 100, NULL, NULL);
+	g_autoptr(Body) directory = body_new_slice(deaf, 0, 100, NULL, NULL, NULL);
 	BodyMap map = {0};
 	char text[10];
 
@@ -142,21 +195,6 @@ test_what_is_cut_short_is_read_short_and_what_cannot_be_is_an_error(void)
 	g_assert_cmpint(body_read(directory, text, sizeof text, 0), ==, -1);
 	g_assert_cmpint(errno, ==, EISDIR);
 	g_assert_false(body_map(directory, 10, &map));
-	g_assert_null(map.data);
-	body_unmap(&map);
-}
-
-static void
-assert_mapped(const Body *body, guint64 at, gsize len, gsize expected)
-{
-	BodyMap map;
-
-	g_assert_true(body_map(body, len, &map));
-	g_assert_nonnull(map.data);
-	g_assert_cmpuint(map.len, ==, expected);
-	for (gsize i = 0; i < expected; i++)
-		g_assert_cmpint(map.data[i], ==, octet(at + i));
-	body_unmap(&map);
 	g_assert_null(map.data);
 	body_unmap(&map);
 }
@@ -176,7 +214,7 @@ test_a_map_begins_where_the_body_does(void)
 	assert_mapped(whole, 0, 0, 0);
 	assert_mapped(empty, 0, 10, 0);
 	for (guint i = 0; i < G_N_ELEMENTS(places); i++) {
-		g_autoptr(Body) slice = body_new_slice(fd, places[i], 3000, NULL, NULL);
+		g_autoptr(Body) slice = body_new_slice(fd, places[i], 3000, NULL, NULL, NULL);
 
 		assert_mapped(slice, places[i], 10, 10);
 		assert_mapped(slice, places[i], G_MAXSIZE, 3000);
@@ -214,7 +252,7 @@ test_many_threads_hold_one_body(void)
 	g_auto(UtilFd) fd = file_of(SIZE);
 	GThread *threads[4];
 	Left left = {0};
-	Body *body = body_new_slice(fd, BLOCK, 1000, on_left, &left);
+	Body *body = body_new_slice(fd, BLOCK, 1000, NULL, on_left, &left);
 
 	for (guint i = 0; i < G_N_ELEMENTS(threads); i++)
 		threads[i] = g_thread_new("holder", hold_and_read, body_ref(body));
@@ -232,6 +270,7 @@ main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	TEST(a_file_is_read_to_its_end_and_closed);
 	TEST(a_slice_ends_where_it_ends_and_tells_when_it_is_left);
+	TEST(a_slice_is_read_from_memory_till_it_is_in_the_file);
 	TEST(a_slice_may_be_left_silently);
 	TEST(what_is_cut_short_is_read_short_and_what_cannot_be_is_an_error);
 	TEST(a_map_begins_where_the_body_does);
