@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The steady thread sleeps until a request comes; then it looks every few milliseconds whether the
- * quick one gets on. Where it does not, the steady one serves for a term, longer each time it has
- * to step in soon again. */
 #include "fs/workers.h"
 
 #include <errno.h>
@@ -17,194 +14,127 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "fs/apart.h"
+#include "fs/follow.h"
 #include "fs/fs-private.h"
 
-#define HELD_UP_US     (5 * G_TIME_SPAN_MILLISECOND)
+#define LOST_MAX_NS    (SHIFT_LOOK_US * 1000 / 16)
+#define PAUSE_US       (20 * G_TIME_SPAN_MILLISECOND)
 #define TERM_FIRST_US  (100 * G_TIME_SPAN_MILLISECOND)
 #define TERM_LAST_US   (3 * G_TIME_SPAN_SECOND)
-#define CPU_FIELD      39 /* of /proc/<thread>/stat, proc(5) */
 #define NUDGE_EVERY_US (20 * G_TIME_SPAN_MILLISECOND)
+
+enum { SERVERS = SHIFT_STEADY + 1, WATCHER = SERVERS, THREADS };
+
+typedef struct {
+	Workers *workers;
+	ShiftWho who;
+	Follower follower;
+	gint turn;    /* atomic; odd while it is in a request */
+	UtilFd times; /* its /proc/<thread>/schedstat; -1: there is none */
+} Server;
 
 struct Workers {
 	struct fuse_session *session;
 	cpu_set_t allowed; /* where we may run */
 	gboolean may_follow;
+	Apart *apart; /* the watcher's */
 
-	gint turn;     /* atomic: of the quick thread; odd while it is in a request */
-	gint relieved; /* atomic: the quick thread keeps out of the way */
-	gint failed;   /* atomic */
+	Server servers[SERVERS];
+	gint serving; /* atomic: whose turn it is */
+	gint failed;  /* atomic */
 
 	GMutex lock; /* guards all below */
 	GCond changed;
 	gboolean running, over;
+	guint ready; /* servers */
 	struct {
 		gboolean here;
 		pthread_t thread;
-	} crew[2];
+	} threads[THREADS];
 };
 
-enum { QUICK, STEADY };
-
-/* --- following -------------------------------------------------------------------------- */
-
-FollowAdvice
-follow_note(Follow *follow, guint32 client)
-{
-	if (client == 0)
-		return FOLLOW_STAY;
-	if (client != follow->client)
-		follow->streak = 0;
-	follow->client = client;
-	follow->streak++;
-	if (++follow->since < FOLLOW_EVERY)
-		return FOLLOW_STAY;
-	follow->since = 0;
-	return follow->streak >= FOLLOW_EVERY ? FOLLOW_CLIENT : FOLLOW_RELEASE;
-}
-
-int
-follow_parse_cpu(const char *stat)
-{
-	/* The name of the program, in parentheses, may hold anything. */
-	const char *field = strrchr(stat, ')');
-	char *end;
-	long cpu;
-
-	for (guint i = 2; field != NULL && i < CPU_FIELD; i++) {
-		field = strchr(field, ' ');
-		field = field != NULL ? field + 1 : NULL;
-	}
-	if (field == NULL || !g_ascii_isdigit(*field))
-		return FOLLOW_NOBODY;
-	cpu = strtol(field, &end, 10);
-	return (*end == ' ' || *end == '\n') && cpu < CPU_SETSIZE ? (int)cpu : FOLLOW_NOBODY;
-}
-
-/* One of the crew at its client's side. */
-typedef struct {
-	Follow state;
-	int cpu;	/* where it is bound to, or FOLLOW_NOBODY */
-	guint32 thread; /* whose file is open */
-	UtilFd stat;
-} Follower;
-
-#define FOLLOWER_INIT                                                                              \
-	{                                                                                          \
-		.cpu = FOLLOW_NOBODY, .stat = -1                                                   \
-	}
-
-static int
-cpu_of(Follower *follower, guint32 thread)
-{
-	char path[32], stat[1024];
-	ssize_t n;
-
-	if (thread != follower->thread) {
-		g_snprintf(path, sizeof path, "/proc/%u/stat", thread);
-		util_close_fd(&follower->stat);
-		follower->stat = open(path, O_RDONLY | O_CLOEXEC);
-		follower->thread = thread;
-	}
-	n = follower->stat >= 0 ? pread(follower->stat, stat, sizeof stat - 1, 0) : -1;
-	if (n <= 0) {
-		follower->thread = 0;
-		return FOLLOW_NOBODY;
-	}
-	stat[n] = '\0';
-	return follow_parse_cpu(stat);
-}
+/* --- whose turn it is -------------------------------------------------------------------- */
 
 static void
-follow_client(const Workers *workers, Follower *follower, guint32 client)
+begin_term(Shift *shift, gint64 now)
 {
-	int now = cpu_of(follower, client);
-	cpu_set_t set;
-
-	if (now == follower->cpu || now < 0 || !CPU_ISSET(now, &workers->allowed))
-		return;
-	CPU_ZERO(&set);
-	CPU_SET(now, &set);
-	if (sched_setaffinity(0, sizeof set, &set) == 0)
-		follower->cpu = now;
+	/* Longer each time it has to step in soon again. */
+	shift->term = shift->ended != 0 && now - shift->ended <= 4 * shift->term
+			      ? MIN(shift->term * 2, TERM_LAST_US)
+			      : TERM_FIRST_US;
+	shift->until = now + shift->term;
+	shift->who = SHIFT_STEADY;
 }
 
-static void
-stay_behind(const Workers *workers, Follower *follower)
+ShiftWho
+shift_look(Shift *shift, const ShiftLook *look)
 {
-	if (follower->cpu != FOLLOW_NOBODY)
-		sched_setaffinity(0, sizeof workers->allowed, &workers->allowed);
-	follower->cpu = FOLLOW_NOBODY;
-}
+	gboolean stuck = !look->progress && look->in_handler;
+	gboolean held_up = !look->progress && look->wanted;
 
-static void
-follow(const Workers *workers, Follower *follower, guint32 client)
-{
-	switch (follow_note(&follower->state, client)) {
-	case FOLLOW_CLIENT:
-		follow_client(workers, follower, client);
-		break;
-	case FOLLOW_RELEASE:
-		stay_behind(workers, follower);
-		break;
-	case FOLLOW_STAY:
-		break;
+	if (shift->who == SHIFT_QUICK) {
+		if (stuck || held_up || (look->lost_ns > LOST_MAX_NS && look->now >= shift->pause))
+			begin_term(shift, look->now);
+	} else if (stuck || look->moved || look->now >= shift->until) {
+		shift->ended = look->now;
+		shift->who = SHIFT_QUICK;
+		shift->pause = look->moved ? look->now + PAUSE_US : 0;
 	}
+	return shift->who;
 }
 
-/* --- taking requests ---------------------------------------------------------------------- */
-
-static guint32
-client_of(const struct fuse_buf *buffer)
-{
-	const struct fuse_in_header *header = buffer->mem;
-
-	return (buffer->flags & FUSE_BUF_IS_FD) == 0 && buffer->size >= sizeof *header ? header->pid
-										       : 0;
-}
-
-/* FALSE: the session is over. An empty buffer: nothing came. */
-static gboolean
-receive(Workers *workers, struct fuse_buf *buffer)
-{
-	int n = fuse_session_receive_buf(workers->session, buffer);
-
-	if (fuse_session_exited(workers->session) || n == 0)
-		return FALSE;
-	if (n > 0 || n == -EINTR || n == -EAGAIN) {
-		buffer->size = n > 0 ? buffer->size : 0;
-		return TRUE;
-	}
-	if (n != -ENODEV)
-		g_atomic_int_set(&workers->failed, 1);
-	return FALSE;
-}
+/* --- coming and going --------------------------------------------------------------------- */
 
 static void
-handle(Workers *workers, Follower *follower, struct fuse_buf *buffer)
-{
-	if (workers->may_follow)
-		follow(workers, follower, client_of(buffer));
-	fuse_session_process_buf(workers->session, buffer);
-}
-
-static void
-set_here(Workers *workers, guint who, gboolean here)
+enter(Workers *workers, guint who)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&workers->lock);
 
-	workers->crew[who].here = here;
-	workers->crew[who].thread = pthread_self();
+	workers->threads[who].here = TRUE;
+	workers->threads[who].thread = pthread_self();
+	if (who < SERVERS)
+		apart_add_crew(workers->apart, gettid());
+	workers->ready += who < SERVERS;
+	g_cond_broadcast(&workers->changed);
 }
 
 /* Out of the device, if it is waiting there. Under the lock. */
 static void
 nudge(Workers *workers, guint who)
 {
-	if (workers->crew[who].here)
-		pthread_kill(workers->crew[who].thread, SIGUSR2);
+	if (workers->threads[who].here)
+		pthread_kill(workers->threads[who].thread, SIGUSR2);
 }
 
-/* --- the quick one ----------------------------------------------------------------------- */
+static void
+nudge_all(Workers *workers)
+{
+	for (guint who = 0; who < THREADS; who++)
+		nudge(workers, who);
+}
+
+/* The first one that goes takes all others with it. */
+static void
+leave(Workers *workers, guint who)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&workers->lock);
+
+	workers->threads[who].here = FALSE;
+	workers->over = TRUE;
+	g_cond_broadcast(&workers->changed);
+	nudge_all(workers);
+}
+
+static gboolean
+is_over(Workers *workers)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&workers->lock);
+
+	return workers->over;
+}
+
+/* --- serving ------------------------------------------------------------------------------ */
 
 /* The scheduler takes a CPU on which nothing but such a thread runs for a free one: the client is
  * woken where it was, and at once. */
@@ -216,108 +146,199 @@ give_way(void)
 	sched_setscheduler(0, SCHED_IDLE, &none);
 }
 
-static void
-wait_for_turn(Workers *workers)
+/* FALSE: all is over. */
+static gboolean
+wait_for_turn(Server *server)
 {
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&workers->lock);
+	Workers *workers = server->workers;
+	gboolean over;
 
-	while (g_atomic_int_get(&workers->relieved) && !workers->over)
+	if (g_atomic_int_get(&workers->serving) == (gint)server->who)
+		return TRUE;
+	follower_stay(&server->follower, &workers->allowed);
+	g_mutex_lock(&workers->lock);
+	while (g_atomic_int_get(&workers->serving) != (gint)server->who && !workers->over)
 		g_cond_wait(&workers->changed, &workers->lock);
+	over = workers->over;
+	g_mutex_unlock(&workers->lock);
+	return !over;
+}
+
+/* FALSE: the session is over. An empty buffer: nothing came. */
+static gboolean
+receive(Workers *workers, struct fuse_buf *buffer)
+{
+	int n = fuse_session_receive_buf(workers->session, buffer);
+
+	if (fuse_session_exited(workers->session) || n == 0)
+		return FALSE;
+	if (n > 0 || n == -EINTR || n == -EAGAIN) {
+		buffer->size = n > 0 ? (size_t)n : 0;
+		return TRUE;
+	}
+	if (n != -ENODEV)
+		g_atomic_int_set(&workers->failed, 1);
+	return FALSE;
+}
+
+static guint32
+client_of(const struct fuse_buf *buffer)
+{
+	const struct fuse_in_header *header = buffer->mem;
+
+	return (buffer->flags & FUSE_BUF_IS_FD) == 0 && buffer->size >= sizeof *header ? header->pid
+										       : 0;
+}
+
+static void
+handle(Server *server, struct fuse_buf *buffer)
+{
+	Workers *workers = server->workers;
+
+	g_atomic_int_inc(&server->turn);
+	if (workers->may_follow)
+		follower_note(&server->follower, client_of(buffer), &workers->allowed);
+	fuse_session_process_buf(workers->session, buffer);
+	g_atomic_int_inc(&server->turn);
 }
 
 static gpointer
-quick_run(gpointer data)
+server_run(gpointer data)
 {
-	Workers *workers = data;
+	Server *server = data;
 	struct fuse_buf buffer = {0};
-	Follower follower = FOLLOWER_INIT;
 
-	set_here(workers, QUICK, TRUE);
-	give_way();
-	while (receive(workers, &buffer)) {
-		if (buffer.size > 0) {
-			g_atomic_int_inc(&workers->turn);
-			handle(workers, &follower, &buffer);
-			g_atomic_int_inc(&workers->turn);
-		}
-		if (g_atomic_int_get(&workers->relieved))
-			wait_for_turn(workers);
-	}
-	util_close_fd(&follower.stat);
+	server->times = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	if (server->who == SHIFT_QUICK)
+		give_way();
+	enter(server->workers, server->who);
+	while (wait_for_turn(server) && receive(server->workers, &buffer))
+		if (buffer.size > 0)
+			handle(server, &buffer);
+	leave(server->workers, server->who);
 	free(buffer.mem);
-	set_here(workers, QUICK, FALSE);
 	return NULL;
 }
 
-/* --- the steady one ---------------------------------------------------------------------- */
+/* --- watching ----------------------------------------------------------------------------- */
+
+typedef struct {
+	gint turn, moves;
+	gboolean timed;
+	guint64 waited;	    /* ns that the server could have run and did not */
+	guint64 client_ran; /* ns */
+} Marks;
+
+/* Of /proc/<thread>/schedstat, proc(5); ns. */
+static gboolean
+read_times(int fd, guint64 *ran, guint64 *waited)
+{
+	char line[128];
+	ssize_t n = fd >= 0 ? pread(fd, line, sizeof line - 1, 0) : -1;
+
+	if (n <= 0)
+		return FALSE;
+	line[n] = '\0';
+	return sscanf(line, "%" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT, ran, waited) == 2;
+}
+
+/* -1: nobody is followed, or it is not for us to see. */
+static int
+open_client(const Server *server)
+{
+	gint client = g_atomic_int_get(&server->follower.beside);
+	char path[40];
+
+	if (client == 0)
+		return -1;
+	g_snprintf(path, sizeof path, "/proc/%d/schedstat", client);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
 
 static gboolean
-is_waiting(const Workers *workers, int timeout_ms)
+is_wanted(const Workers *workers, int timeout_ms)
 {
 	struct pollfd device = {.fd = fuse_session_fd(workers->session), .events = POLLIN};
 
 	return poll(&device, 1, timeout_ms) > 0;
 }
 
+static Marks
+marks_of(Server *server, int client)
+{
+	Marks marks = {.turn = g_atomic_int_get(&server->turn),
+		       .moves = g_atomic_int_get(&server->follower.moves)};
+	guint64 ran, waited;
+
+	if (client >= 0 && read_times(client, &marks.client_ran, &waited) &&
+	    read_times(server->times, &ran, &marks.waited))
+		marks.timed = TRUE;
+	return marks;
+}
+
+static ShiftLook
+look_of(Workers *workers, const Marks *before, const Marks *after)
+{
+	guint64 waited = after->waited - before->waited;
+	guint64 client_ran = after->client_ran - before->client_ran;
+	ShiftLook look = {.now = g_get_monotonic_time(),
+			  .progress = after->turn != before->turn,
+			  .in_handler = after->turn % 2 != 0,
+			  .moved = after->moves != before->moves};
+
+	look.wanted = !look.progress && is_wanted(workers, 0);
+	if (before->timed && after->timed && waited > client_ran)
+		look.lost_ns = waited - client_ran;
+	return look;
+}
+
 static void
-relieve(Workers *workers, gboolean relieved)
+let_serve(Workers *workers, ShiftWho who)
 {
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&workers->lock);
 
-	g_atomic_int_set(&workers->relieved, relieved);
-	if (relieved)
-		nudge(workers, QUICK);
-	else
-		g_cond_broadcast(&workers->changed);
+	g_atomic_int_set(&workers->serving, who);
+	g_cond_broadcast(&workers->changed);
+	nudge(workers, who == SHIFT_QUICK ? SHIFT_STEADY : SHIFT_QUICK);
 }
 
-/* It follows its client too: all CPUs are busy, so nothing is gained by another one, and each
- * request saves two wakings across. Until the term is over. FALSE: the session is over. */
-static gboolean
-serve_until(Workers *workers, Follower *follower, gint64 until, struct fuse_buf *buffer)
+static void
+watch(Workers *workers, Shift *shift)
 {
-	gboolean more = TRUE;
+	Server *server = &workers->servers[shift->who];
+	g_auto(UtilFd) client = open_client(server);
+	Marks before = marks_of(server, client), after;
+	ShiftWho who = shift->who;
+	ShiftLook look;
 
-	relieve(workers, TRUE);
-	while (more && g_get_monotonic_time() < until) {
-		more = receive(workers, buffer);
-		if (more && buffer->size > 0)
-			handle(workers, follower, buffer);
+	g_usleep(SHIFT_LOOK_US);
+	after = marks_of(server, client);
+	look = look_of(workers, &before, &after);
+	if (!look.progress && !look.in_handler && !look.wanted) {
+		apart_keep_off(workers->apart, APART_NOWHERE);
+		is_wanted(workers, -1);
+		return;
 	}
-	stay_behind(workers, follower);
-	relieve(workers, FALSE);
-	return more;
+	if (shift_look(shift, &look) != who)
+		let_serve(workers, shift->who);
+	else
+		apart_keep_off(workers->apart, g_atomic_int_get(&server->follower.cpu));
 }
 
 static gpointer
-steady_run(gpointer data)
+watcher_run(gpointer data)
 {
 	Workers *workers = data;
-	Follower follower = FOLLOWER_INIT;
-	struct fuse_buf buffer = {0};
-	gint64 term = TERM_FIRST_US, ended = 0;
-	gboolean more = TRUE;
+	Shift shift = {0};
 
-	set_here(workers, STEADY, TRUE);
-	while (more && !fuse_session_exited(workers->session)) {
-		gint turn = g_atomic_int_get(&workers->turn);
-
-		g_usleep(HELD_UP_US);
-		if (g_atomic_int_get(&workers->turn) != turn)
-			continue;
-		if (turn % 2 == 0 && !is_waiting(workers, 0)) {
-			is_waiting(workers, -1);
-			continue;
-		}
-		if (g_get_monotonic_time() - ended > 4 * term)
-			term = TERM_FIRST_US;
-		more = serve_until(workers, &follower, g_get_monotonic_time() + term, &buffer);
-		ended = g_get_monotonic_time();
-		term = MIN(term * 2, TERM_LAST_US);
-	}
-	util_close_fd(&follower.stat);
-	free(buffer.mem);
-	set_here(workers, STEADY, FALSE);
+	enter(workers, WATCHER);
+	g_mutex_lock(&workers->lock);
+	while (workers->ready < SERVERS && !workers->over)
+		g_cond_wait(&workers->changed, &workers->lock);
+	g_mutex_unlock(&workers->lock);
+	while (!is_over(workers))
+		watch(workers, &shift);
+	leave(workers, WATCHER);
 	return NULL;
 }
 
@@ -337,6 +358,10 @@ workers_new(struct fuse_session *session)
 	g_mutex_init(&workers->lock);
 	g_cond_init(&workers->changed);
 	workers->may_follow = sched_getaffinity(0, sizeof workers->allowed, &workers->allowed) == 0;
+	workers->apart = apart_new();
+	for (guint i = 0; i < SERVERS; i++)
+		workers->servers[i] = (Server){
+			.workers = workers, .who = i, .follower = FOLLOWER_INIT, .times = -1};
 	return workers;
 }
 
@@ -345,6 +370,11 @@ workers_free(Workers *workers)
 {
 	if (workers == NULL)
 		return;
+	for (guint i = 0; i < SERVERS; i++) {
+		follower_clear(&workers->servers[i].follower);
+		util_close_fd(&workers->servers[i].times);
+	}
+	apart_free(workers->apart);
 	g_cond_clear(&workers->changed);
 	g_mutex_clear(&workers->lock);
 	g_free(workers);
@@ -362,15 +392,17 @@ set_running(Workers *workers, gboolean running)
 gboolean
 workers_run(Workers *workers)
 {
+	static const char *const names[] = {[SHIFT_QUICK] = "quick", [SHIFT_STEADY] = "steady"};
 	struct sigaction nudge = {.sa_handler = on_nudge};
-	GThread *steady, *quick;
+	GThread *threads[THREADS];
 
 	sigaction(SIGUSR2, &nudge, NULL);
 	set_running(workers, TRUE);
-	steady = g_thread_new("steady", steady_run, workers);
-	quick = g_thread_new("quick", quick_run, workers);
-	g_thread_join(steady);
-	g_thread_join(quick);
+	for (guint i = 0; i < SERVERS; i++)
+		threads[i] = g_thread_new(names[i], server_run, &workers->servers[i]);
+	threads[WATCHER] = g_thread_new("watcher", watcher_run, workers);
+	for (guint i = 0; i < THREADS; i++)
+		g_thread_join(threads[i]);
 	set_running(workers, FALSE);
 	return g_atomic_int_get(&workers->failed) == 0;
 }
@@ -385,8 +417,7 @@ workers_stop(Workers *workers)
 	workers->over = TRUE;
 	g_cond_broadcast(&workers->changed);
 	while (workers->running) {
-		nudge(workers, QUICK);
-		nudge(workers, STEADY);
+		nudge_all(workers);
 		g_cond_wait_until(&workers->changed, &workers->lock,
 				  g_get_monotonic_time() + NUDGE_EVERY_US);
 	}

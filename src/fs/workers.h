@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Workers: the threads that take requests from the kernel and run their handlers. What costs most
- * in a request is to wake a sleeping CPU, once for the handler and once for its client. Hence:
+/* Workers: the threads that take requests from the kernel and run their handlers, one at a time.
+ * Where one thread of a program asks again and again (cp, grep, tar), both follow it (follow.h) and
+ * the other threads of the process keep off its CPU (apart.h). Which of the two serves:
  *
- * The quick thread follows its client: where one thread of a program asks again and again (cp,
- * grep, tar), it runs on that thread's CPU, with the policy SCHED_IDLE, so that the client is woken
- * there and not on another CPU. On a machine with more important things to do such a thread gets
- * nowhere: the steady thread takes its place for a while, with the usual policy, as soon as a
- * request waits for some milliseconds, for a CPU or, in a handler, for the disk. */
+ * The quick thread has the policy SCHED_IDLE: the scheduler takes the CPU it runs on for a free
+ * one, so that its client is woken there and not on another CPU. Where that CPU is wanted by others
+ * too, such a thread gets nowhere. The steady thread has the usual policy and serves while that is
+ * so.
+ *
+ * A third thread watches them while requests come, and says whose turn it is. */
 #pragma once
 
 #include <glib.h>
@@ -25,27 +27,31 @@ gboolean workers_run(Workers *workers);
 /* From any thread, after fuse_session_exit(): returns when workers_run() is about to. */
 void workers_stop(Workers *workers);
 
-/* --- following a client. A pure state machine, no I/O. */
+/* --- whose turn it is. A pure state machine, no I/O. */
 
-#define FOLLOW_NOBODY (-1)
-#define FOLLOW_EVERY  16 /* requests: the scheduler may move a client at any time */
+typedef enum { SHIFT_QUICK, SHIFT_STEADY } ShiftWho;
 
 typedef struct {
-	guint32 client; /* thread */
-	guint streak;	/* of its requests, nobody else's between */
-	guint since;	/* requests since the last advice */
-} Follow;
+	ShiftWho who;
+	gint64 until; /* of the steady one's term; us, monotonic */
+	gint64 term;  /* its length, us */
+	gint64 ended; /* when its last term was over */
+	gint64 pause; /* till when it need not come for `lost_ns` alone */
+} Shift;
 
-typedef enum {
-	FOLLOW_STAY,
-	FOLLOW_CLIENT,	/* look where `client` runs, and go there */
-	FOLLOW_RELEASE, /* several clients at once: run anywhere */
-} FollowAdvice;
+/* Of the one whose turn it is, since the last look. */
+typedef struct {
+	gint64 now;	   /* us, monotonic */
+	gboolean progress; /* it took or answered a request */
+	gboolean in_handler;
+	gboolean wanted; /* a request waits to be taken */
+	guint64 lost_ns; /* it could have run, and others did */
+	gboolean moved;	 /* its client ran here and there: CPUs are free */
+} ShiftLook;
 
-/* A request of thread @client came; 0: of the kernel itself. */
-FollowAdvice follow_note(Follow *follow, guint32 client);
+#define SHIFT_LOOK_US 5000 /* between two looks */
 
-/* The CPU that a line of /proc/<thread>/stat tells, or FOLLOW_NOBODY. */
-int follow_parse_cpu(const char *stat);
+/* A look while requests come. The one that serves from now on. */
+ShiftWho shift_look(Shift *shift, const ShiftLook *look);
 
 G_END_DECLS

@@ -1,95 +1,122 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/workers.h"
 
-static void
-note(Follow *follow, guint32 client, guint n, guint *clients, guint *releases)
-{
-	for (guint i = 0; i < n; i++) {
-		FollowAdvice advice = follow_note(follow, client);
+#define MS G_TIME_SPAN_MILLISECOND
 
-		*clients += advice == FOLLOW_CLIENT;
-		*releases += advice == FOLLOW_RELEASE;
+/* A look at one that gets on, @ms after the beginning. */
+static ShiftLook
+at(gint64 ms)
+{
+	return (ShiftLook){.now = G_TIME_SPAN_HOUR + ms * MS, .progress = TRUE};
+}
+
+static void
+assert_next(Shift *shift, ShiftLook look, ShiftWho expected)
+{
+	g_assert_cmpint(shift_look(shift, &look), ==, expected);
+	g_assert_cmpint(shift->who, ==, expected);
+}
+
+/* How long the steady one serves from @from on, looked at each 5 ms. */
+static gint64
+term_from(Shift *shift, gint64 from)
+{
+	gint64 ms = from;
+
+	g_assert_cmpint(shift->who, ==, SHIFT_STEADY);
+	for (ShiftLook look = at(ms); shift_look(shift, &look) == SHIFT_STEADY; look = at(ms))
+		ms += 5;
+	return ms - from;
+}
+
+static void
+test_the_quick_one_serves_while_it_gets_on(void)
+{
+	Shift shift = {0};
+
+	for (gint64 ms = 0; ms < 10000; ms += 5)
+		assert_next(&shift, at(ms), SHIFT_QUICK);
+}
+
+static void
+test_the_steady_one_comes_where_requests_wait(void)
+{
+	ShiftLook held_up = at(0), stuck = at(0), robbed = at(0), crowded = at(0);
+
+	held_up.progress = stuck.progress = FALSE;
+	held_up.wanted = TRUE;
+	stuck.in_handler = TRUE;
+	robbed.lost_ns = 1000000;
+	crowded.lost_ns = 100000;
+	assert_next(&(Shift){0}, held_up, SHIFT_STEADY);
+	assert_next(&(Shift){0}, stuck, SHIFT_STEADY);
+	assert_next(&(Shift){0}, robbed, SHIFT_STEADY);
+	assert_next(&(Shift){0}, crowded, SHIFT_QUICK);
+}
+
+static void
+test_terms_grow_where_it_has_to_come_again_soon(void)
+{
+	Shift shift = {0};
+	ShiftLook look = at(0);
+	gint64 ms = 0, term = 0, before;
+
+	for (guint i = 0; i < 10; i++) {
+		look = at(ms);
+		look.lost_ns = 1000000;
+		assert_next(&shift, look, SHIFT_STEADY);
+		before = term;
+		term = term_from(&shift, ms);
+		g_assert_cmpint(term, ==, i == 0 ? 100 : MIN(2 * before, 3000));
+		ms += term + 5;
 	}
+	ms += 20000;
+	look = at(ms);
+	look.lost_ns = 1000000;
+	assert_next(&shift, look, SHIFT_STEADY);
+	g_assert_cmpint(term_from(&shift, ms), ==, 100);
+}
+
+/* Where the client runs here and there, the quick one is better; but not to and fro for ever. */
+static void
+test_a_client_that_moves_about_is_the_quick_ones(void)
+{
+	Shift shift = {0};
+	ShiftLook robbed = at(0), moved = at(5);
+
+	robbed.lost_ns = 1000000;
+	moved.moved = TRUE;
+	assert_next(&shift, robbed, SHIFT_STEADY);
+	assert_next(&shift, moved, SHIFT_QUICK);
+	robbed.now = at(10).now;
+	assert_next(&shift, robbed, SHIFT_QUICK);
+	robbed.now = at(30).now;
+	assert_next(&shift, robbed, SHIFT_STEADY);
 }
 
 static void
-test_alone(void)
+test_one_that_is_stuck_is_relieved_whichever_it_is(void)
 {
-	Follow follow = {0};
-	guint clients = 0, releases = 0;
+	Shift shift = {0};
+	ShiftLook stuck = at(0);
 
-	note(&follow, 7, FOLLOW_EVERY - 1, &clients, &releases);
-	g_assert_cmpuint(clients, ==, 0);
-	note(&follow, 7, 1, &clients, &releases);
-	g_assert_cmpuint(clients, ==, 1);
-	g_assert_cmpuint(follow.client, ==, 7);
-	note(&follow, 7, 10 * FOLLOW_EVERY, &clients, &releases);
-	g_assert_cmpuint(clients, ==, 11);
-	g_assert_cmpuint(releases, ==, 0);
+	stuck.progress = FALSE;
+	stuck.in_handler = TRUE;
+	assert_next(&shift, stuck, SHIFT_STEADY);
+	stuck.now = at(5).now;
+	assert_next(&shift, stuck, SHIFT_QUICK);
 }
 
-static void
-test_several(void)
-{
-	Follow follow = {0};
-	guint clients = 0, releases = 0;
-
-	for (guint i = 0; i < 4 * FOLLOW_EVERY; i++)
-		note(&follow, 7 + i % 2, 1, &clients, &releases);
-	g_assert_cmpuint(clients, ==, 0);
-	g_assert_cmpuint(releases, ==, 4);
-}
-
-static void
-test_kernel(void)
-{
-	Follow follow = {0};
-	guint clients = 0, releases = 0;
-
-	for (guint i = 0; i < FOLLOW_EVERY; i++) {
-		note(&follow, 0, 3, &clients, &releases);
-		note(&follow, 9, 1, &clients, &releases);
-	}
-	g_assert_cmpuint(clients, ==, 1);
-	g_assert_cmpuint(releases, ==, 0);
-}
-
-static void
-test_stat(void)
-{
-	static const char before[] = " S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 "
-				     "23 24 25 26 27 28 29 30 31 32 33 34 35 ";
-	static const struct {
-		const char *name, *after;
-		int cpu;
-	} cases[] = {
-		{"42 (grep)", "5 0 0", 5},
-		{"42 (a) R 1 2)", "0 0", 0},
-		{"42 (a b c)", "63\n", 63},
-		{"42 (grep)", "x", FOLLOW_NOBODY},
-		{"42 (grep)", "", FOLLOW_NOBODY},
-		{"42 (grep)", "5x", FOLLOW_NOBODY},
-		{"42 grep", "5 0", FOLLOW_NOBODY},
-		{"42 (grep)", "-1 0", FOLLOW_NOBODY},
-		{"42 (grep)", "99999 0", FOLLOW_NOBODY},
-	};
-
-	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
-		g_autofree char *line = g_strconcat(cases[i].name, before, cases[i].after, NULL);
-
-		g_assert_cmpint(follow_parse_cpu(line), ==, cases[i].cpu);
-	}
-	g_assert_cmpint(follow_parse_cpu("42 (grep) S 1 2"), ==, FOLLOW_NOBODY);
-	g_assert_cmpint(follow_parse_cpu(""), ==, FOLLOW_NOBODY);
-}
+#define TEST(name) g_test_add_func("/workers/" #name, test_##name)
 
 int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
-	g_test_add_func("/workers/a client that is alone is followed", test_alone);
-	g_test_add_func("/workers/of several clients none is followed", test_several);
-	g_test_add_func("/workers/what the kernel itself asks changes nothing", test_kernel);
-	g_test_add_func("/workers/the CPU is read whatever the program is called", test_stat);
+	TEST(the_quick_one_serves_while_it_gets_on);
+	TEST(the_steady_one_comes_where_requests_wait);
+	TEST(terms_grow_where_it_has_to_come_again_soon);
+	TEST(a_client_that_moves_about_is_the_quick_ones);
+	TEST(one_that_is_stuck_is_relieved_whichever_it_is);
 	return g_test_run();
 }
