@@ -45,7 +45,10 @@ test_a_spoilt_cache_file_is_noticed_and_fetched_again(Fixture *fixture, gconstpo
 	refresh(fixture);
 	assert_reads(fixture, 3);
 	g_assert_cmpuint(fake_server_asked(fixture->server, "INBOX", 3), ==, 2);
+	leave(fixture);
 	g_assert_cmpint(ftruncate(fd, 0), ==, 0);
+	enter(fixture);
+	refresh(fixture);
 	assert_reads(fixture, 3);
 	g_assert_cmpuint(fake_server_asked(fixture->server, "INBOX", 3), ==, 3);
 }
