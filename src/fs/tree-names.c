@@ -120,10 +120,9 @@ tree_note_sent(Tree *tree, Mailbox *mailbox, const char *name)
 
 	touch->version++;
 	touch->when = now;
+	/* A sync may have been faster to tell of it. */
 	if (touch->pinned != G_MININT64)
 		mailbox_set_changed(mailbox, touch->pinned);
-	else
-		touch->time = g_get_real_time() / G_USEC_PER_SEC;
 
 	*sent = (TreeSent){mailbox_directory(mailbox), g_strdup(name), now};
 	g_queue_push_tail(&tree->sent, sent);

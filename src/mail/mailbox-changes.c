@@ -403,7 +403,9 @@ adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *o
 		index_batch_add(batch, &now);
 	}
 	index_submit(mailbox->house->index, batch);
-	mailbox_touch(mailbox);
+	/* Its name was shown already: a copier that has compared the directory's time is right. */
+	mailbox->version++;
+	mailbox_note_own(mailbox);
 }
 
 static gboolean

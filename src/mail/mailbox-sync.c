@@ -189,11 +189,22 @@ batch_of(Sync *sync)
 	return sync->batch;
 }
 
+/* Under the lock. The first listing is no change: a copy made while it came in has the directory's
+ * time right. */
+static void
+note_change(Mailbox *mailbox)
+{
+	mailbox->version++;
+	if (mailbox->listed)
+		mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
+}
+
 /* Moves what arrived into the listing and lets everybody see it. */
 static void
 publish(Sync *sync)
 {
 	Mailbox *mailbox = sync->mailbox;
+	gboolean added = FALSE;
 
 	if (sync->arrived->len > 0) {
 		IndexBatch *batch = batch_of(sync);
@@ -211,7 +222,7 @@ publish(Sync *sync)
 				continue;
 			if (mailbox_add_message(mailbox, batch, &row, NULL,
 						sync->text->str + arrived->name))
-				sync->changed = TRUE;
+				added = TRUE;
 			else if (!uidset_contains(mailbox->flagged, row.info.uid) &&
 				 messages_set_flags(mailbox->messages, row.info.uid, row.info.flags,
 						    row.info.keywords)) {
@@ -223,6 +234,10 @@ publish(Sync *sync)
 			}
 		}
 		mailbox->marks += marked->len > 0;
+		/* With the lock still held: some may be our own uploads, and who ends these sets
+		 * the directory's time back. */
+		if (added)
+			note_change(mailbox);
 		g_rw_lock_writer_unlock(&mailbox->lock);
 		for (guint i = 0; i < marked->len; i++)
 			mailbox->house->news->changed(mailbox->house->user, mailbox,
@@ -232,16 +247,14 @@ publish(Sync *sync)
 		g_string_set_size(sync->text, 0);
 	}
 	flush_batch(sync);
-	if (!sync->changed)
+	if (!sync->changed && !added)
 		return;
+	if (sync->changed) {
+		g_rw_lock_writer_lock(&mailbox->lock);
+		note_change(mailbox);
+		g_rw_lock_writer_unlock(&mailbox->lock);
+	}
 	sync->changed = FALSE;
-	g_rw_lock_writer_lock(&mailbox->lock);
-	mailbox->version++;
-	/* The first listing is no change: a copy made while it came in has the directory's time
-	 * right. */
-	if (mailbox->listed)
-		mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
-	g_rw_lock_writer_unlock(&mailbox->lock);
 	mailbox->house->news->listing(mailbox->house->user, mailbox);
 	mailbox_wake(mailbox);
 }

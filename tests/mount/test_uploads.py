@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import signal
+import time
 
 from common import (Dovecot, Place, bodies, empty_server, fails, fetch_mailbox, flags_of, is_uploaded, listed, main, on_server, processes, read,
                     rsync, run, run_umount, samples, test, text, uid_of, wait_for)
@@ -191,6 +192,22 @@ def _():
         os.rename(path, os.path.join(mount, "Work", "x.eml"))
         assert bodies(on_server(server, "Work", 1)) == [text(1)]
         assert wait_for(lambda: is_uploaded(os.path.join(mount, "Work", "x.eml")))
+
+
+@test("that an upload is over is no change of its directory: a copier has compared the time before")
+def _():
+    with empty_server() as server, Place() as place, Proxy(server.port) as proxy:
+        with place.mount(server, url=server.url().replace(str(server.port), str(proxy.port))) as mount:
+            work = os.path.join(mount, "Work")
+            assert listed(work) == []
+            proxy.stall()
+            with open(os.path.join(work, "x.eml"), "wb") as file:
+                file.write(text(1))
+            before = os.stat(work).st_mtime_ns
+            assert wait_for(lambda: time.time_ns() >= before + 1_100_000_000)
+            proxy.go_on()
+            assert wait_for(lambda: is_uploaded(os.path.join(work, "x.eml")))
+            assert os.stat(work).st_mtime_ns == before
 
 
 @test("umount does not wait for a mailbox that is no more; what was to go there is kept, and follows")
