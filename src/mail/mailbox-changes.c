@@ -38,6 +38,7 @@ mailbox_changes_init(Mailbox *mailbox)
 	mailbox->ahead = uidset_new();
 	mailbox->missed = uidset_new();
 	mailbox->dropped = uidset_new();
+	mailbox->arrived = uidset_new();
 	mailbox->flagged = uidset_new();
 	mailbox->renamed = uidset_new();
 	mailbox->names_to_come = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
@@ -53,6 +54,7 @@ mailbox_changes_clear(Mailbox *mailbox)
 	uidset_free(mailbox->ahead);
 	uidset_free(mailbox->missed);
 	uidset_free(mailbox->dropped);
+	uidset_free(mailbox->arrived);
 	uidset_free(mailbox->flagged);
 	uidset_free(mailbox->renamed);
 	g_hash_table_unref(mailbox->names_to_come);
@@ -67,6 +69,7 @@ mailbox_changes_reset(Mailbox *mailbox)
 	uidset_remove(mailbox->ahead, 1, G_MAXUINT32);
 	uidset_remove(mailbox->missed, 1, G_MAXUINT32);
 	uidset_remove(mailbox->dropped, 1, G_MAXUINT32);
+	uidset_remove(mailbox->arrived, 1, G_MAXUINT32);
 	uidset_remove(mailbox->flagged, 1, G_MAXUINT32);
 	uidset_remove(mailbox->renamed, 1, G_MAXUINT32);
 }
@@ -86,12 +89,53 @@ mailbox_shown(const Mailbox *mailbox, guint32 uid)
 	return uidset_contains(mailbox->hidden, uid) ? NULL : messages_get(mailbox->messages, uid);
 }
 
-void
-mailbox_touch(Mailbox *mailbox)
+static void
+set_changed(Mailbox *mailbox)
 {
 	mailbox->version++;
 	mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
+	uidset_remove(mailbox->arrived, 1, G_MAXUINT32);
+}
+
+void
+mailbox_touch(Mailbox *mailbox)
+{
+	set_changed(mailbox);
 	mailbox_note_own(mailbox);
+}
+
+void
+mailbox_note_change(Mailbox *mailbox)
+{
+	if (mailbox->listed)
+		set_changed(mailbox);
+	else
+		mailbox->version++;
+}
+
+void
+mailbox_note_arrival(Mailbox *mailbox, guint32 uid)
+{
+	mailbox->version++;
+	if (!mailbox->listed)
+		return;
+	if (uidset_is_empty(mailbox->arrived))
+		mailbox->before = mailbox->changed;
+	mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
+	uidset_add(mailbox->arrived, uid, uid);
+}
+
+/* Its name was shown before: a copier that has compared the directory's time was right. */
+static void
+note_own_arrival(Mailbox *mailbox, guint32 uid)
+{
+	mailbox->version++;
+	mailbox_note_own(mailbox);
+	if (!uidset_contains(mailbox->arrived, uid))
+		return;
+	uidset_remove(mailbox->arrived, uid, uid);
+	if (uidset_is_empty(mailbox->arrived))
+		mailbox->changed = mailbox->before;
 }
 
 void
@@ -403,9 +447,7 @@ adopt(Mailbox *mailbox, const IndexMessage *row, const char *stem, const char *o
 		index_batch_add(batch, &now);
 	}
 	index_submit(mailbox->house->index, batch);
-	/* Its name was shown already: a copier that has compared the directory's time is right. */
-	mailbox->version++;
-	mailbox_note_own(mailbox);
+	note_own_arrival(mailbox, uid);
 }
 
 static gboolean
@@ -533,10 +575,8 @@ mailbox_hide(Mailbox *mailbox, guint32 serial, guint32 uid, gboolean hidden)
 		uidset_add(mailbox->hidden, uid, uid);
 	else if (changed)
 		uidset_remove(mailbox->hidden, uid, uid);
-	if (changed) {
-		mailbox->version++;
-		mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
-	}
+	if (changed)
+		set_changed(mailbox);
 	g_rw_lock_writer_unlock(&mailbox->lock);
 	if (changed)
 		mailbox_tell_listing(mailbox);

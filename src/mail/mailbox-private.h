@@ -79,6 +79,8 @@ struct Mailbox {
 	UidSet *dropped;  /* while the SYNC under way may still tell of them */
 	UidSet *renamed;  /* by a program, since they were listed */
 	gboolean named;	  /* it was given a name that nothing but the index knows, in this mount */
+	UidSet *arrived;  /* all that `changed` is for: what the SYNC told of, perhaps our own */
+	gint64 before;	  /* what `changed` was before them */
 	UidSet *flagged;  /* while the SYNC under way may tell of their flags as they were before */
 	GHashTable *names_to_come; /* "uidvalidity/uid" → file name without ".eml" */
 	GQueue expected;	   /* of MailboxExpected */
@@ -100,6 +102,10 @@ void mailbox_changes_clear(Mailbox *mailbox);
 void mailbox_changes_reset(Mailbox *mailbox);
 /* @uid has left the listing. Under the lock. */
 void mailbox_changes_forget(Mailbox *mailbox, guint32 uid);
+/* The SYNC told of a change of the directory, or of one new message. The first listing is none: a
+ * copy made while it came in has the directory's time right. Under the lock. */
+void mailbox_note_change(Mailbox *mailbox);
+void mailbox_note_arrival(Mailbox *mailbox, guint32 uid);
 /* It is here, and not hidden. Under the lock. */
 const MessageEntry *mailbox_shown(const Mailbox *mailbox, guint32 uid);
 /* Puts a message into the listing and @batch, under the name @chosen for it (NULL: none), else the

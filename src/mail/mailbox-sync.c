@@ -189,16 +189,6 @@ batch_of(Sync *sync)
 	return sync->batch;
 }
 
-/* Under the lock. The first listing is no change: a copy made while it came in has the directory's
- * time right. */
-static void
-note_change(Mailbox *mailbox)
-{
-	mailbox->version++;
-	if (mailbox->listed)
-		mailbox->changed = g_get_real_time() / G_USEC_PER_SEC;
-}
-
 /* Moves what arrived into the listing and lets everybody see it. */
 static void
 publish(Sync *sync)
@@ -221,11 +211,12 @@ publish(Sync *sync)
 			if (uidset_contains(mailbox->dropped, row.info.uid))
 				continue;
 			if (mailbox_add_message(mailbox, batch, &row, NULL,
-						sync->text->str + arrived->name))
+						sync->text->str + arrived->name)) {
+				mailbox_note_arrival(mailbox, row.info.uid);
 				added = TRUE;
-			else if (!uidset_contains(mailbox->flagged, row.info.uid) &&
-				 messages_set_flags(mailbox->messages, row.info.uid, row.info.flags,
-						    row.info.keywords)) {
+			} else if (!uidset_contains(mailbox->flagged, row.info.uid) &&
+				   messages_set_flags(mailbox->messages, row.info.uid,
+						      row.info.flags, row.info.keywords)) {
 				index_batch_flags(
 					batch, row.info.uid,
 					mailbox_stored_flags(mailbox, row.info.uid, row.info.flags),
@@ -234,10 +225,6 @@ publish(Sync *sync)
 			}
 		}
 		mailbox->marks += marked->len > 0;
-		/* With the lock still held: some may be our own uploads, and who ends these sets
-		 * the directory's time back. */
-		if (added)
-			note_change(mailbox);
 		g_rw_lock_writer_unlock(&mailbox->lock);
 		for (guint i = 0; i < marked->len; i++)
 			mailbox->house->news->changed(mailbox->house->user, mailbox,
@@ -251,7 +238,7 @@ publish(Sync *sync)
 		return;
 	if (sync->changed) {
 		g_rw_lock_writer_lock(&mailbox->lock);
-		note_change(mailbox);
+		mailbox_note_change(mailbox);
 		g_rw_lock_writer_unlock(&mailbox->lock);
 	}
 	sync->changed = FALSE;

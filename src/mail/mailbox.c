@@ -176,6 +176,7 @@ mailbox_set_changed(Mailbox *mailbox, gint64 time)
 	g_autoptr(GRWLockWriterLocker) locker = g_rw_lock_writer_locker_new(&mailbox->lock);
 
 	mailbox->changed = time;
+	uidset_remove(mailbox->arrived, 1, G_MAXUINT32);
 	mailbox_store(mailbox);
 }
 

@@ -159,6 +159,29 @@ test_a_name_that_was_given_since_is_kept(Fixture *fixture, gconstpointer data)
 	assert_name(fixture, info.uid, "mine.eml");
 }
 
+/* Their names were shown before. What others brought with them is a change. */
+static void
+test_our_own_arrivals_do_not_change_the_time(Fixture *fixture, gconstpointer data)
+{
+	refresh(fixture);
+	fake_server_fill(fixture->server, "INBOX", 1);
+	refresh(fixture);
+	mailbox_set_changed(fixture->mailbox, 12345);
+	fake_server_fill(fixture->server, "INBOX", 3);
+	g_assert_true(adopt(fixture, 1000, 2, "x.eml"));
+	g_assert_cmpint(view_of(fixture).changed, ==, 12345);
+	refresh(fixture);
+	g_assert_cmpint(view_of(fixture).changed, !=, 12345);
+	adopt(fixture, 1000, 3, "y.eml");
+	g_assert_cmpint(view_of(fixture).changed, !=, 12345);
+	adopt(fixture, 1000, 4, "z.eml");
+	g_assert_cmpint(view_of(fixture).changed, ==, 12345);
+	fake_server_fill(fixture->server, "INBOX", 2);
+	refresh(fixture);
+	adopt(fixture, 1000, 5, "v.eml");
+	g_assert_cmpint(view_of(fixture).changed, !=, 12345);
+}
+
 static void
 test_a_given_name_is_taken_over(Fixture *fixture, gconstpointer data)
 {
@@ -521,6 +544,8 @@ main(int argc, char **argv)
 	ADD("a-name-that-is-chosen-comes-before-one-that-was-expected", NULL,
 	    test_a_name_that_is_chosen_comes_before_one_that_was_expected);
 	ADD("a-name-that-was-given-since-is-kept", NULL, test_a_name_that_was_given_since_is_kept);
+	ADD("our-own-arrivals-do-not-change-the-time", NULL,
+	    test_our_own_arrivals_do_not_change_the_time);
 	ADD("a-given-name-is-taken-over", NULL, test_a_given_name_is_taken_over);
 	ADD("what-we-dropped-does-not-come-back-with-an-old-answer", NULL,
 	    test_what_we_dropped_does_not_come_back_with_an_old_answer);
