@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 struct Apart {
-	cpu_set_t allowed;
+	cpu_set_t allowed; /* when nothing was kept off */
 	gint crew[APART_CREW];
 	guint crew_size;
 	int cpu; /* that is kept off, or APART_NOWHERE */
@@ -18,8 +18,6 @@ apart_new(void)
 	Apart *apart = g_new0(Apart, 1);
 
 	apart->cpu = APART_NOWHERE;
-	if (sched_getaffinity(0, sizeof apart->allowed, &apart->allowed) != 0)
-		CPU_ZERO(&apart->allowed);
 	return apart;
 }
 
@@ -66,10 +64,15 @@ move_all(const Apart *apart, const cpu_set_t *to)
 void
 apart_keep_off(Apart *apart, int cpu)
 {
-	cpu_set_t rest = apart->allowed;
+	cpu_set_t rest;
 
 	if (cpu == apart->cpu)
 		return;
+	/* Each time anew: somebody may have said taskset(1) meanwhile. */
+	if (apart->cpu == APART_NOWHERE &&
+	    sched_getaffinity(0, sizeof apart->allowed, &apart->allowed) != 0)
+		return;
+	rest = apart->allowed;
 	if (cpu != APART_NOWHERE)
 		CPU_CLR(cpu, &rest);
 	if (CPU_COUNT(&rest) == 0)

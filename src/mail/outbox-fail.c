@@ -92,6 +92,8 @@ outbox_fail(Outbox *outbox, Upload *upload, const Verdict *verdict)
 		g_ptr_array_new_with_free_func((GDestroyNotify)upload_unref);
 	g_autoptr(GError) error = NULL;
 	Upload *page = page_new(outbox, text);
+	/* Somebody may remove it as soon as it is there. */
+	g_autoptr(Upload) held = page != NULL ? upload_ref(page) : NULL;
 	Upload *both[2] = {upload, page};
 
 	uploads_log(uploads, upload, line);
