@@ -153,6 +153,21 @@ def mutf7(text):
     return "".join(out)
 
 
+_reserved = []  # sockets that stand for ports, as long as this process lives
+
+
+def reserve(port):
+    """False: another process of ours has chosen it too, and does not listen on it yet."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0mailfs-port-{port}")
+    except OSError:
+        claim.close()
+        return False
+    _reserved.append(claim)
+    return True
+
+
 def free_ports(count):
     """Loopback ports above 20000 and below the range that outgoing connections use."""
     found = []
@@ -164,7 +179,7 @@ def free_ports(count):
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in found:
+        if reserve(port):
             found.append(port)
     return found
 
