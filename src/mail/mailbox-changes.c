@@ -194,7 +194,8 @@ store_row(const Mailbox *mailbox, IndexBatch *batch, guint32 uid)
 	index_batch_add(batch, &row);
 }
 
-/* The message of that name becomes name~2. Returns its UID, 0: nobody has it. Under the lock. */
+/* The message of that name becomes name~2: nothing but the index knows which of the two was meant
+ * to have it. Returns its UID, 0: nobody has it. Under the lock. */
 static guint32
 make_room(Mailbox *mailbox, IndexBatch *batch, const char *stem)
 {
@@ -204,6 +205,7 @@ make_room(Mailbox *mailbox, IndexBatch *batch, const char *stem)
 	if (uid == 0)
 		return 0;
 	messages_yield_name(mailbox->messages, uid);
+	mailbox->named = TRUE;
 	store_row(mailbox, batch, uid);
 	return uid;
 }
