@@ -110,6 +110,19 @@ find_session(const Pool *pool, const Request *request)
 	return same != NULL && session_view(same)->under_way < BUSY_SELECTED ? same : NULL;
 }
 
+/* Some of what waits would be served sooner by one line more. */
+static gboolean
+wants_line(const Pool *pool)
+{
+	const GQueue *queues[] = {&pool->now, &pool->soon};
+
+	for (guint i = 0; i < G_N_ELEMENTS(queues); i++)
+		for (const GList *link = queues[i]->head; link != NULL; link = link->next)
+			if (find_session(pool, link->data) == NULL)
+				return TRUE;
+	return FALSE;
+}
+
 static void
 wake_for(Pool *pool, const Request *request)
 {
@@ -276,8 +289,7 @@ pool_take(gpointer owner, Session *session, Backend *backend)
 	note_view(session, backend, request != NULL);
 	if (request != NULL && request_kind_selects(request->kind))
 		note_selected(session, request->mailbox);
-	/* What is left needs another line: the keeper decides. */
-	if (pool->now.length + pool->soon.length > 0 && pool_count_alive(pool) < pool->limit)
+	if (pool_count_alive(pool) < pool->limit && wants_line(pool))
 		g_cond_signal(&pool->changed);
 	g_mutex_unlock(&pool->lock);
 	return request;
@@ -547,13 +559,7 @@ wants_session(Pool *pool, gint64 now, gint64 *next)
 	/* One at a time: a second login starts when the first has told how it went. */
 	if (alive > up || alive >= pool->limit)
 		return FALSE;
-	for (GList *link = pool->now.head; link != NULL; link = link->next)
-		if (find_session(pool, link->data) == NULL)
-			return TRUE;
-	for (GList *link = pool->soon.head; link != NULL; link = link->next)
-		if (find_session(pool, link->data) == NULL)
-			return TRUE;
-	return pool->watch_line && pool->health == POOL_ONLINE;
+	return wants_line(pool) || (pool->watch_line && pool->health == POOL_ONLINE);
 }
 
 /* A spare line without work is given back to the server; the first one stays, and those that watch.
