@@ -357,6 +357,9 @@ answer_readdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 	/* What is there goes out; what it still waits for is asked for by the next call. */
 	if (answer.result == TREE_OK || filling.used > 0) {
 		g_clear_error(&answer.error);
+		/* A mailbox that was opened before anything was known of it is known by now. */
+		if (filling.used == 0)
+			note_listing(fs, call);
 		fuse_reply_buf(call->req, buffer, filling.used);
 		return TRUE;
 	}
@@ -375,6 +378,7 @@ readdir_common(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, gboole
 		.size = size,
 		.offset = offset,
 		.patient = TRUE,
+		.reader = fuse_req_ctx(req)->pid,
 		.plus = plus,
 	};
 
