@@ -3,21 +3,13 @@
  * for the bodies of some jobs. Jobs are made by callers and ended by the fetch that carries them,
  * on its session's thread; the table and all jobs are guarded by one lock, never held over a
  * callback or a disk write. */
-#include "store/scan.h"
-
 #include <fcntl.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "store/scan-private.h"
 
-#define WINDOW_FIRST 8
-#define WINDOW_FAST  64	  /* up to here it doubles with each open, then with each advice */
-#define WINDOW_LAST  2048 /* what a fast reader takes in a round trip of 100 ms */
-#define NEAR	     16	  /* ripgrep's threads, sorted by nobody, stay within this many ranks */
-#define TREND_MAX    4
-#define RUNS	     64	  /* readers remembered */
-#define LATE	     1024 /* bodies remembered that came last */
-#define TRIES	     2	  /* of what a server left out */
+#define TRIES 2 /* of what a server left out */
 /* A line lost under a fetch is not the reader's fault; lines fall together, and each may be given
  * the message before it is known to be dead. */
 #define TRIES_LOST 4
@@ -35,48 +27,12 @@ typedef struct {
 	GError *error; /* why the last body that came was void; NULL: none came */
 } Job;
 
-/* A body that came a moment ago: who looked for it just before may still ask for it. */
-typedef struct {
-	guint64 key; /* 0: free */
-	guint64 size;
-	guint32 crc;
-} Late;
-
-/* What a reader has opened, without a jump between. */
-typedef struct {
-	guint32 reader, serial;
-	gboolean listed; /* and opened nothing since */
-	gboolean begun;
-	guint low, high;	     /* ranks opened */
-	guint asked_low, asked_high; /* first rank asked for, and the one after the last */
-	int trend;		     /* > 0: it grows upwards */
-	guint window;		     /* 0: nothing was asked for yet */
-	gint64 used;
-} Run;
-
-struct Scan {
-	Pool *pool;
-	Bodies *bodies;
-	ScanFetched fetched;
-	gpointer user;
-	GrowthHouse growth_house;
-
-	GMutex lock;	     /* guards all below */
-	GHashTable *jobs;    /* key → Job */
-	GHashTable *growths; /* key → Growth, a reference each; no key is in both */
-	guint idle_jobs;     /* jobs without waiters */
-	guint64 idle_bytes;
-	guint64 n_fetched;
-	Run runs[RUNS];
-	Late late[LATE];    /* the newest at n_fetched - 1 */
-	GHashTable *lately; /* key → Late */
-};
-
 typedef struct {
 	Scan *scan;
 	char *mailbox;
 	ScanPlace place;
 	UidSet *wanted;	    /* not yet answered */
+	gint64 alone_since; /* when it was asked for, with nothing else on the way; 0: else */
 	BodyWriter *writer; /* the body that is coming in */
 	guint64 size;	    /* of the body that came last */
 	guint32 crc;
@@ -266,6 +222,16 @@ fetch_free(Fetch *fetch)
 	g_free(fetch);
 }
 
+/* No body but these is on the way. */
+static gboolean
+is_alone(Scan *scan, const UidSet *uids)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
+
+	return g_hash_table_size(scan->jobs) <= uidset_count(uids) &&
+	       g_hash_table_size(scan->growths) == 0;
+}
+
 /* Asks the server for @uids (ownership taken). */
 static void
 fetch_submit(Scan *scan, const ScanPlace *place, UidSet *uids, RequestUrgency urgency)
@@ -273,6 +239,7 @@ fetch_submit(Scan *scan, const ScanPlace *place, UidSet *uids, RequestUrgency ur
 	Fetch *fetch = g_new0(Fetch, 1);
 	Request *request = request_new(REQUEST_FETCH, place->mailbox, &fetch_events, fetch);
 
+	fetch->alone_since = is_alone(scan, uids) ? g_get_monotonic_time() : 0;
 	fetch->scan = scan;
 	fetch->mailbox = g_strdup(place->mailbox);
 	fetch->place = *place;
@@ -321,6 +288,9 @@ on_body_open(gpointer user, guint64 announced, GError **error)
 {
 	Fetch *fetch = user;
 
+	if (fetch->alone_since != 0)
+		scan_note_latency(fetch->scan, g_get_monotonic_time() - fetch->alone_since);
+	fetch->alone_since = 0;
 	g_clear_error(&fetch->disk_error);
 	body_writer_abort(fetch->writer);
 	fetch->writer =
@@ -397,11 +367,11 @@ keep_body(Fetch *fetch, guint32 uid, gboolean awaited, Body **body)
 static void
 note_late(Scan *scan, guint64 key, guint64 size, guint32 crc)
 {
-	Late *late = &scan->late[scan->n_fetched % LATE];
+	ScanLate *late = &scan->late[scan->n_fetched % SCAN_LATE];
 
 	if (g_hash_table_lookup(scan->lately, &late->key) == late)
 		g_hash_table_remove(scan->lately, &late->key);
-	*late = (Late){key, size, crc};
+	*late = (ScanLate){key, size, crc};
 	g_hash_table_replace(scan->lately, &late->key, late);
 }
 
@@ -512,8 +482,8 @@ static Body *
 take_late(Scan *scan, guint32 serial, guint32 uid)
 {
 	guint64 key = key_of(serial, uid);
-	Late found = {0};
-	Late *late;
+	ScanLate found = {0};
+	ScanLate *late;
 
 	g_mutex_lock(&scan->lock);
 	late = g_hash_table_lookup(scan->lately, &key);
@@ -615,129 +585,6 @@ scan_room(Scan *scan)
 	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
 
 	return SCAN_AHEAD_MAX - MIN(SCAN_AHEAD_MAX, scan->idle_jobs);
-}
-
-static Run *
-find_run(Scan *scan, guint32 reader, guint32 serial)
-{
-	Run *oldest = &scan->runs[0];
-
-	for (guint i = 0; i < RUNS; i++) {
-		Run *run = &scan->runs[i];
-
-		if (run->reader == reader && run->serial == serial)
-			return run;
-		if (run->used < oldest->used)
-			oldest = run;
-	}
-	*oldest = (Run){.reader = reader, .serial = serial};
-	return oldest;
-}
-
-static void
-run_begin(Run *run, guint rank)
-{
-	run->begun = TRUE;
-	run->low = run->high = rank;
-	run->asked_low = rank;
-	run->asked_high = rank + 1;
-	/* Who lists a mailbox and then opens the first message is about to read it all. */
-	run->trend = run->listed && rank == 0 ? 1 : 0;
-	run->window = 0;
-}
-
-/* Is this open a step of the run? Threads overtake each other: a small step back is still the same
- * run, and which way it goes is told by the side on which it grows more often. */
-static gboolean
-run_goes_on(Run *run, guint rank)
-{
-	guint edge = run->trend < 0 ? run->low : run->high;
-
-	if (!run->begun || (rank > edge ? rank - edge : edge - rank) > NEAR)
-		return FALSE;
-	if (rank > run->high) {
-		run->high = rank;
-		run->trend = MIN(run->trend + 1, TREND_MAX);
-	} else if (rank < run->low) {
-		run->low = rank;
-		run->trend = MAX(run->trend - 1, -TREND_MAX);
-	}
-	return TRUE;
-}
-
-static ScanAdvice
-advise_forward(Run *run, guint n_messages)
-{
-	guint first = MAX(run->asked_high, run->high + 1);
-	guint unread = first - run->high - 1; /* asked for */
-	ScanAdvice advice = {.from = first};
-
-	if (unread > run->window / 2)
-		return advice;
-	advice.count = MIN(run->window - unread, n_messages > first ? n_messages - first : 0);
-	run->asked_high = first + advice.count;
-	return advice;
-}
-
-static ScanAdvice
-advise_backward(Run *run)
-{
-	guint left = MIN(run->asked_low, run->low);
-	guint unread = run->low - left;
-	ScanAdvice advice = {.from = left > 0 ? left - 1 : 0, .backward = TRUE};
-
-	if (unread > run->window / 2)
-		return advice;
-	advice.count = MIN(run->window - unread, left);
-	run->asked_low = left - advice.count;
-	return advice;
-}
-
-ScanAdvice
-scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_messages)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
-	Run *run = find_run(scan, reader, serial);
-	gboolean in_order = run_goes_on(run, rank);
-	ScanAdvice advice;
-
-	run->used = g_get_monotonic_time();
-	if (!in_order)
-		run_begin(run, rank);
-	run->listed = FALSE;
-	if (run->trend == 0)
-		return (ScanAdvice){0};
-	if (run->window < WINDOW_FAST)
-		run->window = MAX(run->window * 2, WINDOW_FIRST);
-	advice = run->trend > 0 ? advise_forward(run, n_messages) : advise_backward(run);
-	if (advice.count > 0 && run->window >= WINDOW_FAST)
-		run->window = MIN(run->window * 2, WINDOW_LAST);
-	advice.in_order = in_order;
-	return advice;
-}
-
-void
-scan_note_listed(Scan *scan, guint32 reader, guint32 serial)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
-	Run *run = find_run(scan, reader, serial);
-
-	run->listed = TRUE;
-	run->used = g_get_monotonic_time();
-}
-
-void
-scan_note_taken(Scan *scan, guint32 reader, guint32 serial, const ScanAdvice *advice, guint taken)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&scan->lock);
-	Run *run = find_run(scan, reader, serial);
-
-	if (!run->begun)
-		return;
-	if (advice->backward)
-		run->asked_low = advice->from + 1 - taken;
-	else
-		run->asked_high = advice->from + taken;
 }
 
 ScanStatus

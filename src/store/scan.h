@@ -77,12 +77,16 @@ typedef struct {
 /**
  * scan_note_open: tells that @reader (a process) opened the message at @rank (its place in UID
  * order) of @serial. From the second open in order on (within 16 ranks, either direction) the
- * answer names what to fetch ahead: a window that grows with each hit, up to 2,048 messages, asked
- * for anew when half of it is used up. From the first open on where that is of the first message,
- * by who has just listed them.
+ * answer names what to fetch ahead, unless enough is on the way. From the first open on where that
+ * is of the first message, by who has just listed them.
+ *
+ * What is fetched ahead is a window that grows with each open, to twice what the reader opens while
+ * a body comes (256 messages at least, 4,096 at most), asked for anew when a quarter of it is used.
  */
 ScanAdvice scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_messages);
 void scan_note_listed(Scan *scan, guint32 reader, guint32 serial);
+/* A body that was asked for, with nothing else on the way, began to come after so long. */
+void scan_note_latency(Scan *scan, gint64 latency_us);
 
 /* Only @taken ranks of that advice were asked for: the next one begins there. */
 void scan_note_taken(Scan *scan, guint32 reader, guint32 serial, const ScanAdvice *advice,

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 
 #define SERIAL	 7
-#define MESSAGES 6000
-#define WINDOW	 2048 /* at most this far ahead */
+#define MESSAGES 12000
+#define WINDOW	 4096			       /* at most this far ahead */
+#define LEAST	 256			       /* this far, even where a body comes at once */
+#define LONG	 G_GINT64_CONSTANT(1000000000) /* us: longer than any pause of this machine */
 
 typedef struct {
 	Scan *scan;
@@ -47,6 +49,7 @@ static void
 begin(Course *course, guint n)
 {
 	*course = (Course){.scan = scan_new(NULL, NULL, NULL, NULL), .n = n};
+	scan_note_latency(course->scan, LONG);
 }
 
 static void
@@ -135,13 +138,13 @@ test_a_backward_scan_is_asked_for_once_and_in_time(void)
 }
 
 static void
-test_the_window_grows_and_is_filled_up_when_half_is_used(void)
+test_the_window_grows_and_is_filled_up_when_a_quarter_is_used(void)
 {
 	Course course;
 	guint end_of_asked = 0, advices = 0;
 
 	begin(&course, MESSAGES);
-	for (guint rank = 0; rank < 5000; rank++) {
+	for (guint rank = 0; rank < 10000; rank++) {
 		ScanAdvice advice = open_rank(&course, 1, SERIAL, rank);
 		guint unread;
 
@@ -156,11 +159,31 @@ test_the_window_grows_and_is_filled_up_when_half_is_used(void)
 		g_assert_cmpuint(unread, <=, WINDOW);
 		if (rank > 10)
 			g_assert_cmpuint(unread, >=, 30);
-		if (rank > 2000 && rank < 4000)
-			g_assert_cmpuint(unread, >=, WINDOW / 2 - 1);
+		if (rank > 2000 && rank < 7000)
+			g_assert_cmpuint(unread, >=, WINDOW / 4 * 3 - 1);
 	}
 	g_assert_cmpuint(end_of_asked, ==, MESSAGES);
-	g_assert_cmpuint(advices, <, 20);
+	g_assert_cmpuint(advices, <, 30);
+	end(&course);
+}
+
+static void
+test_where_a_body_comes_at_once_the_window_stays_small(void)
+{
+	Course course;
+	guint end_of_asked = 0;
+
+	begin(&course, MESSAGES);
+	scan_note_latency(course.scan, 0);
+	for (guint rank = 0; rank < MESSAGES; rank++) {
+		ScanAdvice advice = open_rank(&course, 1, SERIAL, rank);
+
+		if (advice.count > 0)
+			end_of_asked = advice.from + advice.count;
+		g_assert_cmpuint(end_of_asked, <=, rank + 1 + LEAST);
+		if (rank > LEAST && rank < MESSAGES - LEAST)
+			g_assert_cmpuint(end_of_asked, >=, rank + LEAST / 2);
+	}
 	end(&course);
 }
 
@@ -363,8 +386,10 @@ main(int argc, char **argv)
 	     test_a_forward_scan_is_asked_for_once_and_in_time);
 	TEST("a-backward-scan-is-asked-for-once-and-in-time",
 	     test_a_backward_scan_is_asked_for_once_and_in_time);
-	TEST("the-window-grows-and-is-filled-up-when-half-is-used",
-	     test_the_window_grows_and_is_filled_up_when_half_is_used);
+	TEST("the-window-grows-and-is-filled-up-when-a-quarter-is-used",
+	     test_the_window_grows_and_is_filled_up_when_a_quarter_is_used);
+	TEST("where-a-body-comes-at-once-the-window-stays-small",
+	     test_where_a_body_comes_at_once_the_window_stays_small);
 	TEST("what-was-not-taken-is-advised-again", test_what_was_not_taken_is_advised_again);
 	TEST("jumps-are-no-scan", test_jumps_are_no_scan);
 	TEST("after-a-jump-a-new-run-begins", test_after_a_jump_a_new_run_begins);

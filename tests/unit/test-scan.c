@@ -173,17 +173,23 @@ wait_idle(Fixture *fixture)
 }
 
 static void
-ahead(Fixture *fixture, guint32 first, guint32 last)
+ahead_of_size(Fixture *fixture, guint32 first, guint32 last, guint64 size)
 {
 	g_autoptr(GArray) wishes = g_array_new(FALSE, FALSE, sizeof(ScanWish));
 
 	for (guint32 uid = first; uid <= last; uid++) {
-		ScanWish wish = {uid, 100};
+		ScanWish wish = {uid, size};
 
 		g_array_append_val(wishes, wish);
 	}
 	scan_ahead(fixture->scan, &fixture->place, &g_array_index(wishes, ScanWish, 0), wishes->len,
 		   FALSE);
+}
+
+static void
+ahead(Fixture *fixture, guint32 first, guint32 last)
+{
+	ahead_of_size(fixture, first, last, 100);
 }
 
 /* --- single bodies --- */
@@ -422,6 +428,25 @@ test_there_is_a_bound_to_what_is_ahead(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(scan_status(fixture->scan).fetched, ==, SCAN_AHEAD_MAX);
 }
 
+/* More would be asked for one by one, as they come. */
+static void
+test_while_enough_is_on_the_way_nothing_is_advised(Fixture *fixture, gconstpointer data)
+{
+	ScanAdvice advice;
+
+	FAKE_SET(fixture->server, mute, TRUE);
+	ahead_of_size(fixture, 1, 15, SCAN_AHEAD_BYTES / 16);
+	scan_note_open(fixture->scan, 1, SERIAL, 20, 100);
+	advice = scan_note_open(fixture->scan, 1, SERIAL, 21, 100);
+	g_assert_true(advice.in_order);
+	g_assert_cmpuint(advice.count, ==, 0);
+	FAKE_SET(fixture->server, mute, FALSE);
+	wait_idle(fixture);
+	advice = scan_note_open(fixture->scan, 1, SERIAL, 22, 100);
+	g_assert_cmpuint(advice.from, ==, 23);
+	g_assert_cmpuint(advice.count, >=, 8);
+}
+
 static void
 test_what_nobody_waits_for_is_dropped_with_the_line(Fixture *fixture, gconstpointer data)
 {
@@ -515,6 +540,8 @@ main(int argc, char **argv)
 	TEST("what-somebody-waits-for-overtakes-what-is-queued", 1,
 	     test_what_somebody_waits_for_overtakes_what_is_queued);
 	TEST("there-is-a-bound-to-what-is-ahead", 1, test_there_is_a_bound_to_what_is_ahead);
+	TEST("while-enough-is-on-the-way-nothing-is-advised", 1,
+	     test_while_enough_is_on_the_way_nothing_is_advised);
 	TEST("what-nobody-waits-for-is-dropped-with-the-line", 1,
 	     test_what_nobody_waits_for_is_dropped_with_the_line);
 	TEST("what-was-withheld-ahead-is-asked-for-again", 1,
