@@ -54,12 +54,9 @@ drop_chunk(Packs *packs, Chunk *chunk)
 {
 	Pack *pack = chunk->pack;
 
-	if (!g_atomic_ref_count_dec(&chunk->refs)) {
-		chunk = NULL;
-	} else if (packs->spare == NULL) {
+	if (g_atomic_ref_count_dec(&chunk->refs)) {
+		g_free(packs->spare);
 		packs->spare = chunk;
-	} else {
-		g_free(chunk);
 	}
 	pack->users--;
 	packs_settle_pack(packs, pack);

@@ -141,3 +141,6 @@ disk_of(Fixture *fixture, const char *name)
 
 	return lstat(path, &status) == 0 ? (guint64)status.st_blocks * 512 : 0;
 }
+
+#define ADD(name, function, data)                                                                  \
+	g_test_add("/packs/" name, Fixture, data, setup, function, teardown)

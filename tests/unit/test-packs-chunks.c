@@ -111,9 +111,6 @@ test_what_the_disk_refuses_is_kept_and_tried_again(Fixture *fixture, gconstpoint
 		assert_here(packs, i, 100000);
 }
 
-#define ADD(name, function, data)                                                                  \
-	g_test_add("/packs/" name, Fixture, data, setup, function, teardown)
-
 int
 main(int argc, char **argv)
 {

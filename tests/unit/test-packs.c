@@ -589,9 +589,6 @@ test_threads_do_not_get_in_each_others_way(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(packs_total(packs), ==, 0);
 }
 
-#define ADD(name, function, data)                                                                  \
-	g_test_add("/packs/" name, Fixture, data, setup, function, teardown)
-
 int
 main(int argc, char **argv)
 {
