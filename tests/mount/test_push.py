@@ -173,13 +173,29 @@ for _kind, _without in (("NOTIFY", ()), ("IDLE", ("NOTIFY",))):
                         assert wait_for(lambda: "\\Answered" in flags_of(path), 3 * WITHIN), (name, flags_of(path))
 
 
+def is_stopped(pid):
+    try:
+        return all(read(f"/proc/{pid}/task/{thread}/stat").rpartition(b")")[2].split()[0] == b"T"
+                   for thread in os.listdir(f"/proc/{pid}/task"))
+    except OSError:  # one that ended
+        return False
+
+
+def stop(pid):
+    """SIGSTOP; a thread that was given no CPU since would still answer."""
+    os.kill(pid, signal.SIGSTOP)
+    if not wait_for(lambda: is_stopped(pid), WITHIN):
+        os.kill(pid, signal.SIGCONT)
+        raise AssertionError("it does not stop")
+
+
 def kernel_knows(mount, name):
     """Is a file of INBOX, looked at long before, known to the kernel while mailfs can answer nothing?"""
     folder = os.open(os.path.join(mount, "INBOX"), os.O_RDONLY)
     pid = json.loads(read(os.path.join(mount, ".mailfs", "status.json")))["pid"]
     os.stat(name, dir_fd=folder)
     time.sleep(2.5)
-    os.kill(pid, signal.SIGSTOP)
+    stop(pid)
     looker = subprocess.Popen(["test", "-s", f"/proc/self/fd/{folder}/{name}"], pass_fds=[folder])
     try:
         return looker.wait(timeout=3) == 0
