@@ -474,6 +474,9 @@ fs_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 	case TREE_XATTR_NONE:
 		fuse_reply_err(req, ENODATA);
 		break;
+	case TREE_XATTR_GONE:
+		fuse_reply_err(req, ESTALE);
+		break;
 	case TREE_XATTR_NEEDS_HEADER:
 		mailbox = tree_mailbox_of_message(fs->tree, ino, &node);
 		if (mailbox == NULL)

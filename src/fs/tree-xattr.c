@@ -81,8 +81,9 @@ TreeXattr
 tree_xattr(Tree *tree, guint64 ino, const char *name, char **value_out)
 {
 	Upload *upload = tree_upload(tree, ino);
-	Node node;
+	Node node = {.kind = NODE_MAILBOX};
 	Mailbox *mailbox = tree_mailbox_of_message(tree, tree_current(tree, ino), &node);
+	MessageView message;
 	MailboxView view;
 
 	*value_out = NULL;
@@ -92,8 +93,10 @@ tree_xattr(Tree *tree, guint64 ino, const char *name, char **value_out)
 		upload_unref(upload);
 		return found;
 	}
-	if (mailbox == NULL || !is_xattr(name))
+	if (node.kind != NODE_MESSAGE || !is_xattr(name))
 		return TREE_XATTR_NONE;
+	if (mailbox == NULL || !mailbox_get(mailbox, node.serial, node.uid, &message))
+		return TREE_XATTR_GONE;
 	if (strcmp(name, XATTR_FLAGS) == 0) {
 		*value_out = mailbox_flags_text(mailbox, node.uid);
 	} else if (strcmp(name, XATTR_UID) == 0) {

@@ -99,6 +99,7 @@ void tree_content_clear(TreeContent *content);
 /* Extended attributes of a message. The value is UTF-8 without NUL. */
 typedef enum {
 	TREE_XATTR_NONE,	 /* no such name here */
+	TREE_XATTR_GONE,	 /* the message is: that is not to have no flags */
 	TREE_XATTR_VALUE,	 /* *value_out is set */
 	TREE_XATTR_NEEDS_HEADER, /* give tree_xattr_from_header() the whole header
 				    (mailbox_header()) */

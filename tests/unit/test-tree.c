@@ -454,19 +454,23 @@ test_only_flags_are_listed_and_only_when_there_are_any(Fixture *fixture, gconstp
 static void
 test_no_attribute_of_a_message_that_is_gone(Fixture *fixture, gconstpointer data)
 {
-	guint64 ino;
+	guint64 first, ino;
 	Node node;
 
 	fake_server_fill(fixture->server, "INBOX", 2);
+	first = message_ino(fixture, "INBOX", 1);
 	ino = message_ino(fixture, "INBOX", 2);
 	g_assert_true(tree_mailbox_of_message(fixture->tree, ino, &node) ==
 		      mailbox_of(fixture, "INBOX"));
 	g_assert_cmpuint(node.uid, ==, 2);
+	fake_server_expunge(fixture->server, "INBOX", 1, 1);
+	refresh(fixture, "INBOX");
+	assert_xattr(fixture, first, "user.mailfs.flags", TREE_XATTR_GONE, NULL);
 	fake_server_renumber(fixture->server, "INBOX");
 	refresh(fixture, "INBOX");
 	g_assert_null(tree_mailbox_of_message(fixture->tree, ino, &node));
-	assert_xattr(fixture, ino, "user.mailfs.flags", TREE_XATTR_NONE, NULL);
-	assert_xattr(fixture, ino, "user.mail.subject", TREE_XATTR_NONE, NULL);
+	assert_xattr(fixture, ino, "user.mailfs.flags", TREE_XATTR_GONE, NULL);
+	assert_xattr(fixture, ino, "user.mail.subject", TREE_XATTR_GONE, NULL);
 }
 
 /* --- statfs --- */
