@@ -47,7 +47,7 @@ struct Fs {
 	Copiers *copiers;
 
 	GMutex lock;	      /* guards all below */
-	GHashTable *versions; /* directory ino → the version the kernel last opened */
+	GHashTable *versions; /* directory ino → FsListed */
 	GHashTable *storing;  /* set of inode numbers whose body is being put into the page cache */
 	GCond stored;
 	GHashTable *handles; /* set of FsHandle; the kernel does not close what is open when the

@@ -262,26 +262,58 @@ note_listing(Fs *fs, const FsCall *call)
 		mailbox_note_listed(mailbox, call->reader);
 }
 
+/* What the kernel holds of a directory is the listing of @version, as far as it was read. */
+typedef struct {
+	guint64 version;
+	gboolean may_grow;
+	guint64 shape; /* with may_grow: of when it was opened */
+} FsListed;
+
+/* FALSE: the kernel has to forget what it holds. */
+static gboolean
+is_listed(Fs *fs, guint64 ino, guint64 version)
+{
+	FsListed listed = {.version = version};
+	g_autoptr(GMutexLocker) locker = NULL;
+	const FsListed *known;
+	guint64 now;
+
+	listed.may_grow = tree_listing_shape(fs->tree, ino, 0, &now, &listed.shape);
+	locker = g_mutex_locker_new(&fs->lock);
+	known = g_hash_table_lookup(fs->versions, &ino);
+	if (known != NULL && known->version == version)
+		return TRUE;
+	g_hash_table_replace(fs->versions, g_memdup2(&ino, sizeof ino),
+			     g_memdup2(&listed, sizeof listed));
+	return FALSE;
+}
+
+/* One who opened it at @opened has read it to the end, as it was at @now or later: if nobody opened
+ * it anew meanwhile, that is what the kernel holds. */
+static void
+note_end(Fs *fs, guint64 ino, guint64 opened, guint64 now, guint64 shape)
+{
+	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
+	FsListed *listed = g_hash_table_lookup(fs->versions, &ino);
+
+	if (listed != NULL && listed->version == opened && listed->may_grow &&
+	    listed->shape == shape)
+		listed->version = now;
+}
+
 static gboolean
 answer_opendir(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
 	struct fuse_file_info fi = call->fi;
 	guint64 version;
 	TreeAnswer answer = tree_open_directory(fs->tree, call->ino, call->patient, &version);
-	gpointer seen;
 
 	if (answer.result != TREE_OK)
 		return fs_settle(fs, call, &answer, later);
 	note_listing(fs, call);
-	g_mutex_lock(&fs->lock);
-	seen = g_hash_table_lookup(fs->versions, &call->ino);
-	/* The kernel's copy of the listing is good for as long as nothing changed. */
 	fi.cache_readdir = TRUE;
-	fi.keep_cache = seen != NULL && *(guint64 *)seen == version;
-	if (!fi.keep_cache)
-		g_hash_table_replace(fs->versions, g_memdup2(&call->ino, sizeof call->ino),
-				     g_memdup2(&version, sizeof version));
-	g_mutex_unlock(&fs->lock);
+	fi.keep_cache = is_listed(fs, call->ino, version);
+	fi.fh = version;
 	fuse_reply_open(call->req, &fi);
 	return TRUE;
 }
@@ -351,6 +383,8 @@ answer_readdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
 	g_autofree char *buffer = g_malloc(call->size);
 	Filling filling = {fs, call->req, buffer, call->size, 0, call->plus, -1};
+	guint64 now, shape;
+	gboolean may_grow = tree_listing_shape(fs->tree, call->ino, call->offset, &now, &shape);
 	TreeAnswer answer =
 		tree_list(fs->tree, call->ino, call->offset, call->patient, fill_entry, &filling);
 
@@ -360,6 +394,8 @@ answer_readdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 		/* A mailbox that was opened before anything was known of it is known by now. */
 		if (filling.used == 0)
 			note_listing(fs, call);
+		if (filling.used == 0 && may_grow)
+			note_end(fs, call->ino, call->fi.fh, now, shape);
 		fuse_reply_buf(call->req, buffer, filling.used);
 		return TRUE;
 	}
@@ -367,7 +403,8 @@ answer_readdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 }
 
 static void
-readdir_common(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, gboolean plus)
+readdir_common(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
+	       const struct fuse_file_info *fi, gboolean plus)
 {
 	Fs *fs = fuse_req_userdata(req);
 	FsCall call = {
@@ -377,6 +414,7 @@ readdir_common(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, gboole
 		.ino = ino,
 		.size = size,
 		.offset = offset,
+		.fi = *fi,
 		.patient = TRUE,
 		.reader = fuse_req_ctx(req)->pid,
 		.plus = plus,
@@ -389,13 +427,13 @@ readdir_common(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, gboole
 static void
 fs_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	readdir_common(req, ino, size, offset, FALSE);
+	readdir_common(req, ino, size, offset, fi, FALSE);
 }
 
 static void
 fs_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	readdir_common(req, ino, size, offset, TRUE);
+	readdir_common(req, ino, size, offset, fi, TRUE);
 }
 
 static void

@@ -397,6 +397,26 @@ tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *ve
 	return answer;
 }
 
+gboolean
+tree_listing_shape(Tree *tree, guint64 directory, guint64 cookie, guint64 *version_out,
+		   guint64 *shape_out)
+{
+	Mailbox *mailbox = NULL;
+	MailboxView known;
+	Node node;
+
+	if (node_from_ino(directory, &node) && node.kind == NODE_MAILBOX &&
+	    node.serial != NODE_ROOT_SERIAL && cookie < COOKIE_UPLOADS)
+		mailbox = account_mailbox(tree->account, node.serial);
+	if (mailbox == NULL)
+		return FALSE;
+	mailbox_view(mailbox, &known);
+	*version_out = account_folders_version(tree->account) + known.version +
+		       tree_touch_of(tree, mailbox).version;
+	*shape_out = *version_out - known.appended;
+	return TRUE;
+}
+
 typedef struct {
 	Tree *tree;
 	TreeEntry entry;

@@ -70,6 +70,12 @@ TreeAnswer tree_stat(Tree *tree, guint64 ino, struct stat *out);
 TreeAnswer tree_open_directory(Tree *tree, guint64 directory, gboolean patient,
 			       guint64 *version_out);
 
+/* Of a mailbox's directory, asking nobody: *@version_out as above; *@shape_out changes when
+ * something else did than that messages came after all others, which who has read as far as @cookie
+ * still meets. FALSE: nothing can be said. */
+gboolean tree_listing_shape(Tree *tree, guint64 directory, guint64 cookie, guint64 *version_out,
+			    guint64 *shape_out);
+
 /**
  * tree_list: what comes after @cookie (0: the beginning) in @directory: sub-mailboxes, then
  * messages in UID order, then files that are not on the server yet. Cookies are keys, not

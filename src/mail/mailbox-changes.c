@@ -113,10 +113,19 @@ mailbox_note_change(Mailbox *mailbox)
 		mailbox->version++;
 }
 
+static gboolean
+is_last(const Mailbox *mailbox, guint32 uid)
+{
+	guint n = messages_count(mailbox->messages);
+
+	return n > 0 && messages_at(mailbox->messages, n - 1)->uid == uid;
+}
+
 void
 mailbox_note_arrival(Mailbox *mailbox, guint32 uid)
 {
 	mailbox->version++;
+	mailbox->appended += is_last(mailbox, uid);
 	if (!mailbox->listed)
 		return;
 	if (uidset_is_empty(mailbox->arrived))

@@ -59,6 +59,7 @@ struct Mailbox {
 	gint64 failed_at;      /* monotonic: of the last refresh that failed; 0 never */
 	gint64 unseen;	       /* as told last; -1: never */
 	guint64 version;
+	guint64 appended; /* as in MailboxView */
 	gint64 changed;
 	guint64 marks;
 	gint64 marked;

@@ -260,6 +260,7 @@ on_selected(gpointer user, const MailboxState *now)
 		return;
 	serial = index_new_serial(mailbox->house->index);
 	g_rw_lock_writer_lock(&mailbox->lock);
+	mailbox->appended += messages_count(mailbox->messages) == 0;
 	if (mailbox->exact != NULL)
 		index_submit(mailbox->house->index, g_steal_pointer(&mailbox->exact));
 	mailbox->n_exact = 0;

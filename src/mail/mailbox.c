@@ -301,6 +301,7 @@ mailbox_view(Mailbox *mailbox, MailboxView *out)
 		.syncing = mailbox->syncing,
 		.late = mailbox->syncing && g_get_monotonic_time() - mailbox->sync_began > LATE_US,
 		.version = mailbox->version,
+		.appended = mailbox->appended,
 		.changed = mailbox->changed,
 		.marks = mailbox->marks,
 		.marked = mailbox->marked,

@@ -113,10 +113,11 @@ typedef struct {
 	gboolean syncing; /* more may come: see mailbox_wait() */
 	gboolean late; /* syncing for so long (1 s) that nobody should wait for it who has a listing
 			*/
-	guint64 version; /* rises with every change of the listing */
-	gint64 changed;	 /* wall clock, seconds: of the newest change */
-	guint64 marks;	 /* rises with every change of flags */
-	gint64 marked;	 /* wall clock, seconds: of the newest one, 0 none since the start */
+	guint64 version;  /* rises with every change of the listing */
+	guint64 appended; /* how many of those were one message after all others */
+	gint64 changed;	  /* wall clock, seconds: of the newest change */
+	guint64 marks;	  /* rises with every change of flags */
+	gint64 marked;	  /* wall clock, seconds: of the newest one, 0 none since the start */
 	guint32 uidvalidity;
 	guint32 messages; /* serial of the messages, 0 before the first answer */
 	guint count;

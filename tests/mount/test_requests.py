@@ -62,9 +62,13 @@ def _():
         server.fill(samples.bulk_mail(MESSAGES, 300))
         server.start()
         with place.mount(server) as mount:
-            assert len(listed(os.path.join(mount, "Bulk"))) == MESSAGES
-        with place.mount(server) as mount:
             folder = os.path.join(mount, "Bulk")
+            assert len(listed(folder)) == MESSAGES
+            # It grew while it was read.
+            with counted(mount) as found:
+                assert len(listed(folder)) == MESSAGES
+            most(found, readdir=0)
+        with place.mount(server) as mount:
             with counted(mount) as found:
                 subprocess.run(["ls", "-l", folder], check=True, stdout=subprocess.DEVNULL)
             # A READDIR brings 32 KB, an entry takes 152 bytes and its name.

@@ -195,6 +195,43 @@ test_a_listing_grows_under_its_reader_until_it_is_whole(Fixture *fixture, gconst
 	g_assert_cmpstr(during, ==, after);
 }
 
+static guint64
+shape_of(Fixture *fixture, guint64 directory, guint64 cookie)
+{
+	guint64 version, shape;
+
+	return tree_listing_shape(fixture->tree, directory, cookie, &version, &shape) ? shape : 0;
+}
+
+static void
+test_a_listing_keeps_its_shape_while_messages_come_behind_it(Fixture *fixture, gconstpointer data)
+{
+	guint64 inbox = ino_of(fixture, "INBOX"), version, shape, first, later;
+
+	fake_server_fill(fixture->server, "INBOX", 3);
+	g_assert_cmpint(tree_open_directory(fixture->tree, inbox, TRUE, &version).result, ==,
+			TREE_OK);
+	first = shape_of(fixture, inbox, 0);
+	refresh(fixture, "INBOX");
+	g_assert_true(tree_listing_shape(fixture->tree, inbox, 0, &version, &shape));
+	g_assert_cmpuint(shape, ==, first);
+	fake_server_fill(fixture->server, "INBOX", 2);
+	refresh(fixture, "INBOX");
+	g_assert_true(tree_listing_shape(fixture->tree, inbox, 0, &later, &shape));
+	g_assert_cmpuint(later, >, version);
+	g_assert_cmpuint(shape, ==, first);
+	fake_server_expunge(fixture->server, "INBOX", 2, 2);
+	refresh(fixture, "INBOX");
+	g_assert_cmpuint(shape_of(fixture, inbox, 0), !=, first);
+	first = shape_of(fixture, inbox, 0);
+	fake_server_renumber(fixture->server, "INBOX");
+	refresh(fixture, "INBOX");
+	g_assert_cmpuint(shape_of(fixture, inbox, 0), !=, first);
+	/* Behind the messages are only files: who is there meets no new one. */
+	g_assert_cmpuint(shape_of(fixture, inbox, 2ull << 32), ==, 0);
+	g_assert_cmpuint(shape_of(fixture, NODE_ROOT_INO, 0), ==, 0);
+}
+
 static void
 test_a_known_listing_waits_for_news_and_not_for_long(Fixture *fixture, gconstpointer data)
 {
@@ -527,6 +564,8 @@ main(int argc, char **argv)
 	     test_a_first_look_waits_and_an_impatient_one_does_not);
 	TEST("a-listing-grows-under-its-reader-until-it-is-whole",
 	     test_a_listing_grows_under_its_reader_until_it_is_whole);
+	TEST("a-listing-keeps-its-shape-while-messages-come-behind-it",
+	     test_a_listing_keeps_its_shape_while_messages_come_behind_it);
 	TEST("a-known-listing-waits-for-news-and-not-for-long",
 	     test_a_known_listing_waits_for_news_and_not_for_long);
 	TEST("a-mailbox-that-was-never-listed-says-why",
