@@ -153,10 +153,8 @@ static gboolean
 is_the_one(PopBackend *self, const PopHeader *header, const PopMessage *message)
 {
 	const PopNumbers *numbers = self->config->numbers;
-	PopIdentity identity;
 
-	pop_header_identity(header, &identity);
-	if (pop_identity_agrees(&identity, &message->identity))
+	if (pop_header_agrees(header, &message->identity))
 		return TRUE;
 	numbers->resize(numbers->user, message->uid, G_MAXINT64);
 	self->changed = TRUE;

@@ -203,15 +203,42 @@ pop_header_identity(const PopHeader *header, PopIdentity *out)
 		memcpy(out->bytes, out->bytes + HALF, HALF);
 }
 
+/* Its half of an identity. FALSE: there is no Message-ID. */
+static gboolean
+message_id_digest(const GString *text, guint8 *half_out)
+{
+	g_autoptr(GString) id = g_string_new(NULL);
+	Field field;
+
+	for (gsize at = 0, end; at < text->len; at = end) {
+		gsize value;
+
+		end = field_end(text, at);
+		value = field_value(text, at, end, &field);
+		if (value == 0 || field != FIELD_MESSAGE_ID)
+			continue;
+		add_value(id, field, text->str + value, end - value);
+		digest(id, half_out);
+		return id->len > 2;
+	}
+	return FALSE;
+}
+
+gboolean
+pop_header_agrees(const PopHeader *header, const PopIdentity *identity)
+{
+	guint8 half[HALF];
+	PopIdentity whole;
+
+	if (message_id_digest(header->text, half) && memcmp(half, identity->bytes, HALF) == 0)
+		return TRUE;
+	pop_header_identity(header, &whole);
+	return memcmp(whole.bytes, identity->bytes, HALF) == 0 ||
+	       memcmp(whole.bytes + HALF, identity->bytes + HALF, HALF) == 0;
+}
+
 gboolean
 pop_identity_equal(const PopIdentity *a, const PopIdentity *b)
 {
 	return memcmp(a->bytes, b->bytes, POP_IDENTITY_BYTES) == 0;
-}
-
-gboolean
-pop_identity_agrees(const PopIdentity *a, const PopIdentity *b)
-{
-	return memcmp(a->bytes, b->bytes, HALF) == 0 ||
-	       memcmp(a->bytes + HALF, b->bytes + HALF, HALF) == 0;
 }

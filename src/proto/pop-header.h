@@ -27,9 +27,10 @@ char *pop_header_fields(const PopHeader *header, gsize *len_out);
 
 void pop_header_identity(const PopHeader *header, PopIdentity *out);
 gboolean pop_identity_equal(const PopIdentity *a, const PopIdentity *b);
-/* One half is enough: what checks mail for viruses on its way likes to write on the Subject, on the
- * way of one command and not of the other. */
-gboolean pop_identity_agrees(const PopIdentity *a, const PopIdentity *b);
+/* Is it the header of the message of this identity? One half is enough: what checks mail for
+ * viruses on its way likes to write on the Subject, on the way of one command and not of the other.
+ */
+gboolean pop_header_agrees(const PopHeader *header, const PopIdentity *identity);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PopHeader, pop_header_free)
 

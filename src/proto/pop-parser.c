@@ -166,28 +166,44 @@ tell_data(PopParser *parser, const guint8 *data, gsize len, GError **error)
 	return TRUE;
 }
 
-/* The number of octets up to where a line begins, or all of them. Moves parser->place. */
+/* Does a line begin behind this LF? @before: behind the octet before @data, a CR was told. */
+static gboolean
+ends_line(const PopParser *parser, const guint8 *data, const guint8 *lf, gboolean before)
+{
+	return parser->lf_only || (lf > data ? lf[-1] == '\r' : before);
+}
+
+static Place
+place_behind(const PopParser *parser, const guint8 *data, gsize len, gboolean before)
+{
+	const guint8 *last = data + len - 1;
+
+	if (*last == '\r')
+		return PLACE_CR;
+	return *last == '\n' && ends_line(parser, data, last, before) ? PLACE_START : PLACE_TEXT;
+}
+
+/* The number of octets up to where a line begins with a dot, or all of them. Moves parser->place.
+ */
 static gsize
 skip_text(PopParser *parser, const guint8 *data, gsize len)
 {
-	gsize i = 0;
+	gboolean before = parser->place == PLACE_CR;
+	gsize i = 1;
 
 	while (i < len) {
-		const guint8 *lf = memchr(data + i, '\n', len - i);
-		gboolean after_cr;
+		const guint8 *dot = memchr(data + i, '.', len - i);
 
-		if (lf == NULL) {
-			parser->place = data[len - 1] == '\r' ? PLACE_CR : PLACE_TEXT;
-			return len;
-		}
-		after_cr = lf > data ? lf[-1] == '\r' : parser->place == PLACE_CR;
-		i = (gsize)(lf - data) + 1;
-		parser->place = PLACE_TEXT;
-		if (after_cr || parser->lf_only) {
+		if (dot == NULL)
+			break;
+		i = (gsize)(dot - data);
+		if (dot[-1] == '\n' && ends_line(parser, data, dot - 1, before)) {
 			parser->place = PLACE_START;
 			return i;
 		}
+		i++;
 	}
+	parser->place = place_behind(parser, data, len, before);
 	return len;
 }
 
