@@ -99,6 +99,9 @@ tree_xattr(Tree *tree, guint64 ino, const char *name, char **value_out)
 		return TREE_XATTR_GONE;
 	if (strcmp(name, XATTR_FLAGS) == 0) {
 		*value_out = mailbox_flags_text(mailbox, node.uid);
+		/* It left meanwhile; one without flags has "". */
+		if (*value_out == NULL)
+			return TREE_XATTR_GONE;
 	} else if (strcmp(name, XATTR_UID) == 0) {
 		*value_out = g_strdup_printf("%u", node.uid);
 	} else if (strcmp(name, XATTR_UIDVALIDITY) == 0) {

@@ -157,8 +157,6 @@ scan_note_open(Scan *scan, guint32 reader, guint32 serial, guint rank, guint n_m
 	if (is_full(scan))
 		return advice;
 	advice = run->trend > 0 ? advise_forward(run, n_messages) : advise_backward(run);
-	if (advice.count > 0 && run->window >= WINDOW_FAST)
-		run->window = MIN(run->window * 2, worthwhile(scan, run));
 	advice.in_order = in_order;
 	return advice;
 }
