@@ -298,7 +298,7 @@ fs_new(const FsConfig *config, GError **error)
 	fs->shown = g_hash_table_new_full(NULL, NULL, NULL, g_free);
 	fs->drafts = g_hash_table_new_full(NULL, NULL, NULL, fs_drafts_free);
 	fs->storing = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
-	fs->versions = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+	fs->listings = listings_new();
 	fs->patience = patience_new(fs_over);
 	fs->notices = notices_new(fs_tell, fs);
 	fs->warmer = warmer_new(fs_warm, fs);
@@ -389,7 +389,7 @@ fs_free(Fs *fs)
 	if (fs->session != NULL)
 		fuse_session_destroy(fs->session);
 	backing_free(fs->backing);
-	g_hash_table_unref(fs->versions);
+	listings_free(fs->listings);
 	g_hash_table_unref(fs->storing);
 	g_hash_table_unref(fs->handles);
 	g_hash_table_unref(fs->drafts);

@@ -11,6 +11,7 @@
 #include "fs/copiers.h"
 #include "fs/errands.h"
 #include "fs/fs.h"
+#include "fs/listings.h"
 #include "fs/notices.h"
 #include "fs/patience.h"
 #include "fs/warmer.h"
@@ -41,14 +42,14 @@ struct Fs {
 	guint64 requests[FS_N_REQUESTS]; /* atomic */
 	Patience *patience;
 	Notices *notices;
+	Listings *listings;
 	Workers *workers;
 	Warmer *warmer;
 	Errands *errands;
 	Copiers *copiers;
 
-	GMutex lock;	      /* guards all below */
-	GHashTable *versions; /* directory ino → FsListed */
-	GHashTable *storing;  /* set of inode numbers whose body is being put into the page cache */
+	GMutex lock;	     /* guards all below */
+	GHashTable *storing; /* set of inode numbers whose body is being put into the page cache */
 	GCond stored;
 	GHashTable *handles; /* set of FsHandle; the kernel does not close what is open when the
 				mount ends */

@@ -207,6 +207,7 @@ fs_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		       .patient = TRUE};
 
 	fs_count(fs, FS_LOOKUP);
+	listings_looked(fs->listings, parent);
 	fs_call_run(fs, &call, g_get_monotonic_time() + GRACE_US * 60);
 }
 
@@ -262,57 +263,21 @@ note_listing(Fs *fs, const FsCall *call)
 		mailbox_note_listed(mailbox, call->reader);
 }
 
-/* What the kernel holds of a directory is the listing of @version, as far as it was read. */
-typedef struct {
-	guint64 version;
-	gboolean may_grow;
-	guint64 shape; /* with may_grow: of when it was opened */
-} FsListed;
-
-/* FALSE: the kernel has to forget what it holds. */
-static gboolean
-is_listed(Fs *fs, guint64 ino, guint64 version)
-{
-	FsListed listed = {.version = version};
-	g_autoptr(GMutexLocker) locker = NULL;
-	const FsListed *known;
-	guint64 now;
-
-	listed.may_grow = tree_listing_shape(fs->tree, ino, 0, &now, &listed.shape);
-	locker = g_mutex_locker_new(&fs->lock);
-	known = g_hash_table_lookup(fs->versions, &ino);
-	if (known != NULL && known->version == version)
-		return TRUE;
-	g_hash_table_replace(fs->versions, g_memdup2(&ino, sizeof ino),
-			     g_memdup2(&listed, sizeof listed));
-	return FALSE;
-}
-
-/* One who opened it at @opened has read it to the end, as it was at @now or later: if nobody opened
- * it anew meanwhile, that is what the kernel holds. */
-static void
-note_end(Fs *fs, guint64 ino, guint64 opened, guint64 now, guint64 shape)
-{
-	g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&fs->lock);
-	FsListed *listed = g_hash_table_lookup(fs->versions, &ino);
-
-	if (listed != NULL && listed->version == opened && listed->may_grow &&
-	    listed->shape == shape)
-		listed->version = now;
-}
-
 static gboolean
 answer_opendir(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
 	struct fuse_file_info fi = call->fi;
 	guint64 version;
 	TreeAnswer answer = tree_open_directory(fs->tree, call->ino, call->patient, &version);
+	ListingView now;
 
 	if (answer.result != TREE_OK)
 		return fs_settle(fs, call, &answer, later);
 	note_listing(fs, call);
 	fi.cache_readdir = TRUE;
-	fi.keep_cache = is_listed(fs, call->ino, version);
+	now = tree_listing(fs->tree, call->ino, 0);
+	now.version = version;
+	fi.keep_cache = listings_open(fs->listings, call->ino, &now);
 	fi.fh = version;
 	fuse_reply_open(call->req, &fi);
 	return TRUE;
@@ -342,6 +307,7 @@ typedef struct {
 	char *buffer;
 	size_t size, used;
 	gboolean plus;
+	ListingsWanted wanted;
 	double keep; /* of the messages, which are all of one mailbox; below 0: not asked yet */
 } Filling;
 
@@ -354,10 +320,12 @@ fill_entry(gpointer user, const char *name, const struct stat *st, guint64 cooki
 	if (filling->plus) {
 		gboolean dot =
 			name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
+		gboolean bare = filling->wanted == LISTINGS_NAMES ||
+				(filling->wanted == LISTINGS_PROBE && filling->used == 0);
 		double keep = S_ISDIR(st->st_mode) ? fs_keep_time(filling->fs, st->st_ino)
 						   : filling->keep;
 		struct fuse_entry_param entry = {
-			.ino = dot ? 0 : st->st_ino,
+			.ino = dot || bare ? 0 : st->st_ino,
 			.generation = 1,
 			.attr = *st,
 		};
@@ -382,9 +350,14 @@ static gboolean
 answer_readdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 {
 	g_autofree char *buffer = g_malloc(call->size);
-	Filling filling = {fs, call->req, buffer, call->size, 0, call->plus, -1};
-	guint64 now, shape;
-	gboolean may_grow = tree_listing_shape(fs->tree, call->ino, call->offset, &now, &shape);
+	ListingView now = tree_listing(fs->tree, call->ino, call->offset);
+	Filling filling = {.fs = fs,
+			   .req = call->req,
+			   .buffer = buffer,
+			   .size = call->size,
+			   .plus = call->plus,
+			   .wanted = listings_wanted(fs->listings, call->ino, &now),
+			   .keep = -1};
 	TreeAnswer answer =
 		tree_list(fs->tree, call->ino, call->offset, call->patient, fill_entry, &filling);
 
@@ -392,10 +365,10 @@ answer_readdir(Fs *fs, const FsCall *call, TreeAnswer *later)
 	if (answer.result == TREE_OK || filling.used > 0) {
 		g_clear_error(&answer.error);
 		/* A mailbox that was opened before anything was known of it is known by now. */
-		if (filling.used == 0)
+		if (filling.used == 0) {
 			note_listing(fs, call);
-		if (filling.used == 0 && may_grow)
-			note_end(fs, call->ino, call->fi.fh, now, shape);
+			listings_end(fs->listings, call->ino, call->fi.fh, &now);
+		}
 		fuse_reply_buf(call->req, buffer, filling.used);
 		return TRUE;
 	}

@@ -397,11 +397,11 @@ tree_open_directory(Tree *tree, guint64 directory, gboolean patient, guint64 *ve
 	return answer;
 }
 
-gboolean
-tree_listing_shape(Tree *tree, guint64 directory, guint64 cookie, guint64 *version_out,
-		   guint64 *shape_out)
+ListingView
+tree_listing(Tree *tree, guint64 directory, guint64 cookie)
 {
 	Mailbox *mailbox = NULL;
+	ListingView listing = {0};
 	MailboxView known;
 	Node node;
 
@@ -409,12 +409,16 @@ tree_listing_shape(Tree *tree, guint64 directory, guint64 cookie, guint64 *versi
 	    node.serial != NODE_ROOT_SERIAL && cookie < COOKIE_UPLOADS)
 		mailbox = account_mailbox(tree->account, node.serial);
 	if (mailbox == NULL)
-		return FALSE;
+		return listing;
 	mailbox_view(mailbox, &known);
-	*version_out = account_folders_version(tree->account) + known.version +
-		       tree_touch_of(tree, mailbox).version;
-	*shape_out = *version_out - known.appended;
-	return TRUE;
+	listing.version = account_folders_version(tree->account) + known.version +
+			  tree_touch_of(tree, mailbox).version;
+	listing.shape = listing.version - known.appended;
+	listing.grows = TRUE;
+	listing.count = known.count;
+	if (cookie > COOKIE_MESSAGES)
+		listing.rank = mailbox_rank(mailbox, (guint32)(cookie - COOKIE_MESSAGES));
+	return listing;
 }
 
 typedef struct {

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "fs/listings.h"
 #include "fs/node.h"
 #include "mail/account.h"
 #include "mail/change.h"
@@ -70,11 +71,9 @@ TreeAnswer tree_stat(Tree *tree, guint64 ino, struct stat *out);
 TreeAnswer tree_open_directory(Tree *tree, guint64 directory, gboolean patient,
 			       guint64 *version_out);
 
-/* Of a mailbox's directory, asking nobody: *@version_out as above; *@shape_out changes when
- * something else did than that messages came after all others, which who has read as far as @cookie
- * still meets. FALSE: nothing can be said. */
-gboolean tree_listing_shape(Tree *tree, guint64 directory, guint64 cookie, guint64 *version_out,
-			    guint64 *shape_out);
+/* What is known of a directory, asking nobody, by who has read as far as @cookie. Only of a
+ * mailbox's is its shape known, and not behind its messages: who is there meets no new one. */
+ListingView tree_listing(Tree *tree, guint64 directory, guint64 cookie);
 
 /**
  * tree_list: what comes after @cookie (0: the beginning) in @directory: sub-mailboxes, then

@@ -364,6 +364,14 @@ mailbox_find(Mailbox *mailbox, const char *file_name, MessageView *out)
 	return TRUE;
 }
 
+guint
+mailbox_rank(Mailbox *mailbox, guint32 uid)
+{
+	g_autoptr(GRWLockReaderLocker) locker = g_rw_lock_reader_locker_new(&mailbox->lock);
+
+	return messages_rank(mailbox->messages, uid);
+}
+
 gboolean
 mailbox_first_open(Mailbox *mailbox, guint32 serial, guint32 uid)
 {

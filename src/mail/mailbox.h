@@ -141,7 +141,8 @@ typedef struct {
 } MessageView;
 gboolean mailbox_get(Mailbox *mailbox, guint32 serial, guint32 uid, MessageView *out);
 gboolean mailbox_find(Mailbox *mailbox, const char *file_name,
-		      MessageView *out); /* listed name or <uid>.eml */
+		      MessageView *out);	   /* listed name or <uid>.eml */
+guint mailbox_rank(Mailbox *mailbox, guint32 uid); /* messages with lower UIDs */
 /* TRUE once for each message in this mount. */
 gboolean mailbox_first_open(Mailbox *mailbox, guint32 serial, guint32 uid);
 /* The whole body was given to the kernel. */

@@ -195,41 +195,33 @@ test_a_listing_grows_under_its_reader_until_it_is_whole(Fixture *fixture, gconst
 	g_assert_cmpstr(during, ==, after);
 }
 
-static guint64
-shape_of(Fixture *fixture, guint64 directory, guint64 cookie)
-{
-	guint64 version, shape;
-
-	return tree_listing_shape(fixture->tree, directory, cookie, &version, &shape) ? shape : 0;
-}
-
 static void
 test_a_listing_keeps_its_shape_while_messages_come_behind_it(Fixture *fixture, gconstpointer data)
 {
-	guint64 inbox = ino_of(fixture, "INBOX"), version, shape, first, later;
+	guint64 inbox = ino_of(fixture, "INBOX"), version;
+	ListingView first, now;
 
 	fake_server_fill(fixture->server, "INBOX", 3);
 	g_assert_cmpint(tree_open_directory(fixture->tree, inbox, TRUE, &version).result, ==,
 			TREE_OK);
-	first = shape_of(fixture, inbox, 0);
+	first = tree_listing(fixture->tree, inbox, 0);
+	g_assert_true(first.grows);
 	refresh(fixture, "INBOX");
-	g_assert_true(tree_listing_shape(fixture->tree, inbox, 0, &version, &shape));
-	g_assert_cmpuint(shape, ==, first);
 	fake_server_fill(fixture->server, "INBOX", 2);
 	refresh(fixture, "INBOX");
-	g_assert_true(tree_listing_shape(fixture->tree, inbox, 0, &later, &shape));
-	g_assert_cmpuint(later, >, version);
-	g_assert_cmpuint(shape, ==, first);
+	now = tree_listing(fixture->tree, inbox, (1ull << 32) + 4);
+	g_assert_cmpuint(now.version, >, first.version);
+	g_assert_cmpuint(now.shape, ==, first.shape);
+	g_assert_cmpuint(now.rank, ==, 3);
 	fake_server_expunge(fixture->server, "INBOX", 2, 2);
 	refresh(fixture, "INBOX");
-	g_assert_cmpuint(shape_of(fixture, inbox, 0), !=, first);
-	first = shape_of(fixture, inbox, 0);
+	now = tree_listing(fixture->tree, inbox, 0);
+	g_assert_cmpuint(now.shape, !=, first.shape);
 	fake_server_renumber(fixture->server, "INBOX");
 	refresh(fixture, "INBOX");
-	g_assert_cmpuint(shape_of(fixture, inbox, 0), !=, first);
-	/* Behind the messages are only files: who is there meets no new one. */
-	g_assert_cmpuint(shape_of(fixture, inbox, 2ull << 32), ==, 0);
-	g_assert_cmpuint(shape_of(fixture, NODE_ROOT_INO, 0), ==, 0);
+	g_assert_cmpuint(tree_listing(fixture->tree, inbox, 0).shape, !=, now.shape);
+	g_assert_false(tree_listing(fixture->tree, inbox, 2ull << 32).grows);
+	g_assert_false(tree_listing(fixture->tree, NODE_ROOT_INO, 0).grows);
 }
 
 static void
