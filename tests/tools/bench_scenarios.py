@@ -132,6 +132,7 @@ def remounted_listing_without_bodies(run):
 
 
 def measure_remount(run):
+    run.mounted.settle()
     run.note("remount", "mailfs", run.mounted.mounting)
     run.note("remount ls", "mailfs", run.mounted.run("ls", "-U", run.mounted.folder()))
 
