@@ -169,13 +169,13 @@ class Conversation:
         if self.owner.parts == "refused" and "]<" in items:
             self.say(tag, " BAD no parts")
             return
+        numbers = {uid: number for number, uid in enumerate(sorted(self.mailbox), 1)}
         for uid in self.uids(text):
-            self.fetch_one(uid, items.upper())
+            self.fetch_one(uid, numbers[uid], items.upper())
         self.say(tag, " OK done")
 
-    def fetch_one(self, uid, items):
+    def fetch_one(self, uid, number, items):
         message = self.mailbox[uid]
-        number = sorted(self.mailbox).index(uid) + 1
         parts = [f"UID {uid}".encode()]
         if "FLAGS" in items:
             parts.append(b"FLAGS ()")
